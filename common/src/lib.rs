@@ -1,0 +1,2 @@
+//! What the kernel and the userspace half must agree on.
+#![no_std]
