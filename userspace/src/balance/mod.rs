@@ -1,0 +1,1 @@
+//! Picks a server for a new session.

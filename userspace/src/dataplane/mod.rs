@@ -1,0 +1,1 @@
+//! MODEL → KERNEL: everything that knows the word XDP.

@@ -1,0 +1,1 @@
+//! The expression engine: samples, fetches, converters, ACLs and log formats.

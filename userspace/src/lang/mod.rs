@@ -1,0 +1,1 @@
+//! TEXT → MODEL: the configuration language.

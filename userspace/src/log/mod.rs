@@ -1,0 +1,1 @@
+//! Daemon diagnostics and traffic logs.

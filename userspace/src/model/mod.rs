@@ -1,0 +1,1 @@
+//! The resolved configuration: plain data, ids instead of pointers.

@@ -1,0 +1,1 @@
+//! Sans-io codecs and state machines: bytes in, events out; time is an argument.

@@ -1,0 +1,1 @@
+//! Waiting lines of servers and backends.

@@ -1,0 +1,1 @@
+//! Live state shared by all tasks; the only room with atomics.

@@ -1,0 +1,1 @@
+//! Process life: start, reload, signals, privileges.

@@ -1,0 +1,1 @@
+//! TLS on both sides; hides rustls from everyone else.
