@@ -1,1 +1,5 @@
 //! Sans-io codecs and state machines: bytes in, events out; time is an argument.
+//!
+//! Nothing here owns a socket, reads a clock, spawns or logs.
+
+pub mod http;
