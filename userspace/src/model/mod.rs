@@ -1,1 +1,147 @@
-//! The resolved configuration: plain data, ids instead of pointers.
+//! The resolved configuration: plain data with public fields, ids instead of pointers, no behaviour but queries.
+//!
+//! [`crate::lang`] builds a [`Model`] from text; every other room reads it. Names are resolved, `defaults` merged, units
+//! converted and expressions compiled. A model never changes once published: what changes at run time is in
+//! [`crate::state`].
+
+mod bind;
+mod check;
+mod defaults;
+mod global;
+mod http;
+mod logging;
+mod proxy;
+mod rules;
+mod server;
+mod table;
+
+use std::sync::Arc;
+
+pub use bind::{AddressFamily, Bind, BindAddress, BindTls, SocketOptions};
+pub use check::{
+    AgentCheck, Check, CheckConnect, CheckStep, CheckSteps, ErrorReaction, Expect, ExpectMatch,
+    ExpectStatus, HeaderMatch, HttpSend, OnError, OnMarkedDown, OnMarkedUp, Window,
+};
+pub use global::{Global, Level, Principal, StatsSocket, Tune, XdpGlobal, XdpInterface, XdpMode};
+pub use http::{
+    Cookie, CookieMode, ErrorFile, ErrorSource, ForwardedFor, HttpErrors, HttpReuse, StatsAdmin,
+    StatsPage, TrailingClose, UriAuth,
+};
+pub use logging::{Facility, LogAddress, LogFormatKind, LogSample, LogTarget, Severity};
+pub use proxy::{
+    BackendTarget, Balance, BalanceKind, Capture, CaptureId, Forward, HashFunction, HashType, Mode,
+    Proxy, ProxyKind, Redispatch, RetryOn, ServerTarget, Timeouts, UriHash, UseBackend, UseServer,
+};
+pub use rules::{
+    CommonAction, GeneralCounter, HttpAction, HttpRule, NameMatch, Redirect, RedirectKind, Reply,
+    ReplyBody, Service, StickRule, TcpAction, TcpRule, TimeoutKind, TrackSlot, VariableCondition,
+    VariableName, VariableScope,
+};
+pub use server::{Server, ServerAddress, ServerTls, Source, Verify};
+pub use table::{Table, TableKeyType};
+
+use crate::types::{BindId, ProxyId, ServerId, TableId};
+
+/// One whole configuration, checked and ready to run.
+#[derive(Debug, Default)]
+pub struct Model {
+    /// The `global` section(s).
+    pub global: Global,
+    /// Every `listen`, `frontend` and `backend`, in the order of the file.
+    pub proxies: Vec<Proxy>,
+    /// Every bind address of every proxy; port ranges and address lists are already expanded.
+    pub binds: Vec<Bind>,
+    /// Every server of every proxy; templates are already expanded.
+    pub servers: Vec<Server>,
+    /// Every stick table.
+    pub tables: Vec<Table>,
+    /// `userlist` sections, by reference from rules.
+    pub userlists: Vec<Arc<Userlist>>,
+    /// `http-errors` sections, by reference from proxies and rules.
+    pub http_errors: Vec<Arc<HttpErrors>>,
+}
+
+/// The users and groups of one `userlist` section (manual §12.2 in 3.x).
+#[derive(Debug, Default)]
+pub struct Userlist {
+    /// The section's name.
+    pub name: String,
+    /// Its users.
+    pub users: Vec<User>,
+}
+
+/// One user of a userlist.
+#[derive(Debug)]
+pub struct User {
+    /// Login name.
+    pub name: String,
+    /// How the password is stored.
+    pub password: Password,
+    /// Every group the user is in, whether listed on the user's or on the group's line.
+    pub groups: Vec<String>,
+}
+
+/// A stored password. It has no `Debug` that shows it.
+pub enum Password {
+    /// `insecure-password`: clear text.
+    Clear(String),
+    /// `password`: a `crypt(3)` hash.
+    Crypt(String),
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Password(..)")
+    }
+}
+
+impl Model {
+    /// The proxy of an id of this model.
+    pub fn proxy(&self, id: ProxyId) -> &Proxy {
+        &self.proxies[id.index()]
+    }
+
+    /// The bind of an id of this model.
+    pub fn bind(&self, id: BindId) -> &Bind {
+        &self.binds[id.index()]
+    }
+
+    /// The server of an id of this model.
+    pub fn server(&self, id: ServerId) -> &Server {
+        &self.servers[id.index()]
+    }
+
+    /// The stick table of an id of this model.
+    pub fn table(&self, id: TableId) -> &Table {
+        &self.tables[id.index()]
+    }
+
+    /// The proxy with a backend side (`backend` or `listen`) of that name.
+    pub fn backend_named(&self, name: &str) -> Option<&Proxy> {
+        self.proxies
+            .iter()
+            .find(|proxy| proxy.kind.has_backend() && proxy.name == name)
+    }
+
+    /// The proxy with a frontend side (`frontend` or `listen`) of that name.
+    pub fn frontend_named(&self, name: &str) -> Option<&Proxy> {
+        self.proxies
+            .iter()
+            .find(|proxy| proxy.kind.has_frontend() && proxy.name == name)
+    }
+
+    /// The stick table of that name: its proxy's name, or `peers/name` style for tables of other sections.
+    pub fn table_named(&self, name: &str) -> Option<&Table> {
+        self.tables.iter().find(|table| table.name == name)
+    }
+
+    /// The server `server` of the backend `backend`.
+    pub fn server_named(&self, backend: &str, server: &str) -> Option<&Server> {
+        let proxy = self.backend_named(backend)?;
+        proxy
+            .servers
+            .iter()
+            .map(|id| self.server(*id))
+            .find(|candidate| candidate.name == server)
+    }
+}

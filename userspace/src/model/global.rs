@@ -1,0 +1,170 @@
+//! The `global` section: process-wide settings (manual §3).
+
+use std::path::PathBuf;
+
+use super::LogTarget;
+use crate::types::Millis;
+
+/// Process-wide settings; a field is `None` when the file does not set it and the default depends on the machine.
+#[derive(Debug, Default)]
+pub struct Global {
+    /// `daemon`: go to the background.
+    pub daemon: bool,
+    /// `master-worker`.
+    pub master_worker: bool,
+    /// `nbthread`: worker threads; by default one per usable core.
+    pub threads: Option<u16>,
+    /// `maxconn`: client connections of the whole process.
+    pub maxconn: Option<u32>,
+    /// `user` or `uid`.
+    pub user: Option<Principal>,
+    /// `group` or `gid`.
+    pub group: Option<Principal>,
+    /// `chroot`.
+    pub chroot: Option<PathBuf>,
+    /// `pidfile`.
+    pub pidfile: Option<PathBuf>,
+    /// `node`: shown on the stats page; by default the host name.
+    pub node: Option<String>,
+    /// `description`.
+    pub description: Option<String>,
+    /// `localpeer`, also settable by `-L`.
+    pub localpeer: Option<String>,
+    /// `log` lines, used by proxies that say `log global`.
+    pub logs: Vec<LogTarget>,
+    /// `log-tag`: by default the program's name.
+    pub log_tag: Option<String>,
+    /// `log-send-hostname`: `None` = not sent; the empty string = the machine's own name.
+    pub log_send_hostname: Option<String>,
+    /// `stats socket` lines.
+    pub stats_sockets: Vec<StatsSocket>,
+    /// `stats timeout`: idle limit of a CLI connection; 10 s by default.
+    pub stats_timeout: Option<Millis>,
+    /// `stats maxconn`: simultaneous CLI connections; 10 by default.
+    pub stats_maxconn: Option<u32>,
+    /// `hard-stop-after`: limit of a soft stop.
+    pub hard_stop_after: Option<Millis>,
+    /// `grace`: how long listeners stay open after SIGUSR1.
+    pub grace: Option<Millis>,
+    /// `ca-base`: prefix of relative CA file names.
+    pub ca_base: Option<PathBuf>,
+    /// `crt-base`: prefix of relative certificate file names.
+    pub crt_base: Option<PathBuf>,
+    /// `spread-checks`: percentage of random spread added to check intervals, 0 to 50.
+    pub spread_checks: u8,
+    /// `tune.*` values that have a meaning here.
+    pub tune: Tune,
+    /// `xdp …` lines of this project's own extension.
+    pub xdp: XdpGlobal,
+}
+
+/// A user or group by name or by number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// `user` / `group`.
+    Name(String),
+    /// `uid` / `gid`.
+    Id(u32),
+}
+
+/// One `stats socket` line (manual §3.1).
+#[derive(Clone, Debug)]
+pub struct StatsSocket {
+    /// Where it listens.
+    pub address: super::BindAddress,
+    /// `level`: what its clients may do; `operator` by default.
+    pub level: Level,
+    /// Mode and owner of a Unix socket, and the other socket options of a bind line.
+    pub options: super::SocketOptions,
+    /// `expose-fd listeners`.
+    pub expose_listeners: bool,
+}
+
+/// What a CLI client may do (manual §9.3 of management.txt).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Sees non-sensitive statistics only.
+    User,
+    /// Sees all, changes only what does no harm.
+    Operator,
+    /// May do everything.
+    Admin,
+}
+
+/// `tune.*` settings that change behaviour here.
+#[derive(Clone, Debug)]
+pub struct Tune {
+    /// `tune.bufsize` in bytes: the largest head plus the rewrite reserve.
+    pub bufsize: usize,
+    /// `tune.maxrewrite` in bytes: reserve for added header fields.
+    pub maxrewrite: usize,
+    /// `tune.http.maxhdr`: most header fields of a message.
+    pub http_maxhdr: usize,
+    /// `tune.http.logurilen`: longest URI in a log line, in bytes.
+    pub http_logurilen: usize,
+    /// `tune.http.cookielen`: longest captured cookie, in bytes.
+    pub http_cookielen: usize,
+    /// `tune.idletimer`: milliseconds without data after which a large stream counts as idle.
+    pub idletimer: Millis,
+    /// `tune.maxaccept`: connections taken per wake-up of a listener.
+    pub maxaccept: usize,
+}
+
+impl Default for Tune {
+    fn default() -> Self {
+        Self {
+            bufsize: 16_384,
+            maxrewrite: 1024,
+            http_maxhdr: 101,
+            http_logurilen: 1024,
+            http_cookielen: 63,
+            idletimer: Millis(1000),
+            maxaccept: 64,
+        }
+    }
+}
+
+/// The `xdp …` lines of `global` (DESIGN: extensions).
+#[derive(Clone, Debug)]
+pub struct XdpGlobal {
+    /// `xdp interface NAME [mode auto|native|generic]`; empty = no kernel tier.
+    pub interfaces: Vec<XdpInterface>,
+    /// `xdp flows N`: entries of the flow table, rounded up to a power of two.
+    pub flows: u32,
+    /// `xdp sources N`: entries of the per-source table, rounded up to a power of two.
+    pub sources: u32,
+    /// `xdp pin DIR`: where maps, links and programs are pinned.
+    pub pin: PathBuf,
+}
+
+/// One NIC the program is attached to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct XdpInterface {
+    /// The interface's name in this network namespace.
+    pub name: String,
+    /// How to attach.
+    pub mode: XdpMode,
+}
+
+/// How the program is attached to an interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum XdpMode {
+    /// Native when the driver can, else generic with a notice.
+    #[default]
+    Auto,
+    /// In the driver, or an error.
+    Native,
+    /// In the stack, for any driver.
+    Generic,
+}
+
+impl Default for XdpGlobal {
+    fn default() -> Self {
+        Self {
+            interfaces: Vec::new(),
+            flows: 262_144,
+            sources: 262_144,
+            pin: PathBuf::from("/sys/fs/bpf/tidegate"),
+        }
+    }
+}

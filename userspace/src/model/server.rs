@@ -1,0 +1,137 @@
+//! `server` lines (manual §5.2).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{AgentCheck, Check, OnError, OnMarkedDown, OnMarkedUp};
+use crate::expr::Expression;
+use crate::types::{Millis, ProxyId, ServerId, Weight};
+
+/// One server of one backend.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Its index in [`super::Model::servers`].
+    pub id: ServerId,
+    /// The backend it belongs to.
+    pub proxy: ProxyId,
+    /// Its name, unique in the backend.
+    pub name: String,
+    /// `id`: the number shown as `sid` and used by `hash-key id`; 1 upwards in order by default.
+    pub number: u32,
+    /// Where it is.
+    pub address: ServerAddress,
+    /// The host name it was resolved from, if it was one.
+    pub hostname: Option<String>,
+    /// `weight`.
+    pub weight: Weight,
+    /// `backup`: takes traffic only when no other server can.
+    pub backup: bool,
+    /// `disabled`: starts in maintenance.
+    pub disabled: bool,
+    /// `maxconn`: simultaneous connections; `None` = no limit.
+    pub maxconn: Option<u32>,
+    /// `minconn`: where the dynamic limit starts.
+    pub minconn: Option<u32>,
+    /// `maxqueue`: waiting connections; `None` = no limit but the process's.
+    pub maxqueue: Option<u32>,
+    /// `cookie`: the value that names this server.
+    pub cookie: Option<String>,
+    /// `slowstart`: how long the weight grows after the server comes up.
+    pub slowstart: Option<Millis>,
+    /// `check …`; `None` = not checked, always up.
+    pub check: Option<Arc<Check>>,
+    /// `agent-check …`.
+    pub agent: Option<Arc<AgentCheck>>,
+    /// `track [backend/]server`: follows another server's state.
+    pub track: Option<ServerId>,
+    /// `observe layer4|layer7` and what an error does.
+    pub observe: Option<OnError>,
+    /// `on-marked-down`.
+    pub on_marked_down: Option<OnMarkedDown>,
+    /// `on-marked-up`.
+    pub on_marked_up: Option<OnMarkedUp>,
+    /// `ssl …`: TLS to the server.
+    pub tls: Option<Arc<ServerTls>>,
+    /// `send-proxy`: a version 1 header; `send-proxy-v2`: a version 2 one.
+    pub send_proxy: Option<u8>,
+    /// `source`.
+    pub source: Option<Source>,
+    /// `pool-max-conn`: idle connections kept; `None` = no limit.
+    pub pool_max: Option<u32>,
+    /// `pool-purge-delay`: age at which idle connections are closed.
+    pub pool_purge_delay: Millis,
+    /// `max-reuse`: requests per connection.
+    pub max_reuse: Option<u32>,
+    /// `redir`: prefix of the redirect answered instead of forwarding a GET or HEAD.
+    pub redirect_prefix: Option<String>,
+    /// The file and line it was written on, as `file:line`.
+    pub place: String,
+}
+
+/// Where a server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerAddress {
+    /// TCP, or UDP in an l4 backend. Port 0 = the port the client came to, shifted by `port_offset`.
+    Inet {
+        /// Address and port.
+        address: SocketAddr,
+        /// `+N` or `-N` written as the port: added to the client's destination port.
+        port_offset: Option<i32>,
+    },
+    /// A Unix stream socket.
+    Unix(PathBuf),
+    /// A Linux abstract socket (`abns@`).
+    Abstract(Vec<u8>),
+    /// A Linux abstract socket (`abnsz@`).
+    AbstractUnpadded(Vec<u8>),
+    /// The name did not resolve at start (`init-addr none`): in maintenance until an address is set.
+    Unresolved {
+        /// The port to use once there is an address.
+        port: u16,
+    },
+}
+
+/// TLS settings towards a server, or towards the peer of a check.
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    /// `verify`: required by default.
+    pub verify: Verify,
+    /// `ca-file`; the special name `@system-ca` means the system's roots.
+    pub ca_file: Option<PathBuf>,
+    /// `crt`: the client certificate shown to the server.
+    pub certificate: Option<PathBuf>,
+    /// `sni`: evaluated per connection.
+    pub sni: Option<Expression>,
+    /// `check-sni`: the name sent by checks.
+    pub check_sni: Option<String>,
+    /// `verifyhost`: the name the certificate must carry.
+    pub verify_host: Option<String>,
+    /// `alpn`, most preferred first.
+    pub alpn: Option<Vec<Vec<u8>>>,
+    /// `ssl-min-ver`.
+    pub min_version: Option<u16>,
+    /// `ssl-max-ver`.
+    pub max_version: Option<u16>,
+}
+
+/// Whether a peer's certificate is asked for and checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// Not asked for (bind), not checked (server).
+    #[default]
+    None,
+    /// Asked for; checked when given.
+    Optional,
+    /// Needed and checked.
+    Required,
+}
+
+/// `source`: the local end of connections to a server (manual §4.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Address, and port when fixed.
+    pub address: Option<SocketAddr>,
+    /// `interface`.
+    pub interface: Option<String>,
+}
