@@ -18,8 +18,9 @@ pub use stage::{Needs, Stage};
 pub use stick::{StickAnswer, StickData, StickKey, StickOperation, StickType};
 pub use variables::{ProcessVariables, Scope, VariableMap, VariableName, Variables};
 pub use view::{
-    Address, BackendNumber, Body, Buffer, Certificate, Direction, Fetched, FrontendNumber, Inspection, Number,
-    NoView, ServerNumber, Side, TableNumber, Text, Tls, TlsNumber, TlsText, View,
+    Address, BackendNumber, Body, Buffer, Certificate, Direction, Fetched, FrontendNumber,
+    Inspection, NoView, Number, ServerNumber, Side, TableNumber, Text, Tls, TlsNumber, TlsText,
+    View,
 };
 
 /// A fetch with its arguments and converters.

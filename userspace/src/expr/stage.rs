@@ -65,7 +65,10 @@ impl Needs {
             "the HTTP response body",
             "information only available at the end of the transaction",
         ];
-        NAMES.get(self.0.trailing_zeros() as usize).copied().unwrap_or("nothing")
+        NAMES
+            .get(self.0.trailing_zeros() as usize)
+            .copied()
+            .unwrap_or("nothing")
     }
 }
 

@@ -80,8 +80,12 @@ impl StickKey {
     #[must_use]
     pub fn new(kind: StickType, sample: &Sample<'_>) -> Option<Self> {
         match (kind, sample) {
-            (StickType::Ipv4, Sample::Ip(IpAddr::V4(address))) => return Some(Self::Ipv4(*address)),
-            (StickType::Ipv6, Sample::Ip(IpAddr::V6(address))) => return Some(Self::Ipv6(*address)),
+            (StickType::Ipv4, Sample::Ip(IpAddr::V4(address))) => {
+                return Some(Self::Ipv4(*address));
+            }
+            (StickType::Ipv6, Sample::Ip(IpAddr::V6(address))) => {
+                return Some(Self::Ipv6(*address));
+            }
             _ => {}
         }
         Some(match (kind, sample.clone().cast(kind.sample_type())?) {
@@ -189,42 +193,64 @@ impl StickData {
     ///
     /// # Errors
     /// Where the word is no data type, or its arguments are missing, superfluous or out of range.
-    pub fn parse(item: &str, period: &dyn Fn(&str) -> Result<Millis, String>) -> Result<Self, ParseError> {
+    pub fn parse(
+        item: &str,
+        period: &dyn Fn(&str) -> Result<Millis, String>,
+    ) -> Result<Self, ParseError> {
         let (name, arguments) = match item.split_once('(') {
             None => (item, None),
             Some((name, rest)) => match rest.strip_suffix(')') {
                 Some(inner) => (name, Some(inner)),
-                None => return Err(ParseError::at(0, format!("missing ')' after the arguments of '{name}'"))),
+                None => {
+                    return Err(ParseError::at(
+                        0,
+                        format!("missing ')' after the arguments of '{name}'"),
+                    ));
+                }
             },
         };
         if let Some(plain) = Self::plain(name) {
             return match arguments {
                 None => Ok(plain),
-                Some(_) => Err(ParseError::at(0, format!("unexpected argument for data type '{name}'"))),
+                Some(_) => Err(ParseError::at(
+                    0,
+                    format!("unexpected argument for data type '{name}'"),
+                )),
             };
         }
         if !Self::NAMES.iter().any(|(known, _)| *known == name) {
             return Err(ParseError::at(0, format!("unknown data type '{name}'")));
         }
         let Some(arguments) = arguments else {
-            return Err(ParseError::at(0, format!("missing argument for data type '{name}'")));
+            return Err(ParseError::at(
+                0,
+                format!("missing argument for data type '{name}'"),
+            ));
         };
         let offset = name.len() + 1;
         let at_argument = |message: String| ParseError::at(0, message).shifted(offset);
         let rate = |text: &str| match period(text).map_err(&at_argument)? {
-            Millis(0) => Err(at_argument(format!("the period of '{name}' cannot be zero"))),
+            Millis(0) => Err(at_argument(format!(
+                "the period of '{name}' cannot be zero"
+            ))),
             period => Ok(period),
         };
         let count = |text: &str| match text.parse::<u8>() {
             Ok(count @ 1..=100) => Ok(count),
-            _ => Err(at_argument(format!("'{name}' takes a number of elements from 1 to 100, not '{text}'"))),
+            _ => Err(at_argument(format!(
+                "'{name}' takes a number of elements from 1 to 100, not '{text}'"
+            ))),
         };
         Ok(match name {
             "gpt" => Self::Gpt(count(arguments)?),
             "gpc" => Self::Gpc(count(arguments)?),
             "gpc_rate" => match arguments.split_once(',') {
                 Some((elements, period)) => Self::GpcRate(count(elements)?, rate(period)?),
-                None => return Err(at_argument("'gpc_rate' takes a number of elements and a period".into())),
+                None => {
+                    return Err(at_argument(
+                        "'gpc_rate' takes a number of elements and a period".into(),
+                    ));
+                }
             },
             "gpc0_rate" => Self::Gpc0Rate(rate(arguments)?),
             "gpc1_rate" => Self::Gpc1Rate(rate(arguments)?),

@@ -45,7 +45,10 @@ impl Scope {
     /// The word before the dot.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, scope)| *scope == self).map_or("", |(name, _)| name)
+        Self::ALL
+            .iter()
+            .find(|(_, scope)| *scope == self)
+            .map_or("", |(name, _)| name)
     }
 }
 
@@ -67,7 +70,9 @@ impl VariableName {
         let Some((scope, name)) = word.split_once('.') else {
             return Err(ParseError::at(
                 0,
-                format!("invalid variable name '{word}': a name must be preceded by its scope, as in 'txn.{word}'"),
+                format!(
+                    "invalid variable name '{word}': a name must be preceded by its scope, as in 'txn.{word}'"
+                ),
             ));
         };
         let Some((_, scope_value)) = Scope::ALL.iter().find(|(known, _)| *known == scope) else {
@@ -75,16 +80,23 @@ impl VariableName {
                 0,
                 format!("invalid variable name '{word}': unknown scope '{scope}'"),
             )
-            .hinted(Some("the scopes are 'proc', 'sess', 'txn', 'req', 'res' and 'check'".into())));
+            .hinted(Some(
+                "the scopes are 'proc', 'sess', 'txn', 'req', 'res' and 'check'".into(),
+            )));
         };
         if name.is_empty() {
-            return Err(ParseError::at(0, format!("invalid variable name '{word}': the name is empty")));
+            return Err(ParseError::at(
+                0,
+                format!("invalid variable name '{word}': the name is empty"),
+            ));
         }
         let valid = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
         if let Some(at) = name.find(|c| !valid(c)) {
             return Err(ParseError::at(
                 0,
-                format!("invalid variable name '{word}': only letters, digits, '_' and '.' are allowed"),
+                format!(
+                    "invalid variable name '{word}': only letters, digits, '_' and '.' are allowed"
+                ),
             )
             .shifted(scope.len() + 1 + at));
         }
@@ -222,7 +234,11 @@ fn find(entries: &[(VariableName, Sample<'static>)], name: &VariableName) -> Opt
     entries.iter().position(|(known, _)| known.same_name(name))
 }
 
-fn set(entries: &mut Vec<(VariableName, Sample<'static>)>, name: &VariableName, value: Sample<'static>) {
+fn set(
+    entries: &mut Vec<(VariableName, Sample<'static>)>,
+    name: &VariableName,
+    value: Sample<'static>,
+) {
     match find(entries, name) {
         Some(at) => entries[at].1 = value,
         None => entries.push((name.clone(), value)),

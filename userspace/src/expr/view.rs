@@ -90,7 +90,12 @@ pub trait View {
     // --- tables ---
 
     /// Asks the entry tracked by stick counter `counter`, or the entry of the tracked key in another table.
-    fn tracked(&self, _counter: u8, _table: Option<&str>, _operation: StickOperation) -> StickAnswer {
+    fn tracked(
+        &self,
+        _counter: u8,
+        _table: Option<&str>,
+        _operation: StickOperation,
+    ) -> StickAnswer {
         StickAnswer::NotStored
     }
 
@@ -100,7 +105,12 @@ pub trait View {
     }
 
     /// Asks the entry for `key` in a table.
-    fn table(&self, _table: Option<&str>, _key: &Sample<'_>, _operation: StickOperation) -> StickAnswer {
+    fn table(
+        &self,
+        _table: Option<&str>,
+        _key: &Sample<'_>,
+        _operation: StickOperation,
+    ) -> StickAnswer {
         StickAnswer::NotStored
     }
 
@@ -122,7 +132,12 @@ pub trait View {
     }
 
     /// A number about a server.
-    fn server_number(&self, _backend: Option<&str>, _server: &str, _which: ServerNumber) -> Option<i64> {
+    fn server_number(
+        &self,
+        _backend: Option<&str>,
+        _server: &str,
+        _which: ServerNumber,
+    ) -> Option<i64> {
         None
     }
 
