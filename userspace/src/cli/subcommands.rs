@@ -1,0 +1,55 @@
+//! The words this program adds to HAProxy's command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser};
+
+/// What is done instead of serving.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version = super::VERSION, disable_help_flag = false)]
+#[command(about = "A load balancer that runs haproxy.cfg, with its L4 data path inside the kernel")]
+#[command(
+    after_help = "With HAProxy's own flags (-f FILE, -c, -D, -vv, …) the program serves; '-h' lists them."
+)]
+pub enum Subcommand {
+    /// Check a configuration, as -c -V does.
+    Check(ConfigurationFiles),
+    /// Say for every rule whether it runs in the kernel or in userspace, and why.
+    Explain {
+        /// The configuration.
+        #[command(flatten)]
+        files: ConfigurationFiles,
+        /// Machine-readable output.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send a command to the stats socket of a running process and print the answer.
+    Ctl {
+        /// Path of the stats socket.
+        #[arg(short, long)]
+        socket: PathBuf,
+        /// The command, such as: show info
+        #[arg(required = true, trailing_var_arg = true)]
+        command: Vec<String>,
+    },
+}
+
+/// `-f FILE`, repeatable.
+#[derive(Debug, Args)]
+pub struct ConfigurationFiles {
+    /// A configuration file or directory.
+    #[arg(short = 'f', long = "file", required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+/// Parses the words when the first one is not a flag; `None` means the line is HAProxy's.
+///
+/// # Errors
+/// clap's own error, which also carries the help page and the version.
+pub fn parse(words: &[String]) -> Option<Result<Subcommand, clap::Error>> {
+    let first = words.get(1)?;
+    if first.starts_with('-') && !first.starts_with("--h") && !first.starts_with("--v") {
+        return None;
+    }
+    Some(Subcommand::try_parse_from(words))
+}
