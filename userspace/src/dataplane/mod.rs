@@ -1,6 +1,8 @@
 //! MODEL → KERNEL: everything that knows the word "XDP".
+pub mod attach;
 pub mod neighbours;
 pub mod netlink;
+pub mod pins;
 
 #[cfg(test)]
 #[allow(

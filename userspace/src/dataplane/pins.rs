@@ -1,0 +1,282 @@
+//! The names under which maps, programs and links outlive the process, on a BPF file system.
+//!
+//! ```text
+//! <directory>/link-<interface number>-<native|generic>      one per attached interface
+//! <directory>/tables-<layout version>-<serial>/<map name>   every map of one set
+//! <directory>/tables-<layout version>-<serial>/program-<id> the program(s) that use the set
+//! ```
+//!
+//! A set belongs to what runs if it holds the pin of the program a link names; so a process that died anywhere in
+//! between leaves either the old state or the new one, never a mixture. This file only names and lists: what is loaded
+//! and swapped is [`super::loader`]'s business.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::attach::Attachment;
+
+/// The directory of all pins of one daemon.
+#[derive(Clone, Debug)]
+pub struct Pins {
+    directory: PathBuf,
+}
+
+/// One set of maps with the programs that use it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableSet {
+    path: PathBuf,
+    layout: u32,
+}
+
+/// One pinned link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkPin {
+    /// Number of the interface it attaches to.
+    pub interface: u32,
+    /// How.
+    pub attachment: Attachment,
+    /// Its file.
+    pub path: PathBuf,
+}
+
+/// Why pins cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum PinsError {
+    /// The directory lies on another kind of file system.
+    #[error("'{}' is not on a BPF file system; mount one with 'mount -t bpf bpf {}'", .0.display(), .0.display())]
+    NotBpf(PathBuf),
+    /// The directory or a file in it could not be used.
+    #[error("cannot use '{}'", path.display())]
+    Directory {
+        /// Which one.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl Pins {
+    /// Makes the directory where needed and checks that objects can be pinned in it.
+    pub fn open(directory: &Path) -> Result<Self, PinsError> {
+        let existing = directory
+            .ancestors()
+            .find(|path| path.exists())
+            .unwrap_or(Path::new("/"));
+        if !on_bpf(existing).map_err(|source| failed(existing, source))? {
+            return Err(PinsError::NotBpf(existing.to_owned()));
+        }
+        fs::create_dir_all(directory).map_err(|source| failed(directory, source))?;
+        Ok(Self {
+            directory: directory.to_owned(),
+        })
+    }
+
+    /// Every pinned link.
+    pub fn links(&self) -> Result<Vec<LinkPin>, PinsError> {
+        Ok(self
+            .entries()?
+            .into_iter()
+            .filter_map(|path| read_link_name(&path))
+            .collect())
+    }
+
+    /// Where the link of an interface is or will be pinned.
+    pub fn link(&self, interface: u32, attachment: Attachment) -> LinkPin {
+        let path = self
+            .directory
+            .join(format!("link-{interface}-{}", attachment.name()));
+        LinkPin {
+            interface,
+            attachment,
+            path,
+        }
+    }
+
+    /// Every set of maps.
+    pub fn sets(&self) -> Result<Vec<TableSet>, PinsError> {
+        Ok(self
+            .entries()?
+            .into_iter()
+            .filter_map(read_set_name)
+            .collect())
+    }
+
+    /// Makes an empty set.
+    pub fn new_set(&self, layout: u32) -> Result<TableSet, PinsError> {
+        for serial in 0..=MAX_SETS {
+            let path = self.directory.join(format!("tables-{layout}-{serial}"));
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(TableSet { path, layout }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(failed(&path, source)),
+            }
+        }
+        Err(failed(
+            &self.directory,
+            io::ErrorKind::DirectoryNotEmpty.into(),
+        ))
+    }
+
+    /// Removes every set but `kept`.
+    pub fn remove_sets_except(&self, kept: Option<&TableSet>) -> Result<(), PinsError> {
+        self.sets()?
+            .iter()
+            .filter(|set| Some(*set) != kept)
+            .try_for_each(TableSet::remove)
+    }
+
+    /// Removes the directory itself if nothing is left in it.
+    pub fn remove_if_empty(&self) {
+        // Not empty, or the mount point itself: both are fine.
+        let _ = fs::remove_dir(&self.directory);
+    }
+
+    fn entries(&self) -> Result<Vec<PathBuf>, PinsError> {
+        list(&self.directory)
+    }
+}
+
+impl TableSet {
+    /// The version of the maps' layout.
+    pub fn layout(&self) -> u32 {
+        self.layout
+    }
+
+    /// The file of a map.
+    pub fn map(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The file of a program.
+    pub fn program(&self, id: u32) -> PathBuf {
+        self.path.join(format!("{PROGRAM}{id}"))
+    }
+
+    /// Whether the program with this number uses the set.
+    pub fn used_by(&self, id: u32) -> bool {
+        self.program(id).exists()
+    }
+
+    /// Removes the pins of all programs but one.
+    pub fn remove_programs_except(&self, id: u32) -> Result<(), PinsError> {
+        let kept = self.program(id);
+        for path in list(&self.path)? {
+            if path != kept && name_of(&path).starts_with(PROGRAM) {
+                fs::remove_file(&path).map_err(|source| failed(&path, source))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the whole set. The kernel frees what no program uses any more.
+    pub fn remove(&self) -> Result<(), PinsError> {
+        for path in list(&self.path)? {
+            fs::remove_file(&path).map_err(|source| failed(&path, source))?;
+        }
+        fs::remove_dir(&self.path).map_err(|source| failed(&self.path, source))
+    }
+}
+
+fn on_bpf(path: &Path) -> io::Result<bool> {
+    Ok(rustix::fs::statfs(path)?.f_type as u64 == BPF_FS_MAGIC)
+}
+
+fn list(directory: &Path) -> Result<Vec<PathBuf>, PinsError> {
+    let entries = fs::read_dir(directory).map_err(|source| failed(directory, source))?;
+    entries
+        .map(|entry| Ok(entry.map_err(|source| failed(directory, source))?.path()))
+        .collect()
+}
+
+fn name_of(path: &Path) -> &str {
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default()
+}
+
+fn read_link_name(path: &Path) -> Option<LinkPin> {
+    let (interface, attachment) = name_of(path).strip_prefix("link-")?.split_once('-')?;
+    let (interface, attachment) = (interface.parse().ok()?, Attachment::named(attachment)?);
+    Some(LinkPin {
+        interface,
+        attachment,
+        path: path.to_owned(),
+    })
+}
+
+fn read_set_name(path: PathBuf) -> Option<TableSet> {
+    let (layout, serial) = name_of(&path).strip_prefix("tables-")?.split_once('-')?;
+    let layout = layout.parse().ok()?;
+    serial.parse::<u32>().ok()?;
+    Some(TableSet { path, layout })
+}
+
+fn failed(path: &Path, source: io::Error) -> PinsError {
+    PinsError::Directory {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+const PROGRAM: &str = "program-";
+
+/// `BPF_FS_MAGIC` of linux/magic.h.
+const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+
+/// Sets left behind by processes that died while starting, at most; each start removes them.
+const MAX_SETS: u32 = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pins() -> (tempfile::TempDir, Pins) {
+        let directory = tempfile::tempdir().unwrap();
+        let pins = Pins {
+            directory: directory.path().to_owned(),
+        };
+        (directory, pins)
+    }
+
+    #[test]
+    fn link_names_are_read_back() {
+        let (_directory, pins) = pins();
+        let made = [
+            pins.link(3, Attachment::Native),
+            pins.link(12, Attachment::Generic),
+        ];
+        for link in &made {
+            fs::write(&link.path, []).unwrap();
+        }
+        for stranger in ["link-x-native", "link-3", "link-3-odd", "tables-1", "other"] {
+            fs::write(pins.directory.join(stranger), []).unwrap();
+        }
+        let mut found = pins.links().unwrap();
+        found.sort_by_key(|link| link.interface);
+        assert_eq!(found, made);
+    }
+
+    #[test]
+    fn a_set_belongs_to_the_program_pinned_in_it() {
+        let (_directory, pins) = pins();
+        let (old, new) = (pins.new_set(7).unwrap(), pins.new_set(7).unwrap());
+        assert_ne!(old, new);
+        fs::write(old.program(41), []).unwrap();
+        fs::write(old.program(42), []).unwrap();
+        assert!(old.used_by(41) && old.used_by(42) && !new.used_by(42));
+        old.remove_programs_except(42).unwrap();
+        assert!(!old.used_by(41) && old.used_by(42));
+        fs::write(new.map("FLOWS"), []).unwrap();
+        pins.remove_sets_except(Some(&old)).unwrap();
+        assert_eq!(pins.sets().unwrap(), [old]);
+    }
+
+    #[test]
+    fn ordinary_directory_is_refused_with_the_command_to_run() {
+        let (directory, _) = pins();
+        let error = Pins::open(&directory.path().join("below")).unwrap_err();
+        assert!(matches!(error, PinsError::NotBpf(_)));
+        assert!(error.to_string().contains("mount -t bpf"), "{error}");
+    }
+}
