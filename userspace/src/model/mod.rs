@@ -35,7 +35,6 @@ pub use proxy::{
 pub use rules::{
     CommonAction, GeneralCounter, HttpAction, HttpRule, NameMatch, Redirect, RedirectKind, Reply,
     ReplyBody, Service, StickRule, TcpAction, TcpRule, TimeoutKind, TrackSlot, VariableCondition,
-    VariableName, VariableScope,
 };
 pub use server::{Server, ServerAddress, ServerTls, Source, Verify};
 pub use table::{Table, TableKeyType};

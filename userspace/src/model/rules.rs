@@ -5,7 +5,7 @@ use std::sync::Arc;
 use regex::bytes::Regex;
 
 use super::{CaptureId, ErrorFile};
-use crate::expr::{Condition, Expression, LogFormat};
+use crate::expr::{Condition, Expression, LogFormat, VariableName};
 use crate::types::{Millis, TableId};
 
 /// One rule of a `tcp-request` or `tcp-response` list.
@@ -140,32 +140,6 @@ pub enum GeneralCounter {
     Gpc1,
     /// `gpc` array, by index.
     Indexed(u32),
-}
-
-/// A variable: scope and name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct VariableName {
-    /// Where it lives.
-    pub scope: VariableScope,
-    /// Its name without the scope.
-    pub name: Arc<str>,
-}
-
-/// How long a variable lives (manual §2.8 in 3.x).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum VariableScope {
-    /// The whole process.
-    Process,
-    /// The client's connection.
-    Session,
-    /// The request and its response.
-    Transaction,
-    /// Request processing.
-    Request,
-    /// Response processing.
-    Response,
-    /// A health check.
-    Check,
 }
 
 /// A condition of `set-var` (manual: `ifexists`, `ifnotexists`, `ifempty`, `ifnotempty`, `ifset`, `ifnotset`, `ifgt`, `iflt`).
