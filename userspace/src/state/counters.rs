@@ -166,7 +166,9 @@ impl Counters {
     pub fn new(writers: usize) -> Self {
         let writers = writers.max(1);
         Self {
-            lines: (0..writers * LINES_PER_WRITER).map(|_| Line::default()).collect(),
+            lines: (0..writers * LINES_PER_WRITER)
+                .map(|_| Line::default())
+                .collect(),
             writers,
             baseline: (0..Counter::COUNT).map(|_| AtomicU64::new(0)).collect(),
             epoch: AtomicU64::new(0),
@@ -181,12 +183,15 @@ impl Counters {
     /// Counts `amount`.
     pub fn add(&self, counter: Counter, amount: u64) {
         let writer = Writer::current(self.writers);
-        writer.update(self.cell(writer.index(), counter as usize), |v| v.wrapping_add(amount));
+        writer.update(self.cell(writer.index(), counter as usize), |v| {
+            v.wrapping_add(amount)
+        });
     }
 
     /// The sum over all threads since the start or since [`Self::clear`].
     pub fn sum(&self, counter: Counter) -> u64 {
-        self.raw(counter).wrapping_sub(self.baseline[counter as usize].load(Relaxed))
+        self.raw(counter)
+            .wrapping_sub(self.baseline[counter as usize].load(Relaxed))
     }
 
     /// Records a time in milliseconds.
@@ -201,7 +206,11 @@ impl Counters {
         let slot = TIMES + timing as usize * SLOTS_PER_TIMING;
         let samples = self.cell(index, slot + 1).load(Relaxed);
         writer.update(self.cell(index, slot), |sum| {
-            let leaving = if samples < TIMING_SAMPLES { 0 } else { sum / TIMING_SAMPLES };
+            let leaving = if samples < TIMING_SAMPLES {
+                0
+            } else {
+                sum / TIMING_SAMPLES
+            };
             sum - leaving + milliseconds
         });
         if samples < TIMING_SAMPLES {
@@ -216,12 +225,14 @@ impl Counters {
     /// The average of a time over about the last 1024 requests of each thread, in milliseconds.
     pub fn average(&self, timing: Timing) -> u64 {
         let slot = TIMES + timing as usize * SLOTS_PER_TIMING;
-        let (sum, samples) = self.current_writers().fold((0, 0), |(sum, samples), index| {
-            (
-                sum + self.cell(index, slot).load(Relaxed),
-                samples + self.cell(index, slot + 1).load(Relaxed),
-            )
-        });
+        let (sum, samples) = self
+            .current_writers()
+            .fold((0, 0), |(sum, samples), index| {
+                (
+                    sum + self.cell(index, slot).load(Relaxed),
+                    samples + self.cell(index, slot + 1).load(Relaxed),
+                )
+            });
         if samples == 0 { 0 } else { sum / samples }
     }
 
@@ -288,9 +299,9 @@ impl Gauge {
 
     /// One more, unless that would exceed `limit`.
     pub fn enter_below(&self, limit: u32) -> bool {
-        let entered = self
-            .current
-            .fetch_update(Relaxed, Relaxed, |now| (now < limit).then_some(now.wrapping_add(1)));
+        let entered = self.current.fetch_update(Relaxed, Relaxed, |now| {
+            (now < limit).then_some(now.wrapping_add(1))
+        });
         let Ok(before) = entered else { return false };
         self.highest.fetch_max(before.wrapping_add(1), Relaxed);
         true
@@ -380,11 +391,23 @@ mod tests {
         counters.time(Timing::Total, 90);
         counters.clear();
         assert_eq!(counters.sum(Counter::BytesOut), 0);
-        assert_eq!((counters.average(Timing::Total), counters.longest(Timing::Total)), (0, 0));
+        assert_eq!(
+            (
+                counters.average(Timing::Total),
+                counters.longest(Timing::Total)
+            ),
+            (0, 0)
+        );
         counters.count(Counter::BytesOut);
         counters.time(Timing::Total, 8);
         assert_eq!(counters.sum(Counter::BytesOut), 1);
-        assert_eq!((counters.average(Timing::Total), counters.longest(Timing::Total)), (8, 8));
+        assert_eq!(
+            (
+                counters.average(Timing::Total),
+                counters.longest(Timing::Total)
+            ),
+            (8, 8)
+        );
     }
 
     #[test]

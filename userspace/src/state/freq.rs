@@ -30,12 +30,21 @@ impl Rate {
         let mut window = *self;
         window.rotate(period, now);
         let elapsed = now.since(Moment(window.start));
-        blend(window.current, window.previous, period.saturating_sub(elapsed), period)
+        blend(
+            window.current,
+            window.previous,
+            period.saturating_sub(elapsed),
+            period,
+        )
     }
 
     /// Replaces the rate, as `set table` does: the value fades over the next period.
     pub fn set(&mut self, value: u32, now: Moment) {
-        *self = Self { start: now.0, current: 0, previous: value };
+        *self = Self {
+            start: now.0,
+            current: 0,
+            previous: value,
+        };
     }
 
     fn rotate(&mut self, period: u64, now: Moment) {
@@ -89,7 +98,8 @@ impl SecondRate {
         let current = self.sum(second);
         let previous = second.checked_sub(1).map_or(0, |last| self.sum(last));
         let rate = blend(current, previous, 1000 - now.0 % 1000, 1000);
-        self.highest.fetch_max(u64::from(current.max(previous)), Relaxed);
+        self.highest
+            .fetch_max(u64::from(current.max(previous)), Relaxed);
         rate
     }
 
@@ -199,7 +209,11 @@ mod tests {
     fn a_count_of_an_earlier_second_never_leaks_into_a_later_one() {
         let rate = SecondRate::new(1);
         rate.add(7, Moment(1_000));
-        assert_eq!(rate.read(Moment(5_000)), 0, "the cell is shared by seconds 1 and 5");
+        assert_eq!(
+            rate.read(Moment(5_000)),
+            0,
+            "the cell is shared by seconds 1 and 5"
+        );
         rate.add(1, Moment(5_000));
         assert_eq!(rate.read(Moment(5_000)), 1);
     }

@@ -1,1 +1,298 @@
 //! Live state shared by all tasks; the only room with atomics.
+//!
+//! Sessions, health checks and the Runtime API write it; load balancing, fetches, logs and the stats page read it. A
+//! [`Running`] pairs it with the configuration it belongs to. Nothing here decides: rules, algorithms and checks are elsewhere.
+
+pub mod check;
+pub mod counters;
+pub mod freq;
+pub mod process;
+pub mod proxy;
+pub mod server;
+pub mod sessions;
+pub mod shard;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use tokio::sync::broadcast;
+
+pub use check::{CheckReport, CheckResult, CheckState, CheckStatus, CheckTarget};
+pub use counters::{Counter, Counters, Gauge, Timing};
+pub use process::{ProcessRate, ProcessState};
+pub use proxy::{BackendState, FrontendState, FrontendStatus, ListenerState, ProxyState};
+pub use server::{Admin, Operational, ServerState, WEIGHT_SCALE};
+pub use sessions::{CutReason, Session, SessionTicket, Sessions};
+
+use crate::clock::{self, Moment};
+use crate::model::{Model, Proxy};
+use crate::types::{BindId, ProxyId, ServerId};
+
+/// One configuration in force, with its live state. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// What was configured.
+    pub model: Arc<Model>,
+    /// What happens.
+    pub state: Arc<State>,
+}
+
+impl Running {
+    /// Starts a configuration; servers, proxies and tables that keep their name keep their state.
+    pub fn new(model: Arc<Model>, previous: Option<&Self>) -> Self {
+        let state = Arc::new(State::new(&model, previous.map(|running| &*running.state)));
+        Self { model, state }
+    }
+}
+
+/// The live state of one configuration.
+#[derive(Debug)]
+pub struct State {
+    /// The process, the same for every configuration.
+    pub process: Arc<ProcessState>,
+    /// The running sessions, the same for every configuration.
+    pub sessions: Arc<Sessions>,
+    /// Which configuration this is, counted from 1 up.
+    pub generation: u64,
+    threads: usize,
+    proxies: Vec<Arc<ProxyState>>,
+    listeners: Vec<Arc<ListenerState>>,
+    servers: Vec<Arc<ServerState>>,
+    servers_epoch: AtomicU64,
+    server_events: broadcast::Sender<ServerId>,
+    listener_events: broadcast::Sender<ProxyId>,
+}
+
+impl State {
+    /// The state a configuration starts with. What `previous` knew under the same name is kept: counters, weights,
+    /// addresses and maintenance set at run time, stick tables.
+    pub fn new(model: &Model, previous: Option<&Self>) -> Self {
+        let now = clock::now();
+        let threads = previous.map_or_else(|| threads_of(model), |state| state.threads);
+        let writers = threads + 1;
+        let maxconn = model.global.maxconn.unwrap_or(DEFAULT_MAXCONN);
+        let known = Known::of(previous);
+        let proxies = model
+            .proxies
+            .iter()
+            .map(|proxy| known.proxy(proxy, maxconn, writers, now))
+            .collect();
+        let servers = model
+            .servers
+            .iter()
+            .map(|server| {
+                let backend = &model.proxy(server.proxy).name;
+                match known.servers.get(&(backend.as_str(), server.name.as_str())) {
+                    Some(state) => {
+                        state.reconfigure(server);
+                        Arc::clone(state)
+                    }
+                    None => Arc::new(ServerState::new(server, backend, writers, now)),
+                }
+            })
+            .collect();
+        let process = match previous {
+            Some(state) => {
+                state.process.reset_maxconn(maxconn);
+                Arc::clone(&state.process)
+            }
+            None => Arc::new(ProcessState::new(maxconn, writers)),
+        };
+        let state = Self {
+            process,
+            sessions: previous.map_or_else(
+                || Arc::new(Sessions::new(writers)),
+                |s| Arc::clone(&s.sessions),
+            ),
+            generation: previous.map_or(1, |state| state.generation + 1),
+            threads,
+            proxies,
+            listeners: model
+                .binds
+                .iter()
+                .map(|_| Arc::new(ListenerState::new(writers)))
+                .collect(),
+            servers,
+            servers_epoch: AtomicU64::new(1),
+            server_events: broadcast::Sender::new(EVENTS_KEPT),
+            listener_events: broadcast::Sender::new(EVENTS_KEPT),
+        };
+        state.inherit_tracked(model, now);
+        for proxy in &model.proxies {
+            state.refresh_backend(proxy, now);
+        }
+        state
+    }
+
+    /// Worker threads; each counts in its own cells after [`shard::enter`].
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// The proxy of an id of this configuration.
+    pub fn proxy(&self, id: ProxyId) -> &ProxyState {
+        &self.proxies[id.index()]
+    }
+
+    /// The listener of an id of this configuration.
+    pub fn listener(&self, id: BindId) -> &ListenerState {
+        &self.listeners[id.index()]
+    }
+
+    /// The server of an id of this configuration.
+    pub fn server(&self, id: ServerId) -> &ServerState {
+        &self.servers[id.index()]
+    }
+
+    /// The server's state as a handle that outlives this configuration.
+    pub fn server_handle(&self, id: ServerId) -> Arc<ServerState> {
+        Arc::clone(&self.servers[id.index()])
+    }
+
+    /// How many active and backup servers of a backend can take new sessions.
+    pub fn usable_servers(&self, model: &Model, proxy: ProxyId) -> UsableServers {
+        let mut usable = UsableServers::default();
+        for id in &model.proxy(proxy).servers {
+            if self.server(*id).is_usable() {
+                match model.server(*id).backup {
+                    true => usable.backup += 1,
+                    false => usable.active += 1,
+                }
+            }
+        }
+        usable
+    }
+
+    /// Announces that a server's usability, weight, limit or address changed: recomputes its backend's state, and tells
+    /// the kernel's rings. True when the backend went up or down by it.
+    pub fn server_changed(&self, model: &Model, id: ServerId, now: Moment) -> bool {
+        self.servers_epoch.fetch_add(1, Relaxed);
+        let backend_changed = self.refresh_backend(model.proxy(model.server(id).proxy), now);
+        let _nobody_listens = self.server_events.send(id);
+        backend_changed
+    }
+
+    /// A number that grows with every change of any server, to tell cheaply that nothing changed.
+    pub fn servers_epoch(&self) -> u64 {
+        self.servers_epoch.load(Relaxed)
+    }
+
+    /// The stream of changed servers. A receiver that falls more than 1024 behind gets `Lagged` and must look at all.
+    pub fn server_events(&self) -> broadcast::Receiver<ServerId> {
+        self.server_events.subscribe()
+    }
+
+    /// Changes whether a frontend takes connections, and tells its listeners.
+    pub fn set_frontend_status(&self, id: ProxyId, status: FrontendStatus) {
+        self.proxy(id).frontend.set_status(status);
+        let _nobody_listens = self.listener_events.send(id);
+    }
+
+    /// The stream of frontends whose [`FrontendStatus`] changed.
+    pub fn listener_events(&self) -> broadcast::Receiver<ProxyId> {
+        self.listener_events.subscribe()
+    }
+
+    fn refresh_backend(&self, proxy: &Proxy, now: Moment) -> bool {
+        let up =
+            proxy.servers.is_empty() || proxy.servers.iter().any(|id| self.server(*id).is_usable());
+        let backend = &self.proxy(proxy.id).backend;
+        let changed = backend.set_up(up, now);
+        if changed && !up {
+            backend.counters.count(Counter::WentDown);
+        }
+        changed
+    }
+
+    /// Servers that track another one start in its state.
+    fn inherit_tracked(&self, model: &Model, now: Moment) {
+        for server in &model.servers {
+            let Some(tracked) = server.track.map(|id| self.server(id)) else {
+                continue;
+            };
+            let state = self.server(server.id);
+            let inherited = if tracked.admin().has(Admin::MAINT) {
+                Admin::INHERITED_MAINT
+            } else if tracked.admin().has(Admin::DRAIN) {
+                Admin::INHERITED_DRAIN
+            } else {
+                Admin::default()
+            };
+            let own = state
+                .admin()
+                .without(Admin::INHERITED_MAINT.with(Admin::INHERITED_DRAIN));
+            state.set_admin(own.with(inherited));
+            let operational = match state.admin().has(Admin::MAINT) {
+                true => Operational::Stopped,
+                false => tracked.operational(),
+            };
+            if state.operational() != operational {
+                state.set_operational(operational, now);
+            }
+        }
+    }
+}
+
+/// How many servers of a backend can take new sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UsableServers {
+    /// Without `backup`.
+    pub active: u32,
+    /// With `backup`.
+    pub backup: u32,
+}
+
+/// What the previous configuration knows, by name.
+struct Known<'a> {
+    proxies: HashMap<&'a str, &'a Arc<ProxyState>>,
+    servers: HashMap<(&'a str, &'a str), &'a Arc<ServerState>>,
+}
+
+impl<'a> Known<'a> {
+    fn of(previous: Option<&'a State>) -> Self {
+        let Some(previous) = previous else {
+            return Self {
+                proxies: HashMap::new(),
+                servers: HashMap::new(),
+            };
+        };
+        Self {
+            proxies: previous
+                .proxies
+                .iter()
+                .map(|proxy| (proxy.name.as_str(), proxy))
+                .collect(),
+            servers: previous
+                .servers
+                .iter()
+                .map(|server| ((server.backend.as_str(), server.name.as_str()), server))
+                .collect(),
+        }
+    }
+
+    fn proxy(&self, proxy: &Proxy, maxconn: u32, writers: usize, now: Moment) -> Arc<ProxyState> {
+        let limit = proxy.maxconn.unwrap_or(maxconn);
+        match self.proxies.get(proxy.name.as_str()) {
+            Some(state) => {
+                state.frontend.set_maxconn(limit);
+                Arc::clone(state)
+            }
+            None => Arc::new(ProxyState::new(&proxy.name, limit, writers, now)),
+        }
+    }
+}
+
+fn threads_of(model: &Model) -> usize {
+    model.global.threads.map_or_else(
+        || std::thread::available_parallelism().map_or(1, usize::from),
+        usize::from,
+    )
+}
+
+/// Used while the model carries no `maxconn`; the supervisor puts the one the descriptors allow into the model.
+const DEFAULT_MAXCONN: u32 = 2000;
+const EVENTS_KEPT: usize = 1024;
+
+#[cfg(test)]
+mod tests;

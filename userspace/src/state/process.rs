@@ -1,0 +1,174 @@
+//! Numbers of the whole process: what `show info` reports beside the configuration.
+//!
+//! One [`ProcessState`] lives as long as the process; reloads share it.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::counters::{Counters, Gauge};
+use super::freq::SecondRate;
+use crate::clock::{self, Moment};
+
+/// Live numbers of the process.
+#[derive(Debug)]
+pub struct ProcessState {
+    /// When it started, on the monotonic clock.
+    pub started: Moment,
+    /// When it started, as calendar time since 1970.
+    pub started_wall: Duration,
+    /// Client connections now.
+    pub connections: Gauge,
+    /// TLS connections now, both sides.
+    pub tls_connections: Gauge,
+    /// What happened: connections, requests, TLS sessions, bytes.
+    pub counters: Counters,
+    /// Client connections per second.
+    pub connection_rate: SecondRate,
+    /// Sessions per second.
+    pub session_rate: SecondRate,
+    /// TLS handshakes per second.
+    pub tls_rate: SecondRate,
+    /// TLS handshakes with clients that needed a new key, per second.
+    pub tls_frontend_key_rate: SecondRate,
+    /// TLS handshakes with servers that needed a new key, per second.
+    pub tls_backend_key_rate: SecondRate,
+    /// Log lines that could not be sent.
+    pub dropped_logs: Counters,
+    /// Listening sockets open now.
+    pub listeners: Gauge,
+    /// Pipes for `splice(2)` in use.
+    pub pipes_used: Gauge,
+    /// Pipes for `splice(2)` kept for later.
+    pub pipes_free: Gauge,
+    limits: Limits,
+    stopping: AtomicBool,
+}
+
+/// Limits an operator may change at run time; 0 = none.
+#[derive(Debug)]
+struct Limits {
+    hard_maxconn: AtomicU32,
+    maxconn: AtomicU32,
+    connection_rate: AtomicU32,
+    session_rate: AtomicU32,
+    tls_rate: AtomicU32,
+}
+
+impl ProcessState {
+    pub(super) fn new(maxconn: u32, writers: usize) -> Self {
+        Self {
+            started: clock::now(),
+            started_wall: clock::wall(),
+            connections: Gauge::default(),
+            tls_connections: Gauge::default(),
+            counters: Counters::new(writers),
+            connection_rate: SecondRate::new(writers),
+            session_rate: SecondRate::new(writers),
+            tls_rate: SecondRate::new(writers),
+            tls_frontend_key_rate: SecondRate::new(writers),
+            tls_backend_key_rate: SecondRate::new(writers),
+            dropped_logs: Counters::new(writers),
+            listeners: Gauge::default(),
+            pipes_used: Gauge::default(),
+            pipes_free: Gauge::default(),
+            limits: Limits {
+                hard_maxconn: AtomicU32::new(maxconn),
+                maxconn: AtomicU32::new(maxconn),
+                connection_rate: AtomicU32::new(0),
+                session_rate: AtomicU32::new(0),
+                tls_rate: AtomicU32::new(0),
+            },
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// The most client connections at once.
+    pub fn maxconn(&self) -> u32 {
+        self.limits.maxconn.load(Relaxed)
+    }
+
+    /// The limit of the configuration, or what the descriptors allow.
+    pub fn hard_maxconn(&self) -> u32 {
+        self.limits.hard_maxconn.load(Relaxed)
+    }
+
+    /// Changes the limit within the configured one; 0 restores it. False when out of range.
+    pub fn set_maxconn(&self, limit: u32) -> bool {
+        let hard = self.hard_maxconn();
+        let limit = if limit == 0 { hard } else { limit };
+        if limit > hard {
+            return false;
+        }
+        self.limits.maxconn.store(limit, Relaxed);
+        true
+    }
+
+    /// Takes the limit of a new configuration.
+    pub(super) fn reset_maxconn(&self, limit: u32) {
+        self.limits.hard_maxconn.store(limit, Relaxed);
+        self.limits.maxconn.store(limit, Relaxed);
+    }
+
+    /// The limit of one of the process's rates, in events per second; `None` = no limit.
+    pub fn rate_limit(&self, rate: ProcessRate) -> Option<u32> {
+        Some(self.limit_cell(rate).load(Relaxed)).filter(|limit| *limit > 0)
+    }
+
+    /// Changes the limit of a rate; 0 = none.
+    pub fn set_rate_limit(&self, rate: ProcessRate, limit: u32) {
+        self.limit_cell(rate).store(limit, Relaxed);
+    }
+
+    /// Whether the process is on its way out.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
+    }
+
+    /// Marks the process as on its way out.
+    pub fn set_stopping(&self) {
+        self.stopping.store(true, Relaxed);
+    }
+
+    /// Forgets maxima (`clear counters`).
+    pub fn clear_maxima(&self) {
+        self.connection_rate.clear_highest();
+        self.session_rate.clear_highest();
+        self.tls_rate.clear_highest();
+        self.tls_frontend_key_rate.clear_highest();
+        self.tls_backend_key_rate.clear_highest();
+    }
+
+    fn limit_cell(&self, rate: ProcessRate) -> &AtomicU32 {
+        match rate {
+            ProcessRate::Connections => &self.limits.connection_rate,
+            ProcessRate::Sessions => &self.limits.session_rate,
+            ProcessRate::TlsSessions => &self.limits.tls_rate,
+        }
+    }
+}
+
+/// A rate of the whole process that may be limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessRate {
+    /// `maxconnrate`, `set rate-limit connections global`.
+    Connections,
+    /// `maxsessrate`, `set rate-limit sessions global`.
+    Sessions,
+    /// `maxsslrate`, `set rate-limit ssl-sessions global`.
+    TlsSessions,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_limit_moves_only_below_the_configured_one() {
+        let process = ProcessState::new(100, 1);
+        assert!(process.set_maxconn(10));
+        assert_eq!(process.maxconn(), 10);
+        assert!(!process.set_maxconn(101));
+        assert!(process.set_maxconn(0));
+        assert_eq!(process.maxconn(), 100);
+    }
+}
