@@ -1,1 +1,6 @@
-//! TEXT → MODEL: the configuration language.
+//! Text to model.
+
+pub mod ast;
+pub mod environment;
+pub mod lexer;
+pub mod source;
