@@ -53,12 +53,22 @@ impl Word {
     pub fn at(&self, offset: usize) -> Span {
         let column = match &self.columns {
             Some(columns) => columns.get(offset).copied().unwrap_or(self.span.end),
-            None => self.span.start.saturating_add(u32::try_from(offset).unwrap_or(u32::MAX)),
+            None => self
+                .span
+                .start
+                .saturating_add(u32::try_from(offset).unwrap_or(u32::MAX)),
         };
         if column >= self.span.end {
-            return Span { start: self.span.end, end: self.span.end + 1, ..self.span };
+            return Span {
+                start: self.span.end,
+                end: self.span.end + 1,
+                ..self.span
+            };
         }
-        Span { start: column, ..self.span }
+        Span {
+            start: column,
+            ..self.span
+        }
     }
 }
 
@@ -93,10 +103,13 @@ impl SectionKind {
             Self::Userlist,
             Self::HttpErrors,
         ];
-        known.into_iter().find(|kind| kind.keyword() == keyword).or_else(|| {
-            let index = UNSUPPORTED.iter().position(|(name, _)| *name == keyword)?;
-            Some(Self::Unsupported(u8::try_from(index).ok()?))
-        })
+        known
+            .into_iter()
+            .find(|kind| kind.keyword() == keyword)
+            .or_else(|| {
+                let index = UNSUPPORTED.iter().position(|(name, _)| *name == keyword)?;
+                Some(Self::Unsupported(u8::try_from(index).ok()?))
+            })
     }
 
     /// The keyword, which is also how messages call the section.
@@ -115,7 +128,16 @@ impl SectionKind {
 
     /// All keywords that open a section this version runs.
     pub fn supported() -> impl Iterator<Item = &'static str> {
-        ["global", "defaults", "frontend", "backend", "listen", "userlist", "http-errors"].into_iter()
+        [
+            "global",
+            "defaults",
+            "frontend",
+            "backend",
+            "listen",
+            "userlist",
+            "http-errors",
+        ]
+        .into_iter()
     }
 }
 
@@ -129,10 +151,16 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("log-forward", "syslog messages are sent, not received"),
     ("log-profile", "use 'log-format'"),
     ("mailers", "no mail is sent"),
-    ("namespace_list", "network namespaces cannot be chosen per server"),
+    (
+        "namespace_list",
+        "network namespaces cannot be chosen per server",
+    ),
     ("peers", "stick tables are local to the process"),
     ("program", "start the program from the service manager"),
     ("resolvers", "server names are resolved once, at start"),
-    ("ring", "send logs to a syslog server, a file descriptor or a socket"),
+    (
+        "ring",
+        "send logs to a syslog server, a file descriptor or a socket",
+    ),
     ("traces", "use the log level of the daemon"),
 ];

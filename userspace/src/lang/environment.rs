@@ -37,9 +37,14 @@ pub struct Variables<'a> {
 impl<'a> Variables<'a> {
     /// Starts from the environment and predefined variables; the latter give way to nothing.
     pub fn new(environment: &'a dyn Environment, predefined: &[(&str, String)]) -> Self {
-        let changes =
-            predefined.iter().map(|(name, value)| ((*name).to_owned(), Some(value.clone()))).collect();
-        Self { environment, changes }
+        let changes = predefined
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), Some(value.clone())))
+            .collect();
+        Self {
+            environment,
+            changes,
+        }
     }
 
     /// The current value.
@@ -69,8 +74,12 @@ impl<'a> Variables<'a> {
 
     /// `resetenv`: keeps only the named variables.
     pub fn reset(&mut self, keep: &[&str]) {
-        let names: Vec<String> =
-            self.environment.variable_names().into_iter().chain(self.changes.keys().cloned()).collect();
+        let names: Vec<String> = self
+            .environment
+            .variable_names()
+            .into_iter()
+            .chain(self.changes.keys().cloned())
+            .collect();
         for name in names {
             if !keep.contains(&name.as_str()) {
                 self.changes.insert(name, None);

@@ -54,7 +54,10 @@ impl Sources {
     pub fn read(paths: &[PathBuf]) -> Result<Self, Unreadable> {
         let mut sources = Self::default();
         for path in paths {
-            let unreadable = |cause| Unreadable { path: path.clone(), cause };
+            let unreadable = |cause| Unreadable {
+                path: path.clone(),
+                cause,
+            };
             if fs::metadata(path).map_err(unreadable)?.is_dir() {
                 for file in configuration_files(path).map_err(unreadable)? {
                     sources.read_file(&file)?;
@@ -74,7 +77,10 @@ impl Sources {
     }
 
     fn read_file(&mut self, path: &Path) -> Result<(), Unreadable> {
-        let text = fs::read(path).map_err(|cause| Unreadable { path: path.to_owned(), cause })?;
+        let text = fs::read(path).map_err(|cause| Unreadable {
+            path: path.to_owned(),
+            cause,
+        })?;
         self.add(path.display().to_string(), text);
         Ok(())
     }
@@ -91,7 +97,11 @@ impl Sources {
 
     /// The file names joined as `HAPROXY_CFGFILES` shows them.
     pub fn names(&self) -> String {
-        self.files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>().join(";")
+        self.files
+            .iter()
+            .map(|file| file.name.as_str())
+            .collect::<Vec<_>>()
+            .join(";")
     }
 }
 
@@ -116,7 +126,11 @@ impl Source {
         let Some(&start) = self.starts.get(index) else {
             return &[];
         };
-        let end = self.starts.get(index + 1).copied().unwrap_or(self.text.len());
+        let end = self
+            .starts
+            .get(index + 1)
+            .copied()
+            .unwrap_or(self.text.len());
         let line = &self.text[start..end];
         line.strip_suffix(b"\n").unwrap_or(line)
     }
@@ -130,12 +144,19 @@ impl Source {
 impl Span {
     /// The same place, reduced to one column.
     pub fn column(self, column: u32) -> Self {
-        Self { start: column, end: column + 1, ..self }
+        Self {
+            start: column,
+            end: column + 1,
+            ..self
+        }
     }
 
     /// From the start of this span to the end of another one on the same line.
     pub fn to(self, other: Self) -> Self {
-        Self { end: other.end.max(self.end), ..self }
+        Self {
+            end: other.end.max(self.end),
+            ..self
+        }
     }
 }
 
@@ -144,8 +165,11 @@ fn configuration_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
-        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && path.extension().is_some_and(|extension| extension == "cfg") && path.is_file() {
+        let hidden = path
+            .file_name()
+            .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|extension| extension == "cfg") && path.is_file()
+        {
             files.push(path);
         }
     }
@@ -195,8 +219,10 @@ mod tests {
             fs::write(directory.path().join(name), "global\n").expect("writable");
         }
         let sources = Sources::read(&[directory.path().to_owned()]).expect("readable");
-        let names: Vec<_> =
-            sources.iter().map(|(_, file)| file.name.rsplit('/').next().unwrap_or_default().to_owned()).collect();
+        let names: Vec<_> = sources
+            .iter()
+            .map(|(_, file)| file.name.rsplit('/').next().unwrap_or_default().to_owned())
+            .collect();
         assert_eq!(names, ["a.cfg", "b.cfg"]);
     }
 

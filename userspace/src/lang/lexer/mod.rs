@@ -81,7 +81,15 @@ pub fn words(
     variables: &Variables<'_>,
 ) -> Result<Vec<Word>, LexError> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let mut lexer = Lexer { line, at: 0, position, variables, words: Vec::new(), word: None, total: 0 };
+    let mut lexer = Lexer {
+        line,
+        at: 0,
+        position,
+        variables,
+        words: Vec::new(),
+        word: None,
+        total: 0,
+    };
     lexer.run()?;
     Ok(lexer.words)
 }
@@ -120,7 +128,11 @@ impl Lexer<'_> {
                 (0, _) => return self.fail(self.at, LexErrorKind::Nul),
                 (b'\r', _) => return self.fail(self.at, LexErrorKind::CarriageReturn),
                 (b'"', Quote::None) | (b'\'', Quote::None) => {
-                    quote = if byte == b'"' { Quote::Weak } else { Quote::Strong };
+                    quote = if byte == b'"' {
+                        Quote::Weak
+                    } else {
+                        Quote::Strong
+                    };
                     opened = self.at;
                     self.open_word();
                     self.at += 1;
@@ -185,10 +197,18 @@ impl Lexer<'_> {
         let braced = self.take(b'{');
         let start = self.at;
         self.take(b'.');
-        if !self.line.get(self.at).is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_') {
+        if !self
+            .line
+            .get(self.at)
+            .is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
+        {
             return self.fail(start, LexErrorKind::BadVariableName);
         }
-        while self.line.get(self.at).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') {
+        while self
+            .line
+            .get(self.at)
+            .is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+        {
             self.at += 1;
         }
         let name = String::from_utf8_lossy(&self.line[start..self.at]).into_owned();
@@ -214,7 +234,11 @@ impl Lexer<'_> {
             return self.fail(dollar + 1, LexErrorKind::UnmatchedBrace);
         }
         let value = value.unwrap_or_default();
-        if split { self.push_split(&value, dollar) } else { self.push_all(&value, dollar) }
+        if split {
+            self.push_split(&value, dollar)
+        } else {
+            self.push_all(&value, dollar)
+        }
     }
 
     /// A variable's value; names that begin with a dot are about the place being read.
@@ -235,7 +259,11 @@ impl Lexer<'_> {
 
     fn open_word(&mut self) -> &mut Building {
         let start = self.at;
-        self.word.get_or_insert_with(|| Building { start, text: Vec::new(), columns: Vec::new() })
+        self.word.get_or_insert_with(|| Building {
+            start,
+            text: Vec::new(),
+            columns: Vec::new(),
+        })
     }
 
     fn push(&mut self, byte: u8, column: usize) -> Result<(), LexError> {
@@ -261,7 +289,11 @@ impl Lexer<'_> {
                 self.push(byte, column)?;
             } else if !in_blanks {
                 self.end_word()?;
-                self.word = Some(Building { start: column, text: Vec::new(), columns: Vec::new() });
+                self.word = Some(Building {
+                    start: column,
+                    text: Vec::new(),
+                    columns: Vec::new(),
+                });
             }
             in_blanks = is_space(byte);
         }
@@ -291,12 +323,19 @@ impl Lexer<'_> {
             end: to_column(end),
         };
         let columns = (!verbatim).then(|| word.columns.into_boxed_slice());
-        self.words.push(Word { text, span, columns });
+        self.words.push(Word {
+            text,
+            span,
+            columns,
+        });
         Ok(())
     }
 
     fn fail(&self, column: usize, kind: LexErrorKind) -> Result<(), LexError> {
-        Err(LexError { column: to_column(column), kind })
+        Err(LexError {
+            column: to_column(column),
+            kind,
+        })
     }
 }
 

@@ -1,64 +1,36 @@
 //! What each spelling means, checked against HAProxy's own answers.
 
-use std::collections::BTreeMap;
-use std::io;
-use std::net::IpAddr;
-use std::path::Path;
-
 use proptest::prelude::*;
 
 use super::*;
-use crate::lang::environment::Environment;
 use crate::lang::source::Sources;
-
-struct Table(BTreeMap<&'static str, &'static str>);
-
-impl Environment for Table {
-    fn variable(&self, name: &str) -> Option<String> {
-        self.0.get(name).map(|value| (*value).to_owned())
-    }
-
-    fn variable_names(&self) -> Vec<String> {
-        self.0.keys().map(|name| (*name).to_owned()).collect()
-    }
-
-    fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-
-    fn resolve(&self, _: &str) -> io::Result<Vec<IpAddr>> {
-        Ok(Vec::new())
-    }
-
-    fn user(&self, _: &str) -> Option<u32> {
-        None
-    }
-
-    fn group(&self, _: &str) -> Option<u32> {
-        None
-    }
-
-    fn host_name(&self) -> String {
-        "host".to_owned()
-    }
-}
+use crate::lang::testing::Table;
 
 fn lex(line: &[u8]) -> Result<Vec<Word>, LexError> {
-    let environment = Table(BTreeMap::from([
+    let environment = Table::with(&[
         ("HOME", "/root"),
         ("LIST", "one two  three"),
         ("BLANKS", " a  b "),
         ("EMPTY", ""),
         ("_A", "under"),
-    ]));
+    ]);
     let mut sources = Sources::default();
     let source = sources.add("n.cfg", line);
-    let position = Position { source, file: "n.cfg", line: 2, section: "global" };
+    let position = Position {
+        source,
+        file: "n.cfg",
+        line: 2,
+        section: "global",
+    };
     words(line, position, &Variables::new(&environment, &[]))
 }
 
 fn texts(line: &str) -> Vec<String> {
-    lex(line.as_bytes()).expect(line).into_iter().map(|word| word.text).collect()
+    lex(line.as_bytes())
+        .expect(line)
+        .into_iter()
+        .map(|word| word.text)
+        .collect()
 }
 
 #[test]
@@ -102,7 +74,10 @@ fn escapes_and_quotes_mean_what_haproxy_says() {
         (r"'a\qb' 'a\x41' 'a$HOME'", &[r"a\qb", r"a\x41", "a$HOME"]),
         ("a\"b c\"d a'b c'd", &["ab cd", "ab cd"]),
         ("\"\" b a\"\"b", &["", "b", "ab"]),
-        (r"stats realm Strictly\ Private", &["stats", "realm", "Strictly Private"]),
+        (
+            r"stats realm Strictly\ Private",
+            &["stats", "realm", "Strictly Private"],
+        ),
     ];
     for (line, expected) in cases {
         assert_eq!(texts(line), *expected, "{line:?}");
@@ -113,9 +88,15 @@ fn escapes_and_quotes_mean_what_haproxy_says() {
 fn variables_are_replaced_inside_double_quotes_only() {
     let cases: &[(&str, &[&str])] = &[
         ("a$HOME ${HOME}", &["a$HOME", "${HOME}"]),
-        ("\"$HOME\" \"${HOME}\" \"$HOME-x\"", &["/root", "/root", "/root-x"]),
+        (
+            "\"$HOME\" \"${HOME}\" \"$HOME-x\"",
+            &["/root", "/root", "/root-x"],
+        ),
         ("\"${NOPE}\" \"$NOPE\"", &["", ""]),
-        ("\"${NOPE-dflt}\" \"${NOPE-d f}\" \"${NOPE-}\"", &["dflt", "d f", ""]),
+        (
+            "\"${NOPE-dflt}\" \"${NOPE-d f}\" \"${NOPE-}\"",
+            &["dflt", "d f", ""],
+        ),
         ("\"${EMPTY-d}\" \"${HOME-}\"", &["", "/root"]),
         ("\"${NOPE-a\"b\"}\"", &["a\"b\""]),
         ("\"${NOPE-a}b}\"", &["ab}"]),
@@ -126,9 +107,15 @@ fn variables_are_replaced_inside_double_quotes_only() {
         ("\"${LIST[*]}\"", &["one", "two", "three"]),
         ("\"x${LIST[*]}y\"", &["xone", "two", "threey"]),
         ("\"${BLANKS[*]}\"", &["", "a", "b", ""]),
-        ("\"${NOPE[*]-a b}\" \"${NOPE-a b[*]}\"", &["a", "b", "a b[*]"]),
+        (
+            "\"${NOPE[*]-a b}\" \"${NOPE-a b[*]}\"",
+            &["a", "b", "a b[*]"],
+        ),
         ("\"$_A\" \"\\x24HOME\"", &["under", "$HOME"]),
-        ("\"${.LINE}.${.FILE}.${.SECTION}\" \"$.LINE\"", &["2.n.cfg.global", "2"]),
+        (
+            "\"${.LINE}.${.FILE}.${.SECTION}\" \"$.LINE\"",
+            &["2.n.cfg.global", "2"],
+        ),
     ];
     for (line, expected) in cases {
         assert_eq!(texts(line), *expected, "{line:?}");
@@ -160,7 +147,12 @@ fn a_broken_line_says_what_and_where() {
     ];
     for (line, kind, column) in cases {
         let error = lex(line).expect_err("a broken line");
-        assert_eq!((error.kind, error.column), (*kind, *column), "{}", line.escape_ascii());
+        assert_eq!(
+            (error.kind, error.column),
+            (*kind, *column),
+            "{}",
+            line.escape_ascii()
+        );
     }
 }
 
@@ -178,12 +170,17 @@ fn a_place_inside_a_word_is_found_behind_quotes_and_escapes() {
 
 #[test]
 fn doubling_a_variable_cannot_exhaust_memory() {
-    let environment = Table(BTreeMap::new());
+    let environment = Table::default();
     let mut variables = Variables::new(&environment, &[]);
     variables.set("A", &"x".repeat(LONGEST_LINE / 2));
     let mut sources = Sources::default();
     let source = sources.add("n.cfg", "");
-    let position = Position { source, file: "n.cfg", line: 1, section: "" };
+    let position = Position {
+        source,
+        file: "n.cfg",
+        line: 1,
+        section: "",
+    };
     let error = words(br#""$A$A$A""#, position, &variables).expect_err("too long");
     assert_eq!(error.kind, LexErrorKind::TooLong);
 }
