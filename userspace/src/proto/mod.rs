@@ -3,3 +3,4 @@
 //! Nothing here owns a socket, reads a clock, spawns or logs.
 
 pub mod http;
+pub mod proxy_protocol;
