@@ -202,11 +202,8 @@ mod tests {
 
     #[test]
     fn flags_name_the_linker_and_hide_the_checkout() {
-        let flags = flags(
-            Path::new("/home/me/tidegate"),
-            Path::new("/t/bin/bpf-linker"),
-        );
+        let flags = flags(Path::new("/srv/checkout"), Path::new("/t/bin/bpf-linker"));
         assert!(flags.contains(&"-Clinker=/t/bin/bpf-linker".to_owned()));
-        assert!(flags.contains(&"--remap-path-prefix=/home/me/tidegate=tidegate".to_owned()));
+        assert!(flags.contains(&"--remap-path-prefix=/srv/checkout=tidegate".to_owned()));
     }
 }

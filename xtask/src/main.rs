@@ -12,6 +12,7 @@
 mod ebpf;
 mod process;
 mod setup;
+mod tidy;
 mod workspace;
 
 use std::process::ExitCode;
@@ -37,6 +38,8 @@ enum Command {
     Setup(setup::Options),
     /// Compile and link the kernel object to target/bpf/tidegate-xdp
     BuildEbpf(ebpf::Options),
+    /// Check the project's own rules: room order, file length, islands of unsafe, links, leftovers
+    Tidy,
 }
 
 fn main() -> ExitCode {
@@ -55,5 +58,6 @@ fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Setup(options) => setup::run(&workspace, options),
         Command::BuildEbpf(options) => ebpf::run(&workspace, options),
+        Command::Tidy => tidy::run(&workspace),
     }
 }
