@@ -296,8 +296,22 @@ impl Head {
 
     /// Appends all fields to `out`, each as `name: value` and CRLF.
     pub fn write_fields(&self, out: &mut Vec<u8>) {
+        self.write_fields_where(out, |_, _| true);
+    }
+
+    /// Appends those fields for which `wanted(name, value)` holds, each as `name: value` and CRLF.
+    ///
+    /// Neighbours that stand ready in the text are copied in one piece.
+    pub fn write_fields_where(
+        &self,
+        out: &mut Vec<u8>,
+        mut wanted: impl FnMut(&[u8], &[u8]) -> bool,
+    ) {
         let mut run = 0..0;
         for field in &self.fields {
+            if !wanted(self.bytes(field.name), self.bytes(field.value)) {
+                continue;
+            }
             match self.line(field) {
                 Some(line) if line.start == run.end => run.end = line.end,
                 Some(line) => {
@@ -315,6 +329,28 @@ impl Head {
             }
         }
         out.extend_from_slice(&self.text[run]);
+    }
+
+    /// Continues the value of the field added last, after one space: a folded line, repaired.
+    ///
+    /// Returns false, and does nothing, when there is no such field.
+    pub fn extend_last_value(&mut self, more: &[u8]) -> bool {
+        let Some(field) = self.fields.last_mut() else {
+            return false;
+        };
+        debug_assert_eq!(
+            field.value.range().end + 2,
+            self.text.len(),
+            "called right after add"
+        );
+        self.text.truncate(field.value.range().end);
+        if field.value.length != 0 && !more.is_empty() {
+            self.text.push(b' ');
+        }
+        self.text.extend_from_slice(more);
+        field.value = Span::between(field.value.range().start, self.text.len());
+        self.text.extend_from_slice(b"\r\n");
+        true
     }
 
     /// The text range of a field that stands there ready to be sent; most do, and neighbours are

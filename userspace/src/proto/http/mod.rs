@@ -6,6 +6,7 @@
 //! with it is the session's.
 
 mod head;
+pub mod http1;
 mod list;
 mod method;
 pub mod uri;
