@@ -233,7 +233,7 @@ impl Counters {
                     samples + self.cell(index, slot + 1).load(Relaxed),
                 )
             });
-        if samples == 0 { 0 } else { sum / samples }
+        u64::checked_div(sum, samples).unwrap_or(0)
     }
 
     /// The longest time seen, in milliseconds.

@@ -11,6 +11,7 @@ pub mod proxy;
 pub mod server;
 pub mod sessions;
 pub mod shard;
+pub mod stick;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,10 +25,12 @@ pub use process::{ProcessRate, ProcessState};
 pub use proxy::{BackendState, FrontendState, FrontendStatus, ListenerState, ProxyState};
 pub use server::{Admin, Operational, ServerState, WEIGHT_SCALE};
 pub use sessions::{CutReason, Session, SessionTicket, Sessions};
+pub use stick::{StickEvent, StickTable, Tracked};
 
 use crate::clock::{self, Moment};
-use crate::model::{Model, Proxy};
-use crate::types::{BindId, ProxyId, ServerId};
+use crate::expr::ProcessVariables;
+use crate::model::{Model, Proxy, Table};
+use crate::types::{BindId, ProxyId, ServerId, TableId};
 
 /// One configuration in force, with its live state. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -53,12 +56,15 @@ pub struct State {
     pub process: Arc<ProcessState>,
     /// The running sessions, the same for every configuration.
     pub sessions: Arc<Sessions>,
+    /// Variables of scope `proc`, the same for every configuration.
+    pub variables: Arc<ProcessVariables>,
     /// Which configuration this is, counted from 1 up.
     pub generation: u64,
     threads: usize,
     proxies: Vec<Arc<ProxyState>>,
     listeners: Vec<Arc<ListenerState>>,
     servers: Vec<Arc<ServerState>>,
+    tables: Vec<Arc<StickTable>>,
     servers_epoch: AtomicU64,
     server_events: broadcast::Sender<ServerId>,
     listener_events: broadcast::Sender<ProxyId>,
@@ -105,6 +111,7 @@ impl State {
                 || Arc::new(Sessions::new(writers)),
                 |s| Arc::clone(&s.sessions),
             ),
+            variables: previous.map_or_else(Arc::default, |state| Arc::clone(&state.variables)),
             generation: previous.map_or(1, |state| state.generation + 1),
             threads,
             proxies,
@@ -114,6 +121,11 @@ impl State {
                 .map(|_| Arc::new(ListenerState::new(writers)))
                 .collect(),
             servers,
+            tables: model
+                .tables
+                .iter()
+                .map(|table| known.table(table, now))
+                .collect(),
             servers_epoch: AtomicU64::new(1),
             server_events: broadcast::Sender::new(EVENTS_KEPT),
             listener_events: broadcast::Sender::new(EVENTS_KEPT),
@@ -148,6 +160,30 @@ impl State {
     /// The server's state as a handle that outlives this configuration.
     pub fn server_handle(&self, id: ServerId) -> Arc<ServerState> {
         Arc::clone(&self.servers[id.index()])
+    }
+
+    /// The stick table of an id of this configuration.
+    pub fn table(&self, id: TableId) -> &Arc<StickTable> {
+        &self.tables[id.index()]
+    }
+
+    /// The stick table of a name.
+    pub fn table_named(&self, name: &str) -> Option<&Arc<StickTable>> {
+        self.tables.iter().find(|table| table.name == name)
+    }
+
+    /// Housekeeping, to be called about once a second: expires stick-table entries and keeps the highest rates exact.
+    pub fn tick(&self, now: Moment) {
+        for table in &self.tables {
+            table.purge_expired(now);
+        }
+        for proxy in &self.proxies {
+            proxy.read_rates(now);
+        }
+        for server in &self.servers {
+            server.rate.read(now);
+        }
+        self.process.read_rates(now);
     }
 
     /// How many active and backup servers of a backend can take new sessions.
@@ -244,18 +280,17 @@ pub struct UsableServers {
 }
 
 /// What the previous configuration knows, by name.
+#[derive(Default)]
 struct Known<'a> {
     proxies: HashMap<&'a str, &'a Arc<ProxyState>>,
     servers: HashMap<(&'a str, &'a str), &'a Arc<ServerState>>,
+    tables: HashMap<&'a str, &'a Arc<StickTable>>,
 }
 
 impl<'a> Known<'a> {
     fn of(previous: Option<&'a State>) -> Self {
         let Some(previous) = previous else {
-            return Self {
-                proxies: HashMap::new(),
-                servers: HashMap::new(),
-            };
+            return Self::default();
         };
         Self {
             proxies: previous
@@ -268,6 +303,18 @@ impl<'a> Known<'a> {
                 .iter()
                 .map(|server| ((server.backend.as_str(), server.name.as_str()), server))
                 .collect(),
+            tables: previous
+                .tables
+                .iter()
+                .map(|table| (table.name.as_str(), table))
+                .collect(),
+        }
+    }
+
+    fn table(&self, table: &Table, now: Moment) -> Arc<StickTable> {
+        match self.tables.get(table.name.as_str()) {
+            Some(known) => known.succeed(table, now),
+            None => Arc::new(StickTable::new(table)),
         }
     }
 

@@ -131,11 +131,26 @@ impl ProcessState {
 
     /// Forgets maxima (`clear counters`).
     pub fn clear_maxima(&self) {
-        self.connection_rate.clear_highest();
-        self.session_rate.clear_highest();
-        self.tls_rate.clear_highest();
-        self.tls_frontend_key_rate.clear_highest();
-        self.tls_backend_key_rate.clear_highest();
+        for rate in self.rates() {
+            rate.clear_highest();
+        }
+    }
+
+    /// Reads every rate, which keeps their highest values exact.
+    pub(super) fn read_rates(&self, now: Moment) {
+        for rate in self.rates() {
+            rate.read(now);
+        }
+    }
+
+    fn rates(&self) -> [&SecondRate; 5] {
+        [
+            &self.connection_rate,
+            &self.session_rate,
+            &self.tls_rate,
+            &self.tls_frontend_key_rate,
+            &self.tls_backend_key_rate,
+        ]
     }
 
     fn limit_cell(&self, rate: ProcessRate) -> &AtomicU32 {

@@ -47,6 +47,19 @@ impl ProxyState {
         }
     }
 
+    /// Reads every rate, which keeps their highest values exact.
+    pub(super) fn read_rates(&self, now: Moment) {
+        let front = &self.frontend;
+        for rate in [
+            &front.connection_rate,
+            &front.session_rate,
+            &front.request_rate,
+        ] {
+            rate.read(now);
+        }
+        self.backend.rate.read(now);
+    }
+
     /// Forgets maxima (`clear counters`).
     pub fn clear_maxima(&self) {
         self.frontend.current.clear_highest();
