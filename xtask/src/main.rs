@@ -9,7 +9,9 @@
     reason = "a command line tool talks to its user through the terminal"
 )]
 
+mod build;
 mod ebpf;
+mod lab;
 mod process;
 mod setup;
 mod tidy;
@@ -40,6 +42,12 @@ enum Command {
     BuildEbpf(ebpf::Options),
     /// Check the project's own rules: room order, file length, islands of unsafe, links, leftovers
     Tidy,
+    /// Run the main job in a lab of network namespaces, or serve a real interface
+    Run(lab::Options),
+    #[command(hide = true)]
+    LabOrigin(lab::origin::Options),
+    #[command(hide = true)]
+    LabDaemon(lab::daemon::Options),
 }
 
 fn main() -> ExitCode {
@@ -59,5 +67,8 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Setup(options) => setup::run(&workspace, options),
         Command::BuildEbpf(options) => ebpf::run(&workspace, options),
         Command::Tidy => tidy::run(&workspace),
+        Command::Run(options) => lab::run(&workspace, options),
+        Command::LabOrigin(options) => lab::origin::run(options),
+        Command::LabDaemon(options) => lab::daemon::exec(options),
     }
 }
