@@ -5,6 +5,7 @@
 //! connection (persistence, framing) is the codec's business; what the rules of a configuration do
 //! with it is the session's.
 
+pub mod cookie;
 mod head;
 pub mod http1;
 mod list;

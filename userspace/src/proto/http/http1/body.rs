@@ -162,7 +162,7 @@ impl BodyDecoder {
                     digits: digits + 1,
                 }),
                 (Some(_), _) => Err(BodyError::ChunkSize),
-                (None, _) if i64::try_from(value).is_err() => Err(BodyError::ChunkSize),
+                (None, _) if value > CHUNK_MAX => Err(BodyError::ChunkSize),
                 (None, b' ' | b'\t') => Ok(State::SizePadding { value, length: 1 }),
                 (None, b';') => Ok(State::Extension { value, length: 0 }),
                 (None, b'\r') => Ok(State::SizeLf { value }),
@@ -286,6 +286,8 @@ enum State {
 }
 
 const SIZE_DIGITS_MAX: u8 = 16;
+/// The largest chunk (manual §8.5, under `PD`).
+const CHUNK_MAX: u64 = (1 << 31) - 1;
 const PADDING_MAX: u16 = 16;
 const EXTENSION_MAX: u16 = 4096;
 
