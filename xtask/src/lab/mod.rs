@@ -14,7 +14,7 @@ mod report;
 mod traffic;
 mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -66,7 +66,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 }
 
 /// Serves a file on a real interface until Ctrl-C.
-fn serve(workspace: &Workspace, binary: &PathBuf, interface: &str, file: &PathBuf) -> Result<()> {
+fn serve(workspace: &Workspace, binary: &Path, interface: &str, file: &Path) -> Result<()> {
     let extra = workspace.target().join("lab-interface.cfg");
     std::fs::write(&extra, format!("global\n    xdp interface {interface}\n"))?;
     let status = Command::new(binary)
@@ -140,7 +140,7 @@ struct Outage {
 }
 
 impl Lab {
-    fn start(workspace: &Workspace, binary: &PathBuf) -> Result<Self> {
+    fn start(workspace: &Workspace, binary: &Path) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             signal_hook::flag::register(signal, Arc::clone(&stop))?;
