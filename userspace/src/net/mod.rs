@@ -1,1 +1,26 @@
-//! Sockets: bind, accept, connect, options, splice.
+//! Sockets: listening, accepting, connecting, and moving bytes between two connections.
+//!
+//! Addresses and options come in from the model, [`Stream`]s go out: one type for TCP, Unix and encrypted connections, so
+//! that no other room cares which it holds. Nothing here knows rules, servers or log lines, and TLS itself lives in
+//! [`crate::tls`], which wraps a stream by way of [`Layer`].
+
+mod buffer;
+mod connect;
+mod gate;
+mod listen;
+mod options;
+mod pipe;
+mod pump;
+mod stream;
+mod sys;
+#[cfg(test)]
+mod tests;
+
+pub use buffer::{Buffer, RELAY_BUFFER};
+pub use connect::{ConnectError, Destination, Outgoing, connect};
+pub use gate::{Gate, Pass};
+pub use listen::{BindError, Bound, Incoming, Listener, connection_is_gone};
+pub use options::{Keepalive, SocketHandle, TcpInfo};
+pub use pump::{Pump, PumpError};
+pub use stream::{Layer, Stream};
+pub use sys::{group_id, user_id};

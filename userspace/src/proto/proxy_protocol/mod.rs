@@ -359,7 +359,7 @@ fn check_records(area: &[u8], whole: &[u8]) -> Result<(), HeaderError> {
 }
 
 /// The records of an area in order; an error ends them.
-fn records(area: &[u8]) -> impl Iterator<Item = Result<(u8, &[u8]), HeaderError>> {
+fn records(area: &[u8]) -> impl Iterator<Item = Result<Record<'_>, HeaderError>> {
     let mut rest = area;
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -371,8 +371,11 @@ fn records(area: &[u8]) -> impl Iterator<Item = Result<(u8, &[u8]), HeaderError>
     })
 }
 
+/// A record's type and value.
+type Record<'a> = (u8, &'a [u8]);
+
 /// The first record of an area, and what follows it.
-fn next_record(area: &[u8]) -> Option<((u8, &[u8]), &[u8])> {
+fn next_record(area: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let (&[kind, high, low], rest) = area.split_first_chunk()?;
     let (value, after) = rest.split_at_checked(usize::from(u16::from_be_bytes([high, low])))?;
     Some(((kind, value), after))
