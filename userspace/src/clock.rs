@@ -3,8 +3,12 @@
 //! [`now`] is the monotonic clock every timer and counter uses; [`wall`] is the calendar time that logs, dates and
 //! `If-Modified-Since` need. State machines take time as an argument, so tests give them any time they like.
 
+mod local;
+
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+pub use local::LocalTime;
 
 /// A moment on the monotonic clock: milliseconds since the process started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
