@@ -1,2 +1,34 @@
-//! What the kernel and the userspace half must agree on.
-#![no_std]
+//! What the kernel and the userspace half of tidegate must agree on.
+//!
+//! Three things live here: the layout of every shared map with the order in which it may be changed ([`maps`]); the
+//! arithmetic both sides must do alike (hashes, rings, rates, source tables); and the packet decision itself, as plain
+//! functions over two small traits, so that the same code runs in unit tests, in `BPF_PROG_TEST_RUN` and on the wire.
+//! There is no map access, helper call, clock, socket or allocation in what the kernel runs; the functions that only
+//! userspace needs (they build what the kernel reads) are behind the feature `user`.
+#![cfg_attr(not(test), no_std)]
+#![deny(unsafe_code)]
+
+#[cfg(any(feature = "user", test))]
+extern crate alloc;
+
+pub mod action;
+pub mod address;
+pub mod bind;
+pub mod config;
+pub mod counters;
+pub mod flow;
+pub mod hash;
+pub mod interface;
+pub mod list4;
+pub mod list6;
+pub mod maps;
+pub mod nat;
+mod pod;
+pub mod rate;
+pub mod ring;
+pub mod server;
+pub mod service;
+pub mod source;
+pub mod tick;
+pub mod verdict;
+pub mod word;

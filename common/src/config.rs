@@ -1,0 +1,145 @@
+//! The one record that tells the program how large its tables are and which halves are in force.
+//!
+//! Userspace writes it before the program is attached; afterwards only [`Config::bind_view`] and
+//! [`Config::list6_lengths`] change, each by one store. It lives in a pinned map, so a new process reads from it what the
+//! tables it adopts were made with.
+
+use crate::word::{Word, high, low, pair};
+
+/// The record of map `config` (one entry, one cache line).
+#[derive(Debug, Default)]
+#[repr(C)]
+#[cfg_attr(
+    not(target_arch = "bpf"),
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout)
+)]
+pub struct Config {
+    /// Secret key of the flow, NAT, source and list6 hashes; random, and kept as long as the tables are.
+    pub table_key: Word,
+    /// Key of the position in a ring. Balancers that stand in for each other (ECMP, failover) need the same one, and it
+    /// must survive a restart that loses the maps.
+    pub ring_key: Word,
+    /// Flow buckets of one region (low half) and number of regions (high half). `flows` has as many entries as their
+    /// product; a region is used by every CPU whose number is congruent to it.
+    pub flows: Word,
+    /// NAT entries (low half), then two 16-bit numbers: the first source port and how many follow it. The ports must lie
+    /// outside the host's `ip_local_port_range`. No entries or no ports: NAT services drop (`NoNatPort`).
+    pub nat: Word,
+    /// Ticks per second (low half) and the modulus that turns an interface number into an index of `interfaces` and
+    /// `devices` (high half, 1–256; see [`crate::interface::modulus`]).
+    pub clock: Word,
+    /// Bind buckets of one half (low half); `binds` has twice as many entries. IPv6 list buckets (high half).
+    pub sizes: Word,
+    /// Which half of `binds` is in force (low half: 0 or 1) and the seed of its placement (high half).
+    pub bind_view: Word,
+    /// The prefix lengths in `lists6`, longest first; see [`crate::list6`].
+    pub list6_lengths: Word,
+}
+
+/// [`Config::flows`] in parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowSizes {
+    /// Buckets of one region.
+    pub buckets: u32,
+    /// Regions, at least one.
+    pub regions: u32,
+}
+
+/// [`Config::nat`] in parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NatSizes {
+    /// Entries of map `nat`.
+    pub entries: u32,
+    /// First source port.
+    pub first_port: u16,
+    /// Number of source ports.
+    pub ports: u16,
+}
+
+/// [`Config::clock`] in parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// Ticks per second: the kernel's `CONFIG_HZ`, which is one over the resolution of `CLOCK_MONOTONIC_COARSE`.
+    pub per_second: u32,
+    /// Interface number → index.
+    pub interface_modulus: u32,
+}
+
+/// [`Config::bind_view`] in parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BindView {
+    /// 0 or 1.
+    pub half: u32,
+    /// What [`crate::bind::place`] chose.
+    pub seed: u32,
+}
+
+impl FlowSizes {
+    /// As the word in the record.
+    pub const fn word(self) -> u64 {
+        pair(self.buckets, self.regions)
+    }
+
+    /// From the word in the record.
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self {
+            buckets: low(word),
+            regions: high(word),
+        }
+    }
+}
+
+impl NatSizes {
+    /// As the word in the record.
+    pub const fn word(self) -> u64 {
+        pair(
+            self.entries,
+            self.first_port as u32 | ((self.ports as u32) << 16),
+        )
+    }
+
+    /// From the word in the record.
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self {
+            entries: low(word),
+            first_port: high(word) as u16,
+            ports: (high(word) >> 16) as u16,
+        }
+    }
+}
+
+impl Clock {
+    /// As the word in the record.
+    pub const fn word(self) -> u64 {
+        pair(self.per_second, self.interface_modulus)
+    }
+
+    /// From the word in the record.
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self {
+            per_second: low(word),
+            interface_modulus: high(word),
+        }
+    }
+}
+
+impl BindView {
+    /// As the word in the record.
+    pub const fn word(self) -> u64 {
+        pair(self.half, self.seed)
+    }
+
+    /// From the word in the record.
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self {
+            half: low(word),
+            seed: high(word),
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Config>() == 64);

@@ -1,0 +1,92 @@
+//! The hash functions of the packet path.
+//!
+//! [`mix`] is a bijection of 64 bits; [`Hasher`] chains it over words under a secret start, which costs two to four
+//! nanoseconds a word-pair in BPF where siphash-1-3 costs nine for one. It is not a MAC: it keeps a remote sender, who sees
+//! neither key nor result, from aiming at one bucket, and nothing here relies on more.
+
+/// A bijective mixer of 64 bits.
+#[inline(always)]
+pub const fn mix(mut value: u64) -> u64 {
+    value ^= value >> 32;
+    value = value.wrapping_mul(FACTOR);
+    value ^= value >> 32;
+    value = value.wrapping_mul(FACTOR);
+    value ^ (value >> 32)
+}
+
+/// A keyed hash over words.
+#[derive(Clone, Copy, Debug)]
+pub struct Hasher(u64);
+
+impl Hasher {
+    /// Starts with a key.
+    #[inline(always)]
+    pub const fn new(key: u64) -> Self {
+        Self(key)
+    }
+
+    /// Takes in one word.
+    #[inline(always)]
+    #[must_use]
+    pub const fn word(self, word: u64) -> Self {
+        // The addition makes the order of words count even where two of them are equal.
+        Self(mix(self.0 ^ word).wrapping_add(STEP))
+    }
+
+    /// The hash.
+    #[inline(always)]
+    pub const fn finish(self) -> u64 {
+        self.0
+    }
+}
+
+/// Maps a hash evenly onto `0..count` without dividing; 0 if `count` is 0.
+#[inline(always)]
+pub const fn reduce(hash: u32, count: u32) -> u32 {
+    ((hash as u64 * count as u64) >> 32) as u32
+}
+
+/// An odd constant whose multiples differ in many bits.
+const FACTOR: u64 = 0xd6e8_feb8_6659_fd93;
+/// The fractional part of the golden ratio.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_input_bit_reaches_about_half_of_the_output() {
+        for bit in 0..64 {
+            let changed: u32 = (0..256u64)
+                .map(|seed| {
+                    let value = mix(seed.wrapping_mul(STEP));
+                    let base = Hasher::new(1).word(value).finish();
+                    let flipped = Hasher::new(1).word(value ^ (1 << bit)).finish();
+                    (base ^ flipped).count_ones()
+                })
+                .sum();
+            let mean = f64::from(changed) / 256.0;
+            assert!((28.0..36.0).contains(&mean), "bit {bit}: {mean}");
+        }
+    }
+
+    #[test]
+    fn order_and_key_of_words_count() {
+        let of = |key, a, b| Hasher::new(key).word(a).word(b).finish();
+        assert_ne!(of(1, 2, 3), of(1, 3, 2));
+        assert_ne!(of(1, 2, 3), of(2, 2, 3));
+    }
+
+    #[test]
+    fn reduction_stays_in_range_and_spreads() {
+        let mut seen = [0u32; 7];
+        for value in 0..70_000u64 {
+            let index = reduce(mix(value) as u32, 7);
+            seen[index as usize] += 1;
+        }
+        assert!(seen.iter().all(|n| (9_500..10_500).contains(n)), "{seen:?}");
+        assert_eq!(reduce(u32::MAX, 7), 6);
+        assert_eq!(reduce(u32::MAX, 0), 0);
+    }
+}

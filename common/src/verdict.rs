@@ -1,0 +1,126 @@
+//! What is done with a packet, and why one is dropped.
+
+use crate::service::ServiceIndex;
+
+/// What is done with a packet. Edits have been made by the time a verdict is returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Verdict {
+    /// To the stack, as it came.
+    Pass,
+    /// Nowhere, and counted.
+    Drop {
+        /// Why.
+        reason: DropReason,
+        /// Whose packet it was; none if that could not be told (its header is broken before the ports).
+        service: ServiceIndex,
+    },
+    /// Out of the interface it came in through.
+    Transmit,
+    /// Out of the interface with this index in `devices`.
+    Redirect(u8),
+}
+
+/// Why a packet is dropped. The number is the counter's place and never changes its meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum DropReason {
+    /// IP version, header length or total length contradict each other or the frame.
+    BadIpHeader = 0,
+    /// IPv6 extension headers: too many, out of order, beyond the packet, or with a source route.
+    BadExtension = 1,
+    /// TCP data offset below 5 or beyond the packet, or a port is 0.
+    BadTcpHeader = 2,
+    /// A combination of TCP flags that no stack sends.
+    BadTcpFlags = 3,
+    /// UDP length below 8 or beyond the packet.
+    BadUdpLength = 4,
+    /// The source can be nobody's address: unspecified, loopback, multicast, broadcast, mapped.
+    MartianSource = 5,
+    /// Source and destination address are the same.
+    Land = 6,
+    /// Time to live or hop limit is used up.
+    HopLimit = 7,
+    /// A source list refuses the client.
+    SourceListed = 8,
+    /// The client is over its connection rate.
+    RateExceeded = 9,
+    /// No server may take the flow.
+    NoServer = 10,
+    /// The server's hardware address is not known (yet).
+    NoNextHop = 11,
+    /// No source port is free.
+    NoNatPort = 12,
+    /// The packet belongs to no flow and cannot start one.
+    UnknownFlow = 13,
+    /// A SYN-ACK from a client.
+    UnexpectedSynAck = 14,
+    /// The tables name something that is not there; a defect of ours.
+    Inconsistent = 15,
+    /// The frame could not be rewritten (no room for a VLAN tag).
+    Unwritable = 16,
+}
+
+impl DropReason {
+    /// All reasons, in the order of their numbers.
+    pub const ALL: [Self; 17] = [
+        Self::BadIpHeader,
+        Self::BadExtension,
+        Self::BadTcpHeader,
+        Self::BadTcpFlags,
+        Self::BadUdpLength,
+        Self::MartianSource,
+        Self::Land,
+        Self::HopLimit,
+        Self::SourceListed,
+        Self::RateExceeded,
+        Self::NoServer,
+        Self::NoNextHop,
+        Self::NoNatPort,
+        Self::UnknownFlow,
+        Self::UnexpectedSynAck,
+        Self::Inconsistent,
+        Self::Unwritable,
+    ];
+
+    /// Its name in statistics and captures.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BadIpHeader => "bad-ip-header",
+            Self::BadExtension => "bad-extension",
+            Self::BadTcpHeader => "bad-tcp-header",
+            Self::BadTcpFlags => "bad-tcp-flags",
+            Self::BadUdpLength => "bad-udp-length",
+            Self::MartianSource => "martian-source",
+            Self::Land => "land",
+            Self::HopLimit => "hop-limit",
+            Self::SourceListed => "source-listed",
+            Self::RateExceeded => "rate-exceeded",
+            Self::NoServer => "no-server",
+            Self::NoNextHop => "no-next-hop",
+            Self::NoNatPort => "no-nat-port",
+            Self::UnknownFlow => "unknown-flow",
+            Self::UnexpectedSynAck => "unexpected-syn-ack",
+            Self::Inconsistent => "inconsistent",
+            Self::Unwritable => "unwritable",
+        }
+    }
+}
+
+/// Counters per service; more than there are reasons, so that a new one does not move the others.
+pub const DROP_REASONS: u32 = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_numbered_without_gaps_and_named_once() {
+        for (number, reason) in DropReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, number);
+            let same = DropReason::ALL.iter().filter(|r| r.name() == reason.name());
+            assert_eq!(same.count(), 1);
+        }
+        assert!(DropReason::ALL.len() <= DROP_REASONS as usize);
+    }
+}
