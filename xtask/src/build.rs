@@ -1,11 +1,35 @@
-//! Builds the daemon with the kernel object inside.
+//! `cargo xtask build`: the daemon with the kernel object inside.
+//!
+//! Input is the workspace; output is `target/{debug,release}/tidegate`. Plain `cargo build` works too and embeds
+//! whatever kernel object was built last, or none.
 
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
+use clap::Args;
 
 use crate::workspace::Workspace;
 use crate::{ebpf, process};
+
+/// What `cargo xtask build` takes.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// Optimise
+    #[arg(long)]
+    release: bool,
+}
+
+/// Builds the daemon and says where it is.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let profile = if options.release {
+        Profile::Release
+    } else {
+        Profile::Dev
+    };
+    let binary = daemon(workspace, profile)?;
+    println!("build: {}", binary.display());
+    Ok(())
+}
 
 /// How much the compiler optimises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +52,7 @@ pub(crate) fn daemon(workspace: &Workspace, profile: Profile) -> Result<PathBuf>
             "release"
         }
     };
+    workspace.name_kernel_object(&mut cargo);
     process::run(&mut cargo)?;
     let binary = workspace.target().join(directory).join("tidegate");
     ensure!(binary.is_file(), "cargo built no {}", binary.display());

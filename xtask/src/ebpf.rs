@@ -9,20 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
 
 use crate::process;
 use crate::setup::{self, Kind, Toolchain};
 use crate::workspace::Workspace;
-
-/// What `cargo xtask build-ebpf` takes.
-#[derive(Args, Clone, Copy, Debug)]
-pub(crate) struct Options {}
-
-/// Builds the object and says where it is.
-pub(crate) fn run(workspace: &Workspace, _options: &Options) -> Result<()> {
-    build(workspace).map(drop)
-}
 
 /// Builds the object, preparing the toolchain first. `None` when `AYA_BUILD_SKIP` says not to.
 pub(crate) fn build(workspace: &Workspace) -> Result<Option<PathBuf>> {
@@ -166,7 +156,8 @@ fn replace(path: &Path, content: &[u8]) -> Result<bool> {
     Ok(true)
 }
 
-const PACKAGE: &str = "tidegate-xdp";
+/// The package of the kernel object, which every host build leaves out.
+pub(crate) const PACKAGE: &str = "tidegate-xdp";
 const TARGET: &str = "bpfel-unknown-none";
 
 #[cfg(test)]

@@ -12,8 +12,11 @@
 mod build;
 mod ebpf;
 mod lab;
+mod lint;
 mod process;
+mod programs;
 mod setup;
+mod test;
 mod tidy;
 mod workspace;
 
@@ -39,7 +42,13 @@ enum Command {
     /// Prepare the compiler and linker for the kernel object under target/bpf-toolchain
     Setup(setup::Options),
     /// Compile and link the kernel object to target/bpf/tidegate-xdp
-    BuildEbpf(ebpf::Options),
+    BuildEbpf,
+    /// Build the daemon with the kernel object inside
+    Build(build::Options),
+    /// Run every test and count them by layer
+    Test(test::Options),
+    /// Check format, clippy for host and kernel crates, licences
+    Lint,
     /// Check the project's own rules: room order, file length, islands of unsafe, links, leftovers
     Tidy,
     /// Run the main job in a lab of network namespaces, or serve a real interface
@@ -50,10 +59,19 @@ enum Command {
     LabDaemon(lab::daemon::Options),
 }
 
+/// What a command found out, when it did its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Passed,
+    /// The command has said what is wrong, its last line included.
+    Failed,
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(&arguments.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Verdict::Passed) => ExitCode::SUCCESS,
+        Ok(Verdict::Failed) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
@@ -61,14 +79,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: &Command) -> anyhow::Result<()> {
+fn run(command: &Command) -> anyhow::Result<Verdict> {
     let workspace = Workspace::find()?;
     match command {
-        Command::Setup(options) => setup::run(&workspace, options),
-        Command::BuildEbpf(options) => ebpf::run(&workspace, options),
-        Command::Tidy => tidy::run(&workspace),
-        Command::Run(options) => lab::run(&workspace, options),
-        Command::LabOrigin(options) => lab::origin::run(options),
-        Command::LabDaemon(options) => lab::daemon::exec(options),
+        Command::Setup(options) => setup::run(&workspace, options)?,
+        Command::BuildEbpf => drop(ebpf::build(&workspace)?),
+        Command::Build(options) => build::run(&workspace, options)?,
+        Command::Test(options) => return test::run(&workspace, options),
+        Command::Lint => lint::run(&workspace)?,
+        Command::Tidy => return tidy::run(&workspace),
+        Command::Run(options) => lab::run(&workspace, options)?,
+        Command::LabOrigin(options) => lab::origin::run(options)?,
+        Command::LabDaemon(options) => lab::daemon::exec(options)?,
     }
+    Ok(Verdict::Passed)
 }

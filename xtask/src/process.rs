@@ -4,13 +4,16 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 use std::{io, thread};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 /// Runs a command with our own stdin, stdout and stderr; its failure is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
@@ -39,6 +42,43 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
     }
     String::from_utf8(output.stdout)
         .with_context(|| format!("`{}` printed something that is not UTF-8", line(command)))
+}
+
+/// How a bounded command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Exited(ExitStatus),
+    TimedOut,
+}
+
+/// Runs a command with stdout and stderr in the file `log`, in a process group of its own that is killed when the
+/// command ends or when `limit` has passed: what it left behind does not survive it.
+pub(crate) fn run_bounded(command: &mut Command, log: &Path, limit: Duration) -> Result<Ended> {
+    let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file)
+        .process_group(0);
+    let mut child = patiently(|| command.spawn()).with_context(|| cannot_start(command))?;
+    let group = Pid::from_child(&child);
+    let mut waited = Duration::ZERO;
+    let ended = loop {
+        if let Some(status) = child.try_wait()? {
+            break Ended::Exited(status);
+        }
+        if waited >= limit {
+            break Ended::TimedOut;
+        }
+        thread::sleep(WAIT_PAUSE);
+        waited += WAIT_PAUSE;
+    };
+    // The group is gone already when nothing was left behind.
+    let _ = kill_process_group(group, Signal::KILL);
+    if ended == Ended::TimedOut {
+        child.wait()?;
+    }
+    Ok(ended)
 }
 
 /// True if a command could be started and succeeded; its output is thrown away.
@@ -103,6 +143,7 @@ fn cannot_start(command: &Command) -> String {
 }
 
 const BUSY_TRIES: u32 = 50;
+const WAIT_PAUSE: Duration = Duration::from_millis(20);
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
@@ -119,6 +160,43 @@ mod tests {
             text.contains("exit status: 3") && text.ends_with("broken"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_bounded_command_leaves_its_output_and_no_process() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let log = directory.path().join("log");
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 60 & echo $!; echo broken >&2; exit 3"]);
+        let ended = run_bounded(&mut command, &log, Duration::from_secs(10)).expect("it starts");
+        assert!(
+            matches!(ended, Ended::Exited(status) if status.code() == Some(3)),
+            "{ended:?}"
+        );
+        let printed = std::fs::read_to_string(&log).expect("a log");
+        let (sleeper, rest) = printed.split_once('\n').expect("two lines");
+        assert_eq!(rest, "broken\n");
+        // The signal is sent; the death takes the kernel a moment.
+        let gone = (0..500).any(|_| {
+            thread::sleep(WAIT_PAUSE);
+            !runs(sleeper)
+        });
+        assert!(gone, "the sleeper was killed with its group");
+    }
+
+    #[test]
+    fn a_command_over_its_limit_is_killed() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut command = Command::new("sleep");
+        let limit = Duration::from_millis(50);
+        let ended = run_bounded(command.arg("60"), &directory.path().join("log"), limit);
+        assert_eq!(ended.expect("it starts"), Ended::TimedOut);
+    }
+
+    /// Whether a process exists and is more than a corpse that waits for its parent.
+    fn runs(pid: &str) -> bool {
+        std::fs::read_to_string(format!("/proc/{pid}/stat"))
+            .is_ok_and(|stat| !stat.contains(") Z "))
     }
 
     #[test]

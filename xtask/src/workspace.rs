@@ -51,6 +51,13 @@ impl Workspace {
         self.target.join("bpf/tidegate-xdp")
     }
 
+    /// Tells a build of the daemon where the kernel object is, unless that is where it looks anyway.
+    pub(crate) fn name_kernel_object(&self, cargo: &mut Command) {
+        if self.target != self.root.join("target") && self.kernel_object().exists() {
+            cargo.env("TIDEGATE_XDP_OBJECT", self.kernel_object());
+        }
+    }
+
     /// A cargo command that runs in the root of the workspace.
     pub(crate) fn cargo(&self) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -34,10 +34,10 @@ pub(super) fn prepare(directory: &Path) -> Result<()> {
     unpack(&archives, &root)?;
     let libraries = library_directory(&root)?;
     let llvm = llvm(&packages, &libraries)?;
-    write_script(
-        &directory.join("bin/rustc"),
-        &launcher(directory, &libraries, "root/usr/bin/rustc")?,
-    )?;
+    for tool in ["rustc", "clippy-driver"] {
+        let script = launcher(directory, &libraries, &format!("root/usr/bin/{tool}"))?;
+        write_script(&directory.join("bin").join(tool), &script)?;
+    }
     linker::install(directory, &llvm, &cache)?;
     Toolchain::seal(directory, Kind::Debian)
 }

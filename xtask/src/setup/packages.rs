@@ -179,10 +179,11 @@ fn refresh_lists(why: &anyhow::Error) -> Result<()> {
     process::run(Command::new("apt-get").args(["-qq", "update"]))
 }
 
-const SEEDS: [&str; 3] = [
+const SEEDS: [&str; 4] = [
     "rustc-web",
     "libstd-rust-web-dev",
     "libstd-rust-web-dev-bpf",
+    "rust-web-clippy",
 ];
 
 #[cfg(test)]
@@ -246,6 +247,7 @@ mod tests {
                 "libstd-rust-web-1.96",
                 "libstd-rust-web-dev",
                 "libstd-rust-web-dev-bpf",
+                "rust-web-clippy",
                 "rustc-web"
             ]
         );

@@ -106,6 +106,11 @@ impl Toolchain {
         self.directory.join("bin/rustc")
     }
 
+    /// The linter of Debian's compiler, which a directory prepared by an older xtask may lack.
+    pub(crate) fn clippy_driver(&self) -> Option<PathBuf> {
+        Some(self.directory.join("bin/clippy-driver")).filter(|driver| driver.is_file())
+    }
+
     /// Removes the description, so that a preparation that is interrupted is not mistaken for a finished one.
     pub(super) fn unseal(directory: &Path) -> Result<()> {
         match fs::remove_file(directory.join(STAMP)) {

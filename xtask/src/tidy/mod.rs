@@ -15,30 +15,30 @@ mod mask;
 mod rooms;
 mod tree;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use self::tree::Tree;
+use crate::Verdict;
 use crate::workspace::Workspace;
 
-/// Runs all checks over the checkout; an error if any rule is broken.
-pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+/// Runs all checks over the checkout; a failure if any rule is broken.
+pub(crate) fn run(workspace: &Workspace) -> Result<Verdict> {
     let tree = Tree::read(workspace.root())?;
     let mut violations: Vec<Violation> = CHECKS.iter().flat_map(|check| check(&tree)).collect();
     violations.sort();
     for violation in &violations {
         println!("{violation}");
     }
-    match violations.len() {
-        0 => {
-            println!(
-                "tidy: {} checks of {} files, all kept",
-                CHECKS.len(),
-                tree.files().len()
-            );
-            Ok(())
-        }
-        count => bail!("tidy: {count} violations"),
+    if violations.is_empty() {
+        println!(
+            "tidy: {} checks of {} files, all kept",
+            CHECKS.len(),
+            tree.files().len()
+        );
+        return Ok(Verdict::Passed);
     }
+    println!("tidy: {} violations", violations.len());
+    Ok(Verdict::Failed)
 }
 
 /// One broken rule at one place.
