@@ -123,6 +123,8 @@ pub struct BindTls {
     pub ciphersuites: Option<Vec<String>>,
     /// `curves`, most preferred first.
     pub curves: Option<Vec<String>>,
+    /// `prefer-client-ciphers`: the client's order of suites decides instead of ours.
+    pub prefer_client_ciphers: bool,
     /// `strict-sni`: no certificate, no handshake.
     pub strict_sni: bool,
     /// `no-tls-tickets`.

@@ -126,6 +126,7 @@ impl Server {
             minconn: None,
             maxqueue: None,
             cookie: None,
+            non_stick: false,
             slowstart: None,
             check: None,
             agent: None,

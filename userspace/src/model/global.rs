@@ -52,6 +52,8 @@ pub struct Global {
     pub crt_base: Option<PathBuf>,
     /// `spread-checks`: percentage of random spread added to check intervals, 0 to 50.
     pub spread_checks: u8,
+    /// `zero-warning`: any warning refuses the start, as `-dW`.
+    pub zero_warning: bool,
     /// `tune.*` values that have a meaning here.
     pub tune: Tune,
     /// `xdp …` lines of this project's own extension.

@@ -37,6 +37,8 @@ pub struct Server {
     pub maxqueue: Option<u32>,
     /// `cookie`: the value that names this server.
     pub cookie: Option<String>,
+    /// `non-stick`: stick rules do not remember it.
+    pub non_stick: bool,
     /// `slowstart`: how long the weight grows after the server comes up.
     pub slowstart: Option<Millis>,
     /// `check …`; `None` = not checked, always up.
@@ -72,7 +74,8 @@ pub struct Server {
 /// Where a server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerAddress {
-    /// TCP, or UDP in an l4 backend. Port 0 = the port the client came to, shifted by `port_offset`.
+    /// TCP, or UDP in an l4 backend. Port 0 = the port the client came to, shifted by `port_offset`; the unspecified
+    /// address = the address the client came to.
     Inet {
         /// Address and port.
         address: SocketAddr,
@@ -113,6 +116,14 @@ pub struct ServerTls {
     pub min_version: Option<u16>,
     /// `ssl-max-ver`.
     pub max_version: Option<u16>,
+    /// `crl-file`: which server certificates are revoked.
+    pub crl_file: Option<PathBuf>,
+    /// `ciphers`: TLS 1.2 suites by OpenSSL name, already known to exist.
+    pub ciphers: Option<Vec<String>>,
+    /// `ciphersuites`: TLS 1.3 suites.
+    pub ciphersuites: Option<Vec<String>>,
+    /// `curves`, most preferred first.
+    pub curves: Option<Vec<String>>,
 }
 
 /// Whether a peer's certificate is asked for and checked.
