@@ -6,7 +6,6 @@
 
 mod buffer;
 mod connect;
-mod gate;
 mod listen;
 mod options;
 mod pipe;
@@ -18,7 +17,6 @@ mod tests;
 
 pub use buffer::{Buffer, RELAY_BUFFER};
 pub use connect::{ConnectError, Destination, Outgoing, connect};
-pub use gate::{Gate, Pass};
 pub use listen::{BindError, Bound, Incoming, Listener, connection_is_gone};
 pub use options::{Keepalive, SocketHandle, TcpInfo};
 pub use pump::{Pump, PumpError};

@@ -220,24 +220,6 @@ fn bytes_put_back_are_read_first() {
 }
 
 #[test]
-fn a_gate_lets_in_as_many_as_its_limit_and_the_next_when_one_leaves() {
-    run(async {
-        let gate = Gate::new(2);
-        let first = gate.try_enter().unwrap();
-        let _second = gate.try_enter().unwrap();
-        assert!(gate.try_enter().is_none());
-        let waiting = gate.enter();
-        tokio::pin!(waiting);
-        assert!(poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context).is_pending())).await);
-        drop(first);
-        let _third = waiting.await;
-        assert_eq!(gate.used(), 2);
-        gate.set_limit(3);
-        assert!(gate.try_enter().is_some());
-    });
-}
-
-#[test]
 fn a_pump_carries_bulk_through_splice_and_passes_the_end_on() {
     run(async {
         const SIZE: usize = 24 << 20;

@@ -1,1 +1,0 @@
-//! Waiting lines of servers and backends.
