@@ -1,0 +1,5 @@
+//! The life of one HTTP/1 connection: requests in, rules, a server, responses out, a log line each.
+
+mod errors;
+mod pages;
+mod timeline;
