@@ -10,6 +10,7 @@ mod listen;
 mod options;
 mod pipe;
 mod pump;
+mod splice;
 mod stream;
 mod sys;
 #[cfg(test)]
@@ -20,5 +21,6 @@ pub use connect::{ConnectError, Destination, Outgoing, connect};
 pub use listen::{BindError, Bound, Incoming, Listener, connection_is_gone};
 pub use options::{Keepalive, SocketHandle, TcpInfo};
 pub use pump::{Pump, PumpError};
+pub use splice::Splice;
 pub use stream::{Layer, Stream};
 pub use sys::{group_id, user_id};

@@ -35,8 +35,8 @@ impl Pipe {
         self.held
     }
 
-    /// Moves bytes from a socket into the pipe, which must be empty: 0 at the end of the stream.
-    pub(super) fn fill(&mut self, from: impl AsFd) -> io::Result<usize> {
+    /// Moves at most `most` bytes from a socket into the pipe, which must be empty: 0 at the end of the stream.
+    pub(super) fn fill(&mut self, from: impl AsFd, most: u64) -> io::Result<usize> {
         debug_assert_eq!(
             self.held, 0,
             "a full pipe would be mistaken for an empty socket"
@@ -44,7 +44,8 @@ impl Pipe {
         let Some((_, entry)) = &self.ends else {
             return Ok(0);
         };
-        let moved = rustix::pipe::splice(from, None, entry, None, PIPE_SIZE, FLAGS)?;
+        let most = usize::try_from(most).map_or(PIPE_SIZE, |most| most.min(PIPE_SIZE));
+        let moved = rustix::pipe::splice(from, None, entry, None, most, FLAGS)?;
         self.held += moved;
         Ok(moved)
     }

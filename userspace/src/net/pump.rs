@@ -200,7 +200,7 @@ impl Pump {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(ready) => ready.map_err(PumpError::Read)?,
             }
-            match source.try_io(Interest::READABLE, || pipe.fill(source)) {
+            match source.try_io(Interest::READABLE, || pipe.fill(source, u64::MAX)) {
                 Ok(0) => {
                     self.phase = Phase::Draining;
                     return Poll::Ready(Ok(()));

@@ -1,1 +1,2 @@
 //! One connection's life.
+pub mod http;

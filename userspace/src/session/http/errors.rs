@@ -77,13 +77,22 @@ pub(crate) struct Exit {
 
 impl Exit {
     /// The normal end.
-    pub(crate) const NORMAL: Self = Self { status: None, flags: *b"--" };
+    pub(crate) const NORMAL: Self = Self {
+        status: None,
+        flags: *b"--",
+    };
 }
 
 /// Decides the answer and the flags of a request that failed while in `stage`.
 pub(crate) fn exit(failure: Failure, stage: Stage) -> Exit {
     // Once the response's head is out there is no other answer to give.
-    let answer = |status| if stage == Stage::Data { None } else { Some(status) };
+    let answer = |status| {
+        if stage == Stage::Data {
+            None
+        } else {
+            Some(status)
+        }
+    };
     let (status, cause, stage) = match failure {
         Failure::ClientClosed => match stage {
             Stage::Request | Stage::Headers => (Some(400), b'C', stage),
@@ -110,7 +119,10 @@ pub(crate) fn exit(failure: Failure, stage: Stage) -> Exit {
         Failure::Cut(reason) => (answer(503), cut(reason), stage),
         Failure::Internal => (answer(500), b'I', stage),
     };
-    Exit { status, flags: [cause, letter(stage)] }
+    Exit {
+        status,
+        flags: [cause, letter(stage)],
+    }
 }
 
 fn letter(stage: Stage) -> u8 {
@@ -173,7 +185,11 @@ mod tests {
             (Internal, Stage::Headers, Some(500), "IH"),
         ] {
             let flags: [u8; 2] = flags.as_bytes().try_into().unwrap();
-            assert_eq!(exit(failure, stage), Exit { status, flags }, "{failure:?} in {stage:?}");
+            assert_eq!(
+                exit(failure, stage),
+                Exit { status, flags },
+                "{failure:?} in {stage:?}"
+            );
         }
     }
 }

@@ -1,5 +1,9 @@
 //! The life of one HTTP/1 connection: requests in, rules, a server, responses out, a log line each.
 
 mod errors;
+mod input;
 mod pages;
+mod relay;
 mod timeline;
+mod timer;
+mod writer;

@@ -6,7 +6,10 @@
 
 /// The built-in body for a status HAProxy can generate (manual §4.2 `errorfile`); `None` for others.
 pub(crate) fn body(status: u16) -> Option<&'static str> {
-    PAGES.iter().find(|page| page.0 == status).map(|page| page.2)
+    PAGES
+        .iter()
+        .find(|page| page.0 == status)
+        .map(|page| page.2)
 }
 
 /// The reason phrase of a status line.
@@ -14,7 +17,10 @@ pub(crate) fn reason(status: u16) -> &'static str {
     if let Some(page) = PAGES.iter().find(|page| page.0 == status) {
         return page.1;
     }
-    REASONS.iter().find(|entry| entry.0 == status).map_or("Other", |entry| entry.1)
+    REASONS
+        .iter()
+        .find(|entry| entry.0 == status)
+        .map_or("Other", |entry| entry.1)
 }
 
 macro_rules! page {
@@ -36,27 +42,95 @@ macro_rules! page {
 }
 
 const PAGES: &[(u16, &str, &str)] = &[
-    (200, "OK", "<html><body><h1>200 OK</h1>\nThe service is ready.\n</body></html>\n"),
+    (
+        200,
+        "OK",
+        "<html><body><h1>200 OK</h1>\nThe service is ready.\n</body></html>\n",
+    ),
     page!(400, "Bad request", "The request could not be understood."),
-    page!(401, "Unauthorized", "This resource needs a user name and a password."),
-    page!(403, "Forbidden", "The rules of this site do not allow this request."),
+    page!(
+        401,
+        "Unauthorized",
+        "This resource needs a user name and a password."
+    ),
+    page!(
+        403,
+        "Forbidden",
+        "The rules of this site do not allow this request."
+    ),
     page!(404, "Not Found", "There is nothing at this address."),
-    page!(405, "Method Not Allowed", "This method cannot be used here."),
-    page!(407, "Unauthorized", "This proxy needs a user name and a password."),
-    page!(408, "Request Time-out", "The request did not arrive in time."),
+    page!(
+        405,
+        "Method Not Allowed",
+        "This method cannot be used here."
+    ),
+    page!(
+        407,
+        "Unauthorized",
+        "This proxy needs a user name and a password."
+    ),
+    page!(
+        408,
+        "Request Time-out",
+        "The request did not arrive in time."
+    ),
     page!(410, "Gone", "What was here has been removed for good."),
-    page!(413, "Payload Too Large", "The request is larger than what is accepted here."),
-    page!(414, "URI Too Long", "The address is longer than what is accepted here."),
-    page!(421, "Misdirected Request", "The request was sent to a server that does not serve it."),
-    page!(422, "Unprocessable Content", "The request is well formed but cannot be processed."),
-    page!(425, "Too Early", "The request came in early data and must be sent again."),
-    page!(429, "Too Many Requests", "Too many requests came in a short time."),
-    page!(431, "Request Header Fields Too Large", "The header fields are larger than what is accepted here."),
-    page!(500, "Internal Server Error", "The request could not be processed."),
+    page!(
+        413,
+        "Payload Too Large",
+        "The request is larger than what is accepted here."
+    ),
+    page!(
+        414,
+        "URI Too Long",
+        "The address is longer than what is accepted here."
+    ),
+    page!(
+        421,
+        "Misdirected Request",
+        "The request was sent to a server that does not serve it."
+    ),
+    page!(
+        422,
+        "Unprocessable Content",
+        "The request is well formed but cannot be processed."
+    ),
+    page!(
+        425,
+        "Too Early",
+        "The request came in early data and must be sent again."
+    ),
+    page!(
+        429,
+        "Too Many Requests",
+        "Too many requests came in a short time."
+    ),
+    page!(
+        431,
+        "Request Header Fields Too Large",
+        "The header fields are larger than what is accepted here."
+    ),
+    page!(
+        500,
+        "Internal Server Error",
+        "The request could not be processed."
+    ),
     page!(501, "Not Implemented", "This method is not known here."),
-    page!(502, "Bad Gateway", "The server's response was invalid or incomplete."),
-    page!(503, "Service Unavailable", "There is no server to take this request."),
-    page!(504, "Gateway Time-out", "The server did not respond in time."),
+    page!(
+        502,
+        "Bad Gateway",
+        "The server's response was invalid or incomplete."
+    ),
+    page!(
+        503,
+        "Service Unavailable",
+        "There is no server to take this request."
+    ),
+    page!(
+        504,
+        "Gateway Time-out",
+        "The server did not respond in time."
+    ),
 ];
 
 /// Reason phrases of statuses without a page (RFC 9110 §15 and its registry).

@@ -36,7 +36,11 @@ pub(crate) struct Timeline {
 impl Timeline {
     /// `Ti`: from the end of the handshakes to the first byte.
     pub(crate) fn idle(&self) -> Option<u64> {
-        Some(self.first_byte?.since(self.start).saturating_sub(self.handshake))
+        Some(
+            self.first_byte?
+                .since(self.start)
+                .saturating_sub(self.handshake),
+        )
     }
 
     /// `TR`: from the first byte to the end of the head.
@@ -76,7 +80,9 @@ impl Timeline {
 
     /// `Ta`: from the first byte (or the start, if there was none) to the end.
     pub(crate) fn active(&self, now: Moment) -> u64 {
-        self.end.unwrap_or(now).since(self.first_byte.unwrap_or(self.start))
+        self.end
+            .unwrap_or(now)
+            .since(self.first_byte.unwrap_or(self.start))
     }
 
     /// `Tt`: `Th` + `Ti` + `Ta`.
@@ -91,7 +97,11 @@ impl Timeline {
 
     /// The timeline of the request that follows on the same connection.
     pub(crate) fn next(&self, start: Moment) -> Self {
-        Self { start, accept_date: self.accept_date, ..Self::default() }
+        Self {
+            start,
+            accept_date: self.accept_date,
+            ..Self::default()
+        }
     }
 }
 
@@ -131,8 +141,15 @@ mod tests {
 
     #[test]
     fn what_did_not_happen_has_no_timer() {
-        let line = Timeline { start: Moment(100), end: Some(Moment(140)), ..Timeline::default() };
-        assert_eq!((line.idle(), line.request(), line.queue()), (None, None, None));
+        let line = Timeline {
+            start: Moment(100),
+            end: Some(Moment(140)),
+            ..Timeline::default()
+        };
+        assert_eq!(
+            (line.idle(), line.request(), line.queue()),
+            (None, None, None)
+        );
         assert_eq!((line.connect(), line.response()), (None, None));
         assert_eq!(line.active(Moment(999)), 40);
     }
@@ -153,6 +170,9 @@ mod tests {
     #[test]
     fn the_next_request_starts_where_the_last_one_ended() {
         let next = whole().next(Moment(200));
-        assert_eq!((next.start, next.handshake, next.first_byte), (Moment(200), 0, None));
+        assert_eq!(
+            (next.start, next.handshake, next.first_byte),
+            (Moment(200), 0, None)
+        );
     }
 }

@@ -1,0 +1,392 @@
+//! One direction of an exchange: a message's body from one connection to the other.
+//!
+//! The body is decoded by its sender's framing and written in the receiver's; a head that waits in
+//! the [`Writer`] goes out with the first piece. Large plain bodies are spliced inside the kernel.
+//! Deadlines are the exchange's business: it looks at [`Relay::waits_for`] and at the counts.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use super::input::Input;
+use super::writer::Writer;
+use crate::net::{PumpError, Splice, Stream};
+use crate::proto::http::http1::{
+    BodyDecoder, BodyError, Framing, Limits, chunk_size, encode_last_chunk,
+};
+
+/// One direction of an exchange.
+pub(crate) struct Relay {
+    pub(crate) writer: Writer,
+    decoder: BodyDecoder,
+    encoding: Encoding,
+    /// The part of the source's input that is going out, to be consumed afterwards.
+    piece: Piece,
+    splice: Option<Splice>,
+    waits_for: End,
+    /// Bytes read from the source, framing included; a head is counted by whoever decoded it.
+    pub(crate) received: u64,
+    /// Bytes written to the sink, heads and framing included.
+    pub(crate) sent: u64,
+    /// Of those, how many went through the kernel only.
+    pub(crate) spliced: u64,
+    /// Reads that filled a buffer, in a row.
+    heat: u8,
+}
+
+/// How the sink is shown where the body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// By a length it knows, or by the end of the connection.
+    Plain,
+    Chunked,
+    /// It is not shown a body at all.
+    Discard,
+}
+
+/// One end of a direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Source,
+    Sink,
+}
+
+/// Why a body cannot be relayed any further.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RelayError {
+    #[error("reading: {0}")]
+    Source(#[source] io::Error),
+    #[error("the sender closed in the middle of the message")]
+    Truncated,
+    #[error(transparent)]
+    Malformed(#[from] BodyError),
+    #[error("writing: {0}")]
+    Sink(#[source] io::Error),
+}
+
+#[derive(Default)]
+struct Piece {
+    data: std::ops::Range<usize>,
+    consumed: usize,
+}
+
+impl Default for Relay {
+    fn default() -> Self {
+        Self {
+            writer: Writer::default(),
+            decoder: BodyDecoder::new(Framing::None, &Limits::default()),
+            encoding: Encoding::Plain,
+            piece: Piece::default(),
+            splice: None,
+            waits_for: End::Source,
+            received: 0,
+            sent: 0,
+            spliced: 0,
+            heat: 0,
+        }
+    }
+}
+
+impl Relay {
+    /// Gets ready for another message. The writer must be idle, or hold that message's head.
+    pub(crate) fn start(&mut self, framing: Framing, encoding: Encoding, limits: &Limits) {
+        self.decoder = BodyDecoder::new(framing, limits);
+        self.encoding = encoding;
+        self.piece = Piece::default();
+        self.splice = None;
+        self.waits_for = End::Source;
+        self.heat = 0;
+    }
+
+    /// Forgets everything and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        let mut writer = std::mem::take(&mut self.writer);
+        writer.clear();
+        *self = Self {
+            writer,
+            ..Self::default()
+        };
+    }
+
+    /// Which end the direction was waiting for when it was last pending.
+    pub(crate) fn waits_for(&self) -> End {
+        self.waits_for
+    }
+
+    /// Whether the whole message was read from the source.
+    pub(crate) fn is_received(&self) -> bool {
+        self.decoder.is_done()
+    }
+
+    /// Whether everything is written, too.
+    pub(crate) fn is_done(&self) -> bool {
+        self.decoder.is_done() && self.writer.is_empty() && self.splice.is_none()
+    }
+
+    /// Moves what can be moved now; ready once the message is through.
+    pub(crate) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        source: &mut Stream,
+        input: &mut Input,
+        sink: &mut Stream,
+    ) -> Poll<Result<(), RelayError>> {
+        for _ in 0..ROUNDS {
+            if self.splice.is_some() {
+                ready!(self.poll_splice(context, source, sink))?;
+                continue;
+            }
+            if self.piece.consumed == 0 && !input.is_empty() && !self.decoder.is_done() {
+                self.take_piece(input)?;
+            }
+            self.waits_for = End::Sink;
+            let data = &input.bytes()[self.piece.data.clone()];
+            ready!(self.writer.poll(context, sink, data, &mut self.sent))
+                .map_err(RelayError::Sink)?;
+            input.consume(self.piece.consumed);
+            self.piece = Piece::default();
+            if self.decoder.is_done() {
+                return Poll::Ready(Ok(()));
+            }
+            if input.is_empty() && !self.start_splice(source, sink) {
+                ready!(self.poll_read(context, source, input))?;
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Decodes the next piece of input and prepares its writing.
+    fn take_piece(&mut self, input: &mut Input) -> Result<(), RelayError> {
+        let progress = self.decoder.decode(input.bytes_mut())?;
+        self.received += progress.consumed as u64;
+        self.piece.consumed = progress.consumed;
+        let length = progress.data.len();
+        match self.encoding {
+            Encoding::Discard => return Ok(()),
+            Encoding::Plain => {
+                self.writer.with_data(length);
+            }
+            Encoding::Chunked => {
+                if length > 0 {
+                    let size = chunk_size(length);
+                    self.writer.prefix().extend_from_slice(size.as_bytes());
+                }
+                let suffix = self.writer.with_data(length);
+                if length > 0 {
+                    suffix.extend_from_slice(b"\r\n");
+                }
+                if progress.done {
+                    encode_last_chunk(self.decoder.trailers(), suffix);
+                }
+            }
+        }
+        self.piece.data = progress.data;
+        Ok(())
+    }
+
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        source: &mut Stream,
+        input: &mut Input,
+    ) -> Poll<Result<(), RelayError>> {
+        self.waits_for = End::Source;
+        let gained = ready!(input.poll_fill(context, source)).map_err(RelayError::Source)?;
+        if gained == 0 {
+            if !self.decoder.close() {
+                return Poll::Ready(Err(RelayError::Truncated));
+            }
+            if self.encoding == Encoding::Chunked {
+                encode_last_chunk(self.decoder.trailers(), self.writer.prefix());
+            }
+        }
+        self.heat = if input.is_full() {
+            self.heat.saturating_add(1)
+        } else {
+            0
+        };
+        Poll::Ready(Ok(()))
+    }
+
+    /// Begins to splice when much is known, or likely, to follow in one piece.
+    fn start_splice(&mut self, source: &Stream, sink: &Stream) -> bool {
+        if self.encoding != Encoding::Plain {
+            return false;
+        }
+        let worth_it = match self.decoder.plain() {
+            Some(u64::MAX) => self.heat >= SPLICE_HEAT,
+            Some(length) => length >= SPLICE_LENGTH,
+            None => false,
+        };
+        if worth_it {
+            self.splice = Splice::new(source, sink);
+        }
+        self.splice.is_some()
+    }
+
+    fn poll_splice(
+        &mut self,
+        context: &mut Context<'_>,
+        source: &Stream,
+        sink: &Stream,
+    ) -> Poll<Result<(), RelayError>> {
+        let Some(splice) = &mut self.splice else {
+            return Poll::Ready(Ok(()));
+        };
+        let limit = self.decoder.plain().unwrap_or(0);
+        let before = (splice.received(), splice.delivered());
+        let step = splice.poll(context, source, sink, limit);
+        let received = splice.received() - before.0;
+        let delivered = splice.delivered() - before.1;
+        self.waits_for = if splice.held() > 0 {
+            End::Sink
+        } else {
+            End::Source
+        };
+        if limit != u64::MAX {
+            self.decoder.advance(received);
+        }
+        self.received += received;
+        self.sent += delivered;
+        self.spliced += delivered;
+        match ready!(step) {
+            // The last bytes may still be in the pipe: the splice ends when it is empty.
+            Ok(0) if limit > 0 => {
+                self.splice = None;
+                if self.decoder.close() {
+                    Poll::Ready(Ok(()))
+                } else {
+                    Poll::Ready(Err(RelayError::Truncated))
+                }
+            }
+            Ok(_) => {
+                if self.decoder.plain().is_none() {
+                    self.splice = None;
+                }
+                Poll::Ready(Ok(()))
+            }
+            Err(PumpError::Read(error)) => Poll::Ready(Err(RelayError::Source(error))),
+            Err(PumpError::Write(error)) => Poll::Ready(Err(RelayError::Sink(error))),
+        }
+    }
+}
+
+/// Rounds of reading and writing before the other tasks of the thread get their turn.
+const ROUNDS: usize = 16;
+
+/// A body with this many bytes left is spliced: below, splicing gains nothing.
+const SPLICE_LENGTH: u64 = 256 * 1024;
+
+/// So many full reads in a row make a body of unknown length worth splicing.
+const SPLICE_HEAT: u8 = 4;
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, Stream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (near, _) = listener.accept().await.unwrap();
+        (far, Stream::tcp(near))
+    }
+
+    /// Relays what `wire` says, sent in pieces, and gives what the sink got.
+    async fn relayed(
+        wire: &[u8],
+        piece: usize,
+        framing: Framing,
+        encoding: Encoding,
+    ) -> (Result<(), RelayError>, Vec<u8>, Relay) {
+        let (mut far_source, mut source) = pair().await;
+        let (mut far_sink, mut sink) = pair().await;
+        let mut input = Input::default();
+        let mut relay = Relay::default();
+        relay.writer.prefix().extend_from_slice(b"HEAD:");
+        relay.start(framing, encoding, &Limits::default());
+        let send = async {
+            for part in wire.chunks(piece) {
+                far_source.write_all(part).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            far_source.shutdown().await.unwrap();
+        };
+        let run = async {
+            let result = std::future::poll_fn(|context| {
+                relay.poll(context, &mut source, &mut input, &mut sink)
+            })
+            .await;
+            sink.shutdown().await.unwrap();
+            result
+        };
+        let mut got = Vec::new();
+        let (_, result, read) = tokio::join!(send, run, far_sink.read_to_end(&mut got));
+        read.unwrap();
+        (result, got, relay)
+    }
+
+    #[tokio::test]
+    async fn the_head_and_a_counted_body_go_out_together() {
+        let (result, got, relay) =
+            relayed(b"hello, next", 100, Framing::Length(5), Encoding::Plain).await;
+        result.unwrap();
+        assert_eq!(got, b"HEAD:hello");
+        assert_eq!((relay.received, relay.sent, relay.spliced), (5, 10, 0));
+    }
+
+    #[tokio::test]
+    async fn chunks_are_taken_apart_and_made_anew() {
+        let wire = b"3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nX-T: 1\r\n\r\n";
+        let (result, got, _) = relayed(wire, 1000, Framing::Chunked, Encoding::Chunked).await;
+        result.unwrap();
+        assert_eq!(got, b"HEAD:5\r\nabcde\r\n0\r\nx-t: 1\r\n\r\n");
+        let (result, got, _) = relayed(wire, 1, Framing::Chunked, Encoding::Plain).await;
+        result.unwrap();
+        assert_eq!(got, b"HEAD:abcde");
+        let (result, got, _) = relayed(wire, 7, Framing::Chunked, Encoding::Discard).await;
+        result.unwrap();
+        assert_eq!(got, b"HEAD:");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_connection_ends_only_what_it_may() {
+        let (result, got, _) = relayed(b"abc", 3, Framing::UntilClose, Encoding::Chunked).await;
+        result.unwrap();
+        assert_eq!(got, b"HEAD:3\r\nabc\r\n0\r\n\r\n");
+        let (result, got, _) = relayed(b"abc", 3, Framing::Length(4), Encoding::Plain).await;
+        assert!(matches!(result, Err(RelayError::Truncated)));
+        assert_eq!(got, b"HEAD:abc");
+        let (result, ..) = relayed(b"zz\r\n", 9, Framing::Chunked, Encoding::Chunked).await;
+        assert!(matches!(
+            result,
+            Err(RelayError::Malformed(BodyError::ChunkSize))
+        ));
+    }
+
+    #[tokio::test]
+    async fn large_bodies_are_spliced_and_arrive_whole() {
+        let body: Vec<u8> = (0..3_000_000u32).map(|n| (n ^ (n >> 8)) as u8).collect();
+        for framing in [Framing::Length(body.len() as u64), Framing::UntilClose] {
+            let (result, got, relay) = relayed(&body, 1 << 20, framing, Encoding::Plain).await;
+            result.unwrap();
+            assert!(got[5..] == body[..], "{framing:?}");
+            assert_eq!(relay.received, body.len() as u64);
+            assert_eq!(relay.sent, body.len() as u64 + 5);
+            assert!(framing == Framing::UntilClose || relay.spliced > 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_spliced_body_that_is_cut_short_is_noticed() {
+        let body = vec![7; 600_000];
+        let (result, got, _) =
+            relayed(&body, 1 << 20, Framing::Length(700_000), Encoding::Plain).await;
+        assert!(matches!(result, Err(RelayError::Truncated)));
+        assert_eq!(got.len(), body.len() + 5);
+    }
+}
