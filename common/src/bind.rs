@@ -164,6 +164,7 @@ impl BindEntry {
             .store_bytes([a, b, key.protocol, kind, v, w, x, 0]);
     }
 
+    #[cfg(any(feature = "user", test))]
     fn clear(&self) {
         self.target.store(0);
     }

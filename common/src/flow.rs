@@ -2,11 +2,14 @@
 //!
 //! Map `flows` is an array of 64-byte buckets with four entries each, one region per CPU; a flow's hash gives bucket and
 //! fingerprint. The fingerprint (56 bits of a secret hash, the bucket adds the rest) stands for the flow's addresses: two
-//! live flows that agree in all of it are not to be expected in the life of a machine. Userspace maps the array read-only
-//! to count live flows; it never writes it.
+//! live flows that agree in all of it are not to be expected in the life of a machine. Only the program writes the array;
+//! userspace maps it to count live flows. A flow that finds no room works without an entry, by its position in the ring.
 
+use crate::config::FlowSizes;
+use crate::hash::reduce;
 use crate::server::ServerIndex;
-use crate::tick::Tick;
+use crate::service::Timeouts;
+use crate::tick::{self, Tick};
 use crate::word::Word;
 
 /// The record of map `flows`: one cache line.
@@ -54,12 +57,31 @@ pub enum FlowState {
 /// The part of an entry that packets refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Track {
-    /// When the last packet came (to the nearest second, see [`crate::decide`]).
-    pub seen: Tick,
+    /// When the entry may be replaced: the last packet (give or take [`REFRESH_MILLIS`]) plus the timeout of its state.
+    pub expires: Tick,
     /// Its server.
     pub server: ServerIndex,
     /// Its source port towards the server (NAT), else 0.
     pub nat_port: u16,
+}
+
+/// The hash of a flow, split into what finds the bucket and what is compared in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowHash(pub u64);
+
+/// Where an entry is: bucket (of all regions), then way in the low two bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowPlace(pub u32);
+
+/// A flow's entry as it was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Which way.
+    pub way: usize,
+    /// Its state.
+    pub state: FlowState,
+    /// The rest of it.
+    pub track: Track,
 }
 
 impl FlowState {
@@ -75,20 +97,84 @@ impl FlowState {
             _ => return None,
         })
     }
+
+    /// How long an idle flow in this state keeps its entry, in ticks.
+    #[inline(always)]
+    pub const fn timeout(self, timeouts: &Timeouts) -> u32 {
+        match self {
+            Self::Opening | Self::Answered => timeouts.opening,
+            Self::Established => timeouts.established,
+            Self::Closing => timeouts.closing,
+            Self::Datagram => timeouts.datagram,
+        }
+    }
+
+    /// How dear an unexpired entry is: a new flow may replace a cheaper one, and never an established one.
+    #[inline(always)]
+    const fn value(self) -> u64 {
+        match self {
+            Self::Opening => 1,
+            Self::Answered | Self::Closing | Self::Datagram => 2,
+            Self::Established => 3,
+        }
+    }
+}
+
+impl FlowHash {
+    /// The bucket in the region of `cpu`.
+    #[inline(always)]
+    pub const fn bucket(self, sizes: FlowSizes, cpu: u32) -> u32 {
+        let region = match cpu.checked_rem(sizes.regions) {
+            Some(region) => region,
+            None => 0,
+        };
+        region
+            .wrapping_mul(sizes.buckets)
+            .wrapping_add(reduce(self.0 as u32, sizes.buckets))
+    }
+
+    /// The identity word of an entry of this flow.
+    #[inline(always)]
+    pub const fn identity(self, state: FlowState) -> u64 {
+        (self.0 & !0xff) | state as u64
+    }
+}
+
+impl FlowPlace {
+    /// Way `way` of `bucket`.
+    #[inline(always)]
+    pub const fn new(bucket: u32, way: usize) -> Self {
+        Self((bucket << 2) | (way as u32 & 3))
+    }
+
+    /// The bucket.
+    #[inline(always)]
+    pub const fn bucket(self) -> u32 {
+        self.0 >> 2
+    }
+
+    /// The way.
+    #[inline(always)]
+    pub const fn way(self) -> usize {
+        (self.0 & 3) as usize
+    }
+
+    /// No place: the flow has no entry.
+    pub const NONE: Self = Self(u32::MAX);
 }
 
 impl Track {
     /// As the word in the entry.
     #[inline(always)]
     pub const fn word(self) -> u64 {
-        self.seen.0 as u64 | ((self.server.0 as u64) << 32) | ((self.nat_port as u64) << 48)
+        self.expires.0 as u64 | ((self.server.0 as u64) << 32) | ((self.nat_port as u64) << 48)
     }
 
     /// From the word in the entry.
     #[inline(always)]
     pub const fn from_word(word: u64) -> Self {
         Self {
-            seen: Tick(word as u32),
+            expires: Tick(word as u32),
             server: ServerIndex((word >> 32) as u16),
             nat_port: (word >> 48) as u16,
         }
@@ -96,14 +182,167 @@ impl Track {
 }
 
 impl FlowEntry {
-    /// State and track of the entry; `None` if it is free. For counting live flows.
+    /// State and track of the entry; `None` if it is free. A flow is live until [`Track::expires`].
+    #[inline(always)]
     pub fn read(&self) -> Option<(FlowState, Track)> {
         let state = FlowState::from_bits(self.identity.load() as u8)?;
         Some((state, Track::from_word(self.track.load())))
+    }
+
+    /// Replaces the entry.
+    #[inline(always)]
+    pub fn write(&self, hash: FlowHash, state: FlowState, track: Track) {
+        self.track.store(track.word());
+        self.identity.store(hash.identity(state));
+    }
+
+    /// Whether the entry is this flow's.
+    #[inline(always)]
+    fn is(&self, hash: FlowHash) -> bool {
+        let identity = self.identity.load();
+        (identity ^ hash.0) & !0xff == 0 && identity != 0
+    }
+
+    /// What replacing the entry costs; free and expired ones cost nothing.
+    #[inline(always)]
+    fn price(&self, now: Tick) -> u64 {
+        let Some((state, track)) = self.read() else {
+            return 0;
+        };
+        let left = track.expires.since(now);
+        if left > tick::LONGEST {
+            return 0;
+        }
+        (state.value() << 32) | left as u64
+    }
+}
+
+impl FlowBucket {
+    /// The flow's entry.
+    #[inline(always)]
+    pub fn find(&self, hash: FlowHash) -> Option<Found> {
+        let [a, b, c, d] = &self.entries;
+        let (way, entry) = if a.is(hash) {
+            (0, a)
+        } else if b.is(hash) {
+            (1, b)
+        } else if c.is(hash) {
+            (2, c)
+        } else if d.is(hash) {
+            (3, d)
+        } else {
+            return None;
+        };
+        let (state, track) = entry.read()?;
+        Some(Found { way, state, track })
+    }
+
+    /// The way a new flow should take: a free or expired one, else the cheapest; `None` if all belong to established
+    /// flows.
+    #[inline(always)]
+    pub fn victim(&self, now: Tick) -> Option<usize> {
+        let [a, b, c, d] = &self.entries;
+        let (mut way, mut price) = (0, a.price(now));
+        let other = b.price(now);
+        if other < price {
+            (way, price) = (1, other);
+        }
+        let other = c.price(now);
+        if other < price {
+            (way, price) = (2, other);
+        }
+        let other = d.price(now);
+        if other < price {
+            (way, price) = (3, other);
+        }
+        if price >= FlowState::Established.value() << 32 {
+            return None;
+        }
+        Some(way)
+    }
+
+    /// The entry of a way.
+    #[inline(always)]
+    pub fn way(&self, way: usize) -> &FlowEntry {
+        &self.entries[way % WAYS]
     }
 }
 
 /// Entries of a bucket.
 pub const WAYS: usize = 4;
+/// A packet of a known flow writes to its entry only if the last one to do so came this long before.
+pub const REFRESH_MILLIS: u32 = 1000;
 
 const _: () = assert!(size_of::<FlowBucket>() == 64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn track(expires: u32, server: u16) -> Track {
+        Track {
+            expires: Tick(expires),
+            server: ServerIndex(server),
+            nat_port: 4711,
+        }
+    }
+
+    #[test]
+    fn an_entry_is_found_by_its_own_hash_only() {
+        let bucket = FlowBucket::default();
+        assert_eq!(bucket.find(FlowHash(0)), None);
+        let hash = FlowHash(0x1234_5678_9abc_de00);
+        bucket.way(2).write(hash, FlowState::Opening, track(100, 7));
+        let found = bucket.find(FlowHash(hash.0 | 0x77)).unwrap();
+        assert_eq!(
+            (found.way, found.state, found.track),
+            (2, FlowState::Opening, track(100, 7))
+        );
+        assert_eq!(bucket.find(FlowHash(hash.0 ^ 0x100)), None);
+    }
+
+    #[test]
+    fn free_and_expired_entries_go_first_and_established_ones_never() {
+        let now = Tick(1000);
+        let bucket = FlowBucket::default();
+        let fill = |way: usize, state, expires| {
+            let hash = FlowHash((way as u64 + 1) << 32);
+            bucket.way(way).write(hash, state, track(expires, 1));
+        };
+        for way in 0..4 {
+            fill(way, FlowState::Established, 5000);
+        }
+        assert_eq!(bucket.victim(now), None);
+        fill(3, FlowState::Datagram, 1001);
+        assert_eq!(bucket.victim(now), Some(3));
+        fill(1, FlowState::Opening, 4000);
+        assert_eq!(bucket.victim(now), Some(1));
+        fill(2, FlowState::Established, 999);
+        assert_eq!(bucket.victim(now), Some(2));
+    }
+
+    #[test]
+    fn every_cpu_has_a_bucket_inside_the_array() {
+        let sizes = FlowSizes {
+            buckets: 10,
+            regions: 3,
+        };
+        for cpu in 0..9 {
+            for hash in [0, u64::MAX, 0x8000_0000] {
+                let bucket = FlowHash(hash).bucket(sizes, cpu);
+                assert_eq!(bucket / 10, cpu % 3);
+            }
+        }
+        let none = FlowSizes {
+            buckets: 0,
+            regions: 0,
+        };
+        assert_eq!(FlowHash(5).bucket(none, 1), 0);
+    }
+
+    #[test]
+    fn places_name_bucket_and_way() {
+        let place = FlowPlace::new(123_456, 3);
+        assert_eq!((place.bucket(), place.way()), (123_456, 3));
+    }
+}

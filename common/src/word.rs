@@ -41,20 +41,6 @@ impl Word {
     pub fn store(&self, value: u64) {
         self.0.store(value, Ordering::Release);
     }
-
-    /// Adds to it (wrapping) and returns what it was before.
-    #[inline(always)]
-    pub fn fetch_add(&self, by: u64) -> u64 {
-        self.0.fetch_add(by, Ordering::Relaxed)
-    }
-
-    /// Stores `new` if the value is still `old`; says whether it did.
-    #[inline(always)]
-    pub fn replace(&self, old: u64, new: u64) -> bool {
-        self.0
-            .compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
-    }
 }
 
 #[cfg(target_arch = "bpf")]
@@ -89,6 +75,33 @@ impl Word {
     #[inline(always)]
     pub fn store_bytes(&self, bytes: [u8; 8]) {
         self.store(u64::from_ne_bytes(bytes));
+    }
+}
+
+/// The read-modify-write operations on words that more than one CPU writes. They are the kernel's own instructions in the
+/// program, which the BPF target of Rust's core does not offer.
+pub trait Atomics {
+    /// Adds to the word (wrapping).
+    fn add(&self, word: &Word, by: u64);
+    /// Stores `new` if the word still holds `old`; says whether it did.
+    fn replace(&self, word: &Word, old: u64, new: u64) -> bool;
+}
+
+/// [`Atomics`] of a process that shares the words.
+#[cfg(not(target_arch = "bpf"))]
+#[derive(Clone, Copy, Debug)]
+pub struct HostAtomics;
+
+#[cfg(not(target_arch = "bpf"))]
+impl Atomics for HostAtomics {
+    fn add(&self, word: &Word, by: u64) {
+        word.0.fetch_add(by, Ordering::Relaxed);
+    }
+
+    fn replace(&self, word: &Word, old: u64, new: u64) -> bool {
+        word.0
+            .compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
     }
 }
 
