@@ -63,7 +63,7 @@ pub struct Flags {
 ///
 /// # Errors
 /// An option that does not exist, lacks its value, or has a value it cannot take.
-pub fn parse(words: &[String]) -> Result<Flags, UsageError> {
+pub(super) fn parse(words: &[String]) -> Result<Flags, UsageError> {
     let mut flags = Flags::default();
     let mut words = Words { words, next: 0 };
     while let Some(word) = words.take() {

@@ -46,7 +46,7 @@ pub struct ConfigurationFiles {
 ///
 /// # Errors
 /// clap's own error, which also carries the help page and the version.
-pub fn parse(words: &[String]) -> Option<Result<Subcommand, clap::Error>> {
+pub(super) fn parse(words: &[String]) -> Option<Result<Subcommand, clap::Error>> {
     let first = words.get(1)?;
     if first.starts_with('-') && !first.starts_with("--h") && !first.starts_with("--v") {
         return None;

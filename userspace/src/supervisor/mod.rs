@@ -1,1 +1,5 @@
-//! Process life: start, reload, signals, privileges.
+//! Process life: going to the background, giving up privileges.
+
+pub mod background;
+pub mod privileges;
+mod sys;

@@ -1,0 +1,55 @@
+//! Going to the background: `-D` and `daemon`.
+//!
+//! The process forks before it has threads; the child does all the work of the start and reports through a pipe, so the
+//! parent's exit status tells whether the service runs, and errors still reach the terminal.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+
+use super::sys::{self, Forked};
+
+/// Which side of the fork this is.
+pub enum Side {
+    /// The started process: its start succeeded or not, and it must exit accordingly.
+    Parent {
+        /// Whether the child came up.
+        started: bool,
+    },
+    /// The daemon: it goes on and reports when it serves.
+    Child(Report),
+}
+
+/// The daemon's way to say that it serves.
+pub struct Report(OwnedFd);
+
+/// Forks. The parent returns once the child reported or died.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn fork() -> io::Result<Side> {
+    let (reader, writer) = sys::pipe()?;
+    match sys::fork()? {
+        Forked::Child => Ok(Side::Child(Report(writer))),
+        Forked::Parent => {
+            drop(writer);
+            let mut byte = [0];
+            let started = File::from(reader).read(&mut byte)? == 1;
+            Ok(Side::Parent { started })
+        }
+    }
+}
+
+impl Report {
+    /// Tells the parent that the service runs, and lets go of the terminal.
+    ///
+    /// # Errors
+    /// `/dev/null` cannot be opened.
+    pub fn started(self) -> io::Result<()> {
+        let null = File::options().read(true).write(true).open("/dev/null")?;
+        rustix::stdio::dup2_stdin(&null)?;
+        rustix::stdio::dup2_stdout(&null)?;
+        rustix::stdio::dup2_stderr(&null)?;
+        File::from(self.0).write_all(b"1")
+    }
+}
