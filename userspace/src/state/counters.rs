@@ -116,6 +116,8 @@ pub enum Counter {
     TlsFailedHandshakes,
     /// Bytes moved by `splice(2)`.
     SplicedBytes,
+    /// Log lines that could not be sent (process).
+    DroppedLogs,
 }
 
 impl Counter {
@@ -131,7 +133,7 @@ impl Counter {
         }
     }
 
-    const COUNT: usize = Self::SplicedBytes as usize + 1;
+    const COUNT: usize = Self::DroppedLogs as usize + 1;
 }
 
 /// A time whose average over the last requests and whose maximum are kept.

@@ -32,8 +32,6 @@ pub struct ProcessState {
     pub tls_frontend_key_rate: SecondRate,
     /// TLS handshakes with servers that needed a new key, per second.
     pub tls_backend_key_rate: SecondRate,
-    /// Log lines that could not be sent.
-    pub dropped_logs: Counters,
     /// Listening sockets open now.
     pub listeners: Gauge,
     /// Pipes for `splice(2)` in use.
@@ -67,7 +65,6 @@ impl ProcessState {
             tls_rate: SecondRate::new(writers),
             tls_frontend_key_rate: SecondRate::new(writers),
             tls_backend_key_rate: SecondRate::new(writers),
-            dropped_logs: Counters::new(writers),
             listeners: Gauge::default(),
             pipes_used: Gauge::default(),
             pipes_free: Gauge::default(),
