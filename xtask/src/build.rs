@@ -1,6 +1,6 @@
 //! `cargo xtask build`: the daemon with the kernel object inside.
 //!
-//! Input is the workspace; output is `target/{debug,release}/tidegate`. Plain `cargo build` works too and embeds
+//! Input is the workspace; output is `target/release/tidegate`, or `target/debug/tidegate`. Plain `cargo build` works too and embeds
 //! whatever kernel object was built last, or none.
 
 use std::path::PathBuf;
@@ -14,17 +14,17 @@ use crate::{ebpf, process};
 /// What `cargo xtask build` takes.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Options {
-    /// Optimise
+    /// Build quickly instead of for speed: target/debug/tidegate
     #[arg(long)]
-    release: bool,
+    debug: bool,
 }
 
 /// Builds the daemon and says where it is.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let profile = if options.release {
-        Profile::Release
-    } else {
+    let profile = if options.debug {
         Profile::Dev
+    } else {
+        Profile::Release
     };
     let binary = daemon(workspace, profile)?;
     println!("build: {}", binary.display());

@@ -10,6 +10,7 @@
 )]
 
 mod build;
+mod conformance;
 mod ebpf;
 mod lab;
 mod lint;
@@ -47,6 +48,8 @@ enum Command {
     Build(build::Options),
     /// Run every test and count them by layer
     Test(test::Options),
+    /// Run HAProxy's own regression tests from a checkout beside the project
+    Conformance(conformance::Options),
     /// Check format, clippy for host and kernel crates, licences
     Lint,
     /// Check the project's own rules: room order, file length, islands of unsafe, links, leftovers
@@ -86,6 +89,7 @@ fn run(command: &Command) -> anyhow::Result<Verdict> {
         Command::BuildEbpf => drop(ebpf::build(&workspace)?),
         Command::Build(options) => build::run(&workspace, options)?,
         Command::Test(options) => return test::run(&workspace, options),
+        Command::Conformance(options) => return conformance::run(&workspace, options),
         Command::Lint => lint::run(&workspace)?,
         Command::Tidy => return tidy::run(&workspace),
         Command::Run(options) => lab::run(&workspace, options)?,

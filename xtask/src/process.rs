@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use anyhow::{Context, Result, bail};
@@ -62,16 +62,15 @@ pub(crate) fn run_bounded(command: &mut Command, log: &Path, limit: Duration) ->
         .process_group(0);
     let mut child = patiently(|| command.spawn()).with_context(|| cannot_start(command))?;
     let group = Pid::from_child(&child);
-    let mut waited = Duration::ZERO;
+    let start = Instant::now();
     let ended = loop {
         if let Some(status) = child.try_wait()? {
             break Ended::Exited(status);
         }
-        if waited >= limit {
+        if start.elapsed() >= limit {
             break Ended::TimedOut;
         }
         thread::sleep(WAIT_PAUSE);
-        waited += WAIT_PAUSE;
     };
     // The group is gone already when nothing was left behind.
     let _ = kill_process_group(group, Signal::KILL);

@@ -27,6 +27,32 @@ pub(crate) const ETHTOOL: Program = Program {
     package: "ethtool",
 };
 
+/// Runs HAProxy's regression tests.
+pub(crate) const VARNISHTEST: Program = Program {
+    name: "varnishtest",
+    package: "varnish",
+};
+/// Puts each of them into namespaces of its own.
+pub(crate) const UNSHARE: Program = Program {
+    name: "unshare",
+    package: "util-linux",
+};
+/// Started by some of them.
+pub(crate) const SOCAT: Program = Program {
+    name: "socat",
+    package: "socat",
+};
+/// Started by some of them.
+pub(crate) const CURL: Program = Program {
+    name: "curl",
+    package: "curl",
+};
+/// Started by some of them.
+pub(crate) const OPENSSL: Program = Program {
+    name: "openssl",
+    package: "openssl",
+};
+
 /// Returns when all of them can be started.
 pub(crate) fn ensure(programs: &[Program]) -> Result<()> {
     let missing = missing(programs);
