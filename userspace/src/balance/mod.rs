@@ -152,6 +152,7 @@ pub enum Pick {
 }
 
 /// The servers that share the traffic of one backend right now, arranged for one [`Method`].
+#[derive(Debug)]
 pub struct Farm {
     members: Box<[Member]>,
     method: Method,

@@ -7,11 +7,12 @@
 use super::hash::avalanche;
 
 /// The points of all members, sorted.
+#[derive(Debug)]
 pub(super) struct Tree {
     points: Box<[Point]>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Point {
     at: u32,
     member: u16,

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
@@ -36,7 +37,7 @@ pub trait Layer: AsyncBufRead + AsyncWrite + Unpin {
     fn inner(&self) -> &Stream;
 
     /// What is known about the TLS connection.
-    fn tls(&self) -> &dyn Tls;
+    fn tls(&self) -> Rc<dyn Tls>;
 
     /// Ends the layer without telling the peer: the next close is a bare one.
     fn abandon(&mut self) {}
@@ -76,7 +77,7 @@ impl Stream {
     }
 
     /// What TLS knows; `None` on a clear connection.
-    pub fn tls(&self) -> Option<&dyn Tls> {
+    pub fn tls(&self) -> Option<Rc<dyn Tls>> {
         match &self.transport {
             Transport::Tcp(_) | Transport::Unix(_) => None,
             Transport::Layered(layer) => Some(layer.tls()),

@@ -10,6 +10,8 @@ mod lines;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Deref;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 
@@ -54,17 +56,21 @@ struct Waiter {
     called: Notify,
 }
 
+/// One thread's hold on a [`Queue`]: what sessions ask, without touching a count that all threads share.
+#[derive(Clone, Debug)]
+pub struct LocalQueue(Rc<Arc<Queue>>);
+
 /// A server's time: the right to one of its connections. Dropping it gives it back.
 #[derive(Debug)]
 pub struct Slot {
-    queue: Arc<Queue>,
+    queue: LocalQueue,
     position: usize,
 }
 
 /// A place in a line. Dropping it leaves the line, or gives back the slot that was just assigned.
 #[derive(Debug)]
 pub struct Place {
-    queue: Arc<Queue>,
+    queue: LocalQueue,
     waiter: Arc<Waiter>,
     which: Which,
     rank: Rank,
@@ -132,42 +138,6 @@ impl Queue {
             .map_or(0, |position| self.servers[position].maxqueue)
     }
 
-    /// Takes a slot at once, unless the server is full or others wait for it.
-    pub fn try_take(self: &Arc<Self>, server: ServerId) -> Option<Slot> {
-        let position = self.position(server)?;
-        let limited = self.limit_at(position) > 0;
-        if limited && self.anyone_waits_for(position) {
-            return None;
-        }
-        self.take_at(position).then(|| self.slot(position))
-    }
-
-    /// Takes a slot whatever the limit: for sessions that already hold a connection of the server.
-    pub fn take_regardless(self: &Arc<Self>, server: ServerId) -> Option<Slot> {
-        let position = self.position(server)?;
-        self.state(position).current.enter();
-        Some(self.slot(position))
-    }
-
-    /// Waits in the line of one server.
-    pub fn wait_for_server(
-        self: &Arc<Self>,
-        server: ServerId,
-        priority: Priority,
-    ) -> Result<Place, QueueFull> {
-        let position = self.position(server).ok_or(QueueFull)?;
-        let limit = self.servers[position].maxqueue;
-        if limit > 0 && self.state(position).queue.current() >= limit {
-            return Err(QueueFull);
-        }
-        Ok(self.join(Which::Server(position), priority))
-    }
-
-    /// Waits for any server of the backend.
-    pub fn wait_for_any(self: &Arc<Self>, priority: Priority) -> Place {
-        self.join(Which::Backend, priority)
-    }
-
     /// Serves whom a server can serve now: to be called when its limit or its state changed for the better.
     pub fn serve(self: &Arc<Self>, server: ServerId) {
         if let Some(position) = self.position(server) {
@@ -186,33 +156,6 @@ impl Queue {
             waiter.turn.store(AGAIN, Ordering::Relaxed);
             waiter.called.notify_one();
         }
-    }
-
-    fn join(self: &Arc<Self>, which: Which, priority: Priority) -> Place {
-        let waiter = Arc::new(Waiter::default());
-        waiter.turn.store(WAITING, Ordering::Relaxed);
-        let (rank, ahead) = {
-            let mut lines = self.lines.lock();
-            let ahead = lines.waiting(which);
-            let rank = lines.join(which, priority, clock::now().0, Arc::clone(&waiter));
-            self.count_in(which);
-            (rank, ahead)
-        };
-        let place = Place {
-            queue: Arc::clone(self),
-            waiter,
-            which,
-            rank,
-            ahead,
-            settled: false,
-        };
-        // A slot given back before we counted ourselves in was not offered to us: look once ourselves.
-        fence(Ordering::SeqCst);
-        match which {
-            Which::Server(position) => self.dispatch(position),
-            Which::Backend => (0..self.servers.len()).for_each(|position| self.dispatch(position)),
-        }
-        place
     }
 
     /// Gives the server's free slots to those who wait longest.
@@ -307,13 +250,6 @@ impl Queue {
         .at(load)
     }
 
-    fn slot(self: &Arc<Self>, position: usize) -> Slot {
-        Slot {
-            queue: Arc::clone(self),
-            position,
-        }
-    }
-
     fn position(&self, server: ServerId) -> Option<usize> {
         let first = self.servers.first()?.id;
         // A backend's servers are declared together, so their ids follow each other.
@@ -342,6 +278,91 @@ impl Queue {
             Which::Backend => self.running.state.proxy(self.backend).backend.queue.leave(),
             Which::Server(position) => self.state(position).queue.leave(),
         }
+    }
+}
+
+impl LocalQueue {
+    /// This thread's hold.
+    pub fn new(queue: &Arc<Queue>) -> Self {
+        Self(Rc::new(Arc::clone(queue)))
+    }
+
+    /// Takes a slot at once, unless the server is full or others wait for it.
+    pub fn try_take(&self, server: ServerId) -> Option<Slot> {
+        let position = self.position(server)?;
+        let limited = self.limit_at(position) > 0;
+        if limited && self.anyone_waits_for(position) {
+            return None;
+        }
+        self.take_at(position).then(|| self.slot(position))
+    }
+
+    /// Takes a slot whatever the limit: for sessions that already hold a connection of the server.
+    pub fn take_regardless(&self, server: ServerId) -> Option<Slot> {
+        let position = self.position(server)?;
+        self.state(position).current.enter();
+        Some(self.slot(position))
+    }
+
+    /// Waits in the line of one server.
+    pub fn wait_for_server(
+        &self,
+        server: ServerId,
+        priority: Priority,
+    ) -> Result<Place, QueueFull> {
+        let position = self.position(server).ok_or(QueueFull)?;
+        let limit = self.servers[position].maxqueue;
+        if limit > 0 && self.state(position).queue.current() >= limit {
+            return Err(QueueFull);
+        }
+        Ok(self.join(Which::Server(position), priority))
+    }
+
+    /// Waits for any server of the backend.
+    pub fn wait_for_any(&self, priority: Priority) -> Place {
+        self.join(Which::Backend, priority)
+    }
+
+    fn join(&self, which: Which, priority: Priority) -> Place {
+        let waiter = Arc::new(Waiter::default());
+        waiter.turn.store(WAITING, Ordering::Relaxed);
+        let (rank, ahead) = {
+            let mut lines = self.lines.lock();
+            let ahead = lines.waiting(which);
+            let rank = lines.join(which, priority, clock::now().0, Arc::clone(&waiter));
+            self.count_in(which);
+            (rank, ahead)
+        };
+        let place = Place {
+            queue: self.clone(),
+            waiter,
+            which,
+            rank,
+            ahead,
+            settled: false,
+        };
+        // A slot given back before we counted ourselves in was not offered to us: look once ourselves.
+        fence(Ordering::SeqCst);
+        match which {
+            Which::Server(position) => self.dispatch(position),
+            Which::Backend => (0..self.servers.len()).for_each(|position| self.dispatch(position)),
+        }
+        place
+    }
+
+    fn slot(&self, position: usize) -> Slot {
+        Slot {
+            queue: self.clone(),
+            position,
+        }
+    }
+}
+
+impl Deref for LocalQueue {
+    type Target = Arc<Queue>;
+
+    fn deref(&self) -> &Arc<Queue> {
+        &self.0
     }
 }
 

@@ -159,11 +159,11 @@ fn a_dissolved_line_sends_everyone_to_choose_again() {
 #[test]
 fn a_slot_of_the_previous_configuration_serves_the_next_ones_line() {
     let running = running(&[server(1)]);
-    let before = Queue::new(&running, ProxyId(0), 0);
+    let before = LocalQueue::new(&Queue::new(&running, ProxyId(0), 0));
     let held = before.try_take(ServerId(0)).unwrap();
     let reloaded = Running::new(Arc::clone(&running.model), Some(&running));
-    let after = Queue::new(&reloaded, ProxyId(0), 0);
-    before.set_successor(Arc::clone(&after));
+    let after = LocalQueue::new(&Queue::new(&reloaded, ProxyId(0), 0));
+    before.set_successor(Arc::clone(&*after));
     run(async {
         let mut place = after.wait_for_any(Priority::default());
         assert!(is_waiting(&mut place).await);
@@ -177,8 +177,9 @@ fn under_contention_from_many_threads_no_slot_is_lost_and_no_limit_broken() {
     let queue = queue(&[server(3), server(2)]);
     std::thread::scope(|scope| {
         for thread in 0..8_u32 {
-            let queue = &queue;
+            let shared = Arc::clone(&*queue);
             scope.spawn(move || {
+                let queue = &LocalQueue::new(&shared);
                 run(async {
                     for round in 0..300_u32 {
                         let server = ServerId((thread + round) % 2);
@@ -209,8 +210,8 @@ fn under_contention_from_many_threads_no_slot_is_lost_and_no_limit_broken() {
     assert!(queue.try_take(ServerId(0)).is_some());
 }
 
-fn queue(servers: &[Server]) -> Arc<Queue> {
-    Queue::new(&running(servers), ProxyId(0), 0)
+fn queue(servers: &[Server]) -> LocalQueue {
+    LocalQueue::new(&Queue::new(&running(servers), ProxyId(0), 0))
 }
 
 fn running(servers: &[Server]) -> Running {

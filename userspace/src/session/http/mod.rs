@@ -4,6 +4,4 @@ mod errors;
 mod input;
 mod pages;
 mod relay;
-mod timeline;
-mod timer;
 mod writer;

@@ -9,33 +9,33 @@ use crate::clock::Moment;
 
 /// The moments of one request.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Timeline {
+pub struct Timeline {
     /// The connection's acceptance, or the end of the previous response.
-    pub(crate) start: Moment,
+    pub start: Moment,
     /// When the connection was accepted, as calendar time.
-    pub(crate) accept_date: Duration,
+    pub accept_date: Duration,
     /// What the handshakes below HTTP took; zero for all but the first request.
-    pub(crate) handshake: u64,
+    pub handshake: u64,
     /// The first byte of the request, and the same as calendar time.
-    pub(crate) first_byte: Option<Moment>,
-    pub(crate) request_date: Duration,
+    pub first_byte: Option<Moment>,
+    pub request_date: Duration,
     /// The request's head is complete.
-    pub(crate) head: Option<Moment>,
+    pub head: Option<Moment>,
     /// The request left the queue, or never had to enter it.
-    pub(crate) dequeued: Option<Moment>,
+    pub dequeued: Option<Moment>,
     /// The connection to the server stands.
-    pub(crate) connected: Option<Moment>,
+    pub connected: Option<Moment>,
     /// The response's head is complete.
-    pub(crate) response: Option<Moment>,
+    pub response: Option<Moment>,
     /// The last byte was sent.
-    pub(crate) end: Option<Moment>,
+    pub end: Option<Moment>,
     /// When a tarpit or a queue that was not passed began to hold the request.
-    pub(crate) held: Option<Moment>,
+    pub held: Option<Moment>,
 }
 
 impl Timeline {
     /// `Ti`: from the end of the handshakes to the first byte.
-    pub(crate) fn idle(&self) -> Option<u64> {
+    pub fn idle(&self) -> Option<u64> {
         Some(
             self.first_byte?
                 .since(self.start)
@@ -44,17 +44,17 @@ impl Timeline {
     }
 
     /// `TR`: from the first byte to the end of the head.
-    pub(crate) fn request(&self) -> Option<u64> {
+    pub fn request(&self) -> Option<u64> {
         Some(self.head?.since(self.first_byte?))
     }
 
     /// `Tq`: `Th` + `Ti` + `TR`.
-    pub(crate) fn whole_request(&self) -> Option<u64> {
+    pub fn whole_request(&self) -> Option<u64> {
         Some(self.handshake + self.idle()? + self.request()?)
     }
 
     /// `Tw`: the time in queues, also when the request never came out of them.
-    pub(crate) fn queue(&self) -> Option<u64> {
+    pub fn queue(&self) -> Option<u64> {
         match (self.dequeued, self.held) {
             (Some(dequeued), _) => Some(dequeued.since(self.head?)),
             (None, Some(held)) => Some(self.end?.since(held)),
@@ -63,40 +63,40 @@ impl Timeline {
     }
 
     /// `Tc`: making the connection, retries included.
-    pub(crate) fn connect(&self) -> Option<u64> {
+    pub fn connect(&self) -> Option<u64> {
         Some(self.connected?.since(self.dequeued?))
     }
 
     /// `Tr`: from the connection to the response's head.
-    pub(crate) fn response(&self) -> Option<u64> {
+    pub fn response(&self) -> Option<u64> {
         Some(self.response?.since(self.connected?))
     }
 
     /// `Td`: from the response's head to its last byte. Needs the end, or `now` for a request that
     /// is still running.
-    pub(crate) fn data(&self, now: Moment) -> Option<u64> {
+    pub fn data(&self, now: Moment) -> Option<u64> {
         Some(self.end.unwrap_or(now).since(self.response?))
     }
 
     /// `Ta`: from the first byte (or the start, if there was none) to the end.
-    pub(crate) fn active(&self, now: Moment) -> u64 {
+    pub fn active(&self, now: Moment) -> u64 {
         self.end
             .unwrap_or(now)
             .since(self.first_byte.unwrap_or(self.start))
     }
 
     /// `Tt`: `Th` + `Ti` + `Ta`.
-    pub(crate) fn total(&self, now: Moment) -> u64 {
+    pub fn total(&self, now: Moment) -> u64 {
         self.end.unwrap_or(now).since(self.start)
     }
 
     /// `Tu`: `Tt` without the idle time.
-    pub(crate) fn user(&self, now: Moment) -> u64 {
+    pub fn user(&self, now: Moment) -> u64 {
         self.handshake + self.active(now)
     }
 
     /// The timeline of the request that follows on the same connection.
-    pub(crate) fn next(&self, start: Moment) -> Self {
+    pub fn next(&self, start: Moment) -> Self {
         Self {
             start,
             accept_date: self.accept_date,

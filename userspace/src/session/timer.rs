@@ -14,7 +14,7 @@ use crate::clock::{self, Moment};
 
 /// See the module's documentation.
 #[derive(Default)]
-pub(crate) struct Timer {
+pub struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
     /// What the runtime's timer is set to, if it is running.
     armed: Option<Moment>,
@@ -22,7 +22,7 @@ pub(crate) struct Timer {
 
 impl Timer {
     /// Ready once `deadline` has passed; `None` never is.
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>, deadline: Option<Moment>) -> Poll<()> {
+    pub fn poll(&mut self, context: &mut Context<'_>, deadline: Option<Moment>) -> Poll<()> {
         let Some(deadline) = deadline else {
             return Poll::Pending;
         };
@@ -44,7 +44,7 @@ impl Timer {
     }
 
     /// Waits until `deadline`.
-    pub(crate) async fn wait(&mut self, deadline: Option<Moment>) {
+    pub async fn wait(&mut self, deadline: Option<Moment>) {
         std::future::poll_fn(|context| self.poll(context, deadline)).await;
     }
 

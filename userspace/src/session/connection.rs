@@ -1,0 +1,154 @@
+//! One client connection: what stays the same for all of its requests.
+//!
+//! Made when a listener accepts, dropped when the connection ends; dropping it gives back its places under the limits and
+//! takes it off the list of sessions. It holds no socket: the stream travels separately, so that it can be read and written
+//! while rules look at everything else.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::generation::Current;
+use super::limits::Admitted;
+use super::worker::Worker;
+use crate::clock::{self, Moment};
+use crate::expr::{Tls, VariableMap};
+use crate::model::{Bind, Proxy};
+use crate::proto::proxy_protocol::Header;
+use crate::state::{SessionTicket, StickEvent, Tracked};
+use crate::types::{BindId, ProxyId};
+
+/// One client connection, as its task and the rules see it.
+pub struct Connection {
+    /// The thread it runs on.
+    pub worker: Rc<Worker>,
+    /// The configuration it was accepted under, and keeps until it ends.
+    pub generation: Current,
+    /// The listener it came through.
+    pub bind: BindId,
+    /// The frontend of that listener.
+    pub frontend: ProxyId,
+    /// When it was accepted.
+    pub accepted: Moment,
+    /// The same as calendar time.
+    pub accept_date: Duration,
+    /// Milliseconds the PROXY header and the TLS handshake took.
+    pub handshake: Cell<u64>,
+    /// The addresses rules and logs use.
+    pub ends: Cell<Ends>,
+    /// The PROXY header it began with, if it did.
+    pub proxy_header: OnceCell<Header>,
+    /// What is known of its TLS, once the handshake is over.
+    pub tls: OnceCell<Rc<dyn Tls>>,
+    /// Variables of scope `sess`.
+    pub variables: VariableMap,
+    /// Entries tracked by `tcp-request connection` and `session` rules.
+    pub tracked: TrackedSlots,
+    /// Its place in the list of sessions.
+    pub ticket: SessionTicket,
+    _admitted: Admitted,
+}
+
+/// The two ends of the client's side, before and after rules changed them. `None` on Unix sockets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// `src`, as changed by `set-src`.
+    pub source: Option<SocketAddr>,
+    /// `dst`, as changed by `set-dst`.
+    pub destination: Option<SocketAddr>,
+    /// `fc_src`: the connection's own, or the PROXY header's.
+    pub front_source: Option<SocketAddr>,
+    /// `fc_dst`.
+    pub front_destination: Option<SocketAddr>,
+}
+
+impl Ends {
+    /// Ends that no rule has changed yet.
+    pub const fn new(source: Option<SocketAddr>, destination: Option<SocketAddr>) -> Self {
+        Self {
+            source,
+            destination,
+            front_source: source,
+            front_destination: destination,
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn new(
+        worker: Rc<Worker>,
+        generation: Current,
+        bind: BindId,
+        ends: Ends,
+        admitted: Admitted,
+    ) -> Self {
+        let now = clock::now();
+        let frontend = generation.model().bind(bind).proxy;
+        let state = generation.state();
+        let ticket = state
+            .sessions
+            .register(state.generation, frontend, ends.source, now);
+        Self {
+            worker,
+            bind,
+            frontend,
+            accepted: now,
+            accept_date: clock::wall(),
+            handshake: Cell::new(0),
+            ends: Cell::new(ends),
+            proxy_header: OnceCell::new(),
+            tls: OnceCell::new(),
+            variables: VariableMap::default(),
+            tracked: TrackedSlots::default(),
+            ticket,
+            generation,
+            _admitted: admitted,
+        }
+    }
+
+    /// The frontend it came through.
+    pub fn frontend(&self) -> &Proxy {
+        self.generation.proxy(self.frontend)
+    }
+
+    /// The listener it came through.
+    pub fn bind(&self) -> &Bind {
+        self.generation.model().bind(self.bind)
+    }
+}
+
+/// Stick-table entries tracked under `sc0`, `sc1`, … They are released when the owner ends.
+#[derive(Default)]
+pub struct TrackedSlots(RefCell<SmallVec<[Option<Rc<Tracked>>; 3]>>);
+
+impl TrackedSlots {
+    /// The entry tracked in a slot.
+    pub fn at(&self, slot: u8) -> Option<Rc<Tracked>> {
+        self.0.borrow().get(usize::from(slot)).cloned().flatten()
+    }
+
+    /// Tracks an entry in a slot that is free; the first one stays (manual §4.4 `track-sc0`).
+    pub fn track(&self, slot: u8, tracked: Tracked) {
+        let mut slots = self.0.borrow_mut();
+        let slot = usize::from(slot);
+        if slots.len() <= slot {
+            slots.resize(slot + 1, None);
+        }
+        slots[slot].get_or_insert_with(|| Rc::new(tracked));
+    }
+
+    /// Counts an event on every tracked entry.
+    pub fn count(&self, event: StickEvent, amount: u64, now: Moment) {
+        for tracked in self.0.borrow().iter().flatten() {
+            tracked.count(event, amount, now);
+        }
+    }
+
+    /// Releases every entry, as the end of an HTTP request does with those of content rules.
+    pub fn clear(&self) {
+        self.0.borrow_mut().clear();
+    }
+}

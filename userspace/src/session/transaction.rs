@@ -1,0 +1,279 @@
+//! One request and its response, or one TCP session from its rules to its end: what rules, logs and the choice of a server
+//! read and write.
+//!
+//! Everything is behind `Cell`s, because expressions change some of it (`set-var`, captures) while they borrow the message
+//! they look at. A transaction is reset, not remade, for the next request of a connection.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use super::connection::{Connection, TrackedSlots};
+use super::generation::Current;
+use super::timeline::Timeline;
+use crate::clock::Moment;
+use crate::expr::{Tls, VariableMap};
+use crate::model::Severity;
+use crate::queue::Priority;
+use crate::state::{Counter, StickEvent, Tracked};
+use crate::types::{Millis, ProxyId, ServerId};
+
+/// One request, or one TCP session.
+#[derive(Default)]
+pub struct Transaction {
+    /// The backend it was given to, with its place in that backend's count of sessions.
+    backend: RefCell<Option<BackendSession>>,
+    /// The server it was given to.
+    pub server: Cell<Option<ServerId>>,
+    /// Its clocks.
+    pub timeline: Cell<Timeline>,
+    /// Variables of scope `txn`.
+    pub variables: VariableMap,
+    /// Variables of scope `req`.
+    pub request_variables: VariableMap,
+    /// Variables of scope `res`.
+    pub response_variables: VariableMap,
+    /// Entries tracked by content rules and HTTP rules.
+    pub tracked: TrackedSlots,
+    /// What was captured of the request, by slot.
+    pub request_captures: RefCell<Vec<Option<Box<[u8]>>>>,
+    /// What was captured of the response, by slot.
+    pub response_captures: RefCell<Vec<Option<Box<[u8]>>>>,
+    /// Bytes so far.
+    pub bytes: Bytes,
+    /// Connection attempts after the first (`%rc`).
+    pub retries: Cell<u32>,
+    /// Whether it was moved to another server after a failure: `%rc` then begins with `+`.
+    pub redispatched: Cell<bool>,
+    /// Sessions ahead of it when it entered a server's line (`%sq`) and the backend's (`%bq`).
+    pub server_queue: Cell<u32>,
+    /// See `server_queue`.
+    pub backend_queue: Cell<u32>,
+    /// How it ended, two characters (manual §8.5).
+    pub termination: Cell<Termination>,
+    /// What happened to the persistence cookie, two characters.
+    pub cookie_flags: Cell<Option<[u8; 2]>>,
+    /// What the client got; 0 before.
+    pub status: Cell<u16>,
+    /// What the server sent; 0 before.
+    pub server_status: Cell<u16>,
+    /// `set-log-level`.
+    pub log_level: Cell<LogLevel>,
+    /// `set-priority-class` and `set-priority-offset`.
+    pub priority: Cell<Priority>,
+    /// `set-timeout`.
+    pub timeouts: Cell<TimeoutOverrides>,
+    /// The rendered `unique-id-format`.
+    pub unique_id: OnceCell<Box<[u8]>>,
+    /// A number of the transaction, unique in the process for a long time (`%rt`).
+    pub number: Cell<u32>,
+    /// The frontend's log counter at the moment of logging (`%lc`).
+    pub log_counter: Cell<u32>,
+    /// Our end and the server's end of the connection to the server.
+    pub back_ends: Cell<Option<(SocketAddr, SocketAddr)>>,
+    /// What is known of the TLS connection to the server.
+    pub back_tls: OnceCell<Rc<dyn Tls>>,
+    /// Whether the connection to the server served an earlier request.
+    pub reused: Cell<bool>,
+    /// Whether the log line is written before the end (`option logasap`).
+    pub logged_early: Cell<bool>,
+}
+
+/// Bytes moved on the four paths.
+#[derive(Debug, Default)]
+pub struct Bytes {
+    /// From the client (`%U`).
+    pub from_client: Cell<u64>,
+    /// To the server.
+    pub to_server: Cell<u64>,
+    /// From the server.
+    pub from_server: Cell<u64>,
+    /// To the client (`%B`).
+    pub to_client: Cell<u64>,
+}
+
+/// The first two characters of the termination state (manual §8.5): who ended it, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Termination(pub [u8; 2]);
+
+impl Termination {
+    /// A normal end.
+    pub const NORMAL: Self = Self(*b"--");
+
+    /// Whether it was a normal end.
+    pub fn is_normal(self) -> bool {
+        self == Self::NORMAL
+    }
+}
+
+impl Default for Termination {
+    fn default() -> Self {
+        Self::NORMAL
+    }
+}
+
+/// How loud the log line is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    /// As its outcome deserves.
+    #[default]
+    Default,
+    /// As a rule said.
+    At(Severity),
+    /// Not at all.
+    Silent,
+}
+
+/// Timeouts changed by `set-timeout`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeoutOverrides {
+    /// `timeout client`.
+    pub client: Option<Millis>,
+    /// `timeout server`.
+    pub server: Option<Millis>,
+    /// `timeout tunnel`.
+    pub tunnel: Option<Millis>,
+}
+
+impl Transaction {
+    /// The first transaction of a connection.
+    pub fn new(connection: &Connection) -> Self {
+        let frontend = connection.frontend();
+        let slots = |response: bool| {
+            frontend
+                .captures
+                .iter()
+                .filter(|slot| slot.response == response)
+                .count()
+        };
+        let this = Self {
+            request_captures: RefCell::new(vec![None; slots(false)]),
+            response_captures: RefCell::new(vec![None; slots(true)]),
+            ..Self::default()
+        };
+        this.timeline.set(Timeline {
+            start: connection.accepted,
+            accept_date: connection.accept_date,
+            handshake: connection.handshake.get(),
+            ..Timeline::default()
+        });
+        this.number.set(connection.worker.next_transaction());
+        this
+    }
+
+    /// Makes it the next transaction of the same connection, beginning at `start`.
+    pub fn restart(&mut self, connection: &Connection, start: Moment) {
+        let captures = (self.request_captures.take(), self.response_captures.take());
+        let (variables, request, response) = (
+            std::mem::take(&mut self.variables),
+            std::mem::take(&mut self.request_variables),
+            std::mem::take(&mut self.response_variables),
+        );
+        let timeline = self.timeline.get().next(start);
+        for list in [&variables, &request, &response] {
+            list.clear();
+        }
+        *self = Self {
+            variables,
+            request_variables: request,
+            response_variables: response,
+            request_captures: RefCell::new(emptied(captures.0)),
+            response_captures: RefCell::new(emptied(captures.1)),
+            timeline: Cell::new(timeline),
+            number: Cell::new(connection.worker.next_transaction()),
+            ..Self::default()
+        };
+    }
+
+    /// Changes its clocks.
+    pub fn mark(&self, change: impl FnOnce(&mut Timeline)) {
+        let mut timeline = self.timeline.get();
+        change(&mut timeline);
+        self.timeline.set(timeline);
+    }
+
+    /// The backend it was given to.
+    pub fn backend(&self) -> Option<ProxyId> {
+        self.backend
+            .borrow()
+            .as_ref()
+            .map(|session| session.backend)
+    }
+
+    /// Gives it to a backend and counts it there until it ends.
+    pub fn enter_backend(&self, connection: &Connection, backend: ProxyId, now: Moment) {
+        connection.ticket.assign(Some(backend), None);
+        let session = BackendSession::begin(&connection.generation, backend, now);
+        *self.backend.borrow_mut() = Some(session);
+    }
+
+    /// Ends its count in the backend, before the log line is written or when the response is complete.
+    pub fn leave_backend(&self) {
+        if let Some(session) = self.backend.borrow_mut().as_mut() {
+            session.end();
+        }
+    }
+
+    /// The entry tracked in a slot: by a content rule, else by a rule of the connection.
+    pub fn tracked_at(&self, connection: &Connection, slot: u8) -> Option<Rc<Tracked>> {
+        connection
+            .tracked
+            .at(slot)
+            .or_else(|| self.tracked.at(slot))
+    }
+
+    /// Counts an event on every tracked entry, the connection's included.
+    pub fn count_tracked(
+        &self,
+        connection: &Connection,
+        event: StickEvent,
+        amount: u64,
+        now: Moment,
+    ) {
+        connection.tracked.count(event, amount, now);
+        self.tracked.count(event, amount, now);
+    }
+}
+
+/// A session's place in its backend's count.
+struct BackendSession {
+    generation: Current,
+    backend: ProxyId,
+    counted: bool,
+}
+
+impl BackendSession {
+    fn begin(generation: &Current, backend: ProxyId, now: Moment) -> Self {
+        let state = &generation.state().proxy(backend).backend;
+        state.current.enter();
+        state.counters.count(Counter::Sessions);
+        state.rate.add(1, now);
+        Self {
+            generation: Rc::clone(generation),
+            backend,
+            counted: true,
+        }
+    }
+
+    fn end(&mut self) {
+        if std::mem::take(&mut self.counted) {
+            self.generation
+                .state()
+                .proxy(self.backend)
+                .backend
+                .current
+                .leave();
+        }
+    }
+}
+
+impl Drop for BackendSession {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn emptied(mut slots: Vec<Option<Box<[u8]>>>) -> Vec<Option<Box<[u8]>>> {
+    slots.fill(None);
+    slots
+}

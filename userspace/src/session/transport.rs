@@ -1,0 +1,103 @@
+//! One connection to one server: the socket, the PROXY header in front, TLS on top.
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+
+use super::connection::Connection;
+use super::transaction::Transaction;
+use crate::expr::View;
+use crate::net::{self, ConnectError, Destination, Keepalive, Outgoing, Stream};
+use crate::proto::proxy_protocol::{self, Addresses, Version2};
+use crate::types::ServerId;
+
+/// Why there is no connection to a server.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TransportError {
+    /// The server has no address (yet), or its port is derived from one the client's connection has not.
+    #[error("the server has no address")]
+    NoAddress,
+    /// The socket.
+    #[error(transparent)]
+    Connect(ConnectError),
+    /// Sending the PROXY header.
+    #[error("sending the PROXY header: {0}")]
+    Header(#[source] std::io::Error),
+    /// The whole took longer than allowed.
+    #[error("connection timed out")]
+    TimedOut,
+}
+
+/// Connects to a server for a client's session, within `limit`.
+pub(super) async fn connect(
+    connection: &Connection,
+    transaction: &Transaction,
+    server: ServerId,
+    limit: Option<Duration>,
+    view: &dyn View,
+) -> Result<Stream, TransportError> {
+    let attempt = establish(connection, transaction, server, view);
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, attempt)
+            .await
+            .map_err(|_| TransportError::TimedOut)?,
+        None => attempt.await,
+    }
+}
+
+async fn establish(
+    connection: &Connection,
+    transaction: &Transaction,
+    server: ServerId,
+    _view: &dyn View,
+) -> Result<Stream, TransportError> {
+    let generation = &connection.generation;
+    let model = generation.model().server(server);
+    let proxy = generation.proxy(model.proxy);
+    let client_port = connection
+        .ends
+        .get()
+        .destination
+        .map(|address| address.port());
+    let address = generation.state().server(server).address();
+    let destination = Destination::of(&address, client_port).ok_or(TransportError::NoAddress)?;
+    let options = Outgoing {
+        source: model.source.as_ref().or(proxy.source.as_ref()),
+        keepalive: proxy.server_keepalive.then(Keepalive::default),
+        ..Outgoing::default()
+    };
+    let mut stream = net::connect(&destination, options, None)
+        .await
+        .map_err(TransportError::Connect)?;
+    if let Destination::Tcp(to) = destination {
+        transaction
+            .back_ends
+            .set(stream.local_address().map(|from| (from, to)));
+    }
+    if let Some(version) = model.send_proxy {
+        let header = proxy_header(connection, version);
+        stream
+            .write_all(&header)
+            .await
+            .map_err(TransportError::Header)?;
+    }
+    Ok(stream)
+}
+
+/// The PROXY header that tells a server about the client.
+fn proxy_header(connection: &Connection, version: u8) -> Vec<u8> {
+    let ends = connection.ends.get();
+    let addresses = ends
+        .source
+        .zip(ends.destination)
+        .map(|(source, destination)| Addresses {
+            source,
+            destination,
+        });
+    if version == 1 {
+        let mut line = Vec::with_capacity(108);
+        proxy_protocol::encode_v1(addresses, &mut line);
+        return line;
+    }
+    Version2::proxied(addresses).finish()
+}
