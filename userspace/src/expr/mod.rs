@@ -5,14 +5,35 @@
 //! deliberately knows neither sockets, tokio, spans of the configuration text nor the model: what a fetch can read is what
 //! [`View`] offers, names of proxies and tables are checked by `lang` through [`Expression::references`].
 
+mod acl;
+mod args;
+mod condition;
+mod convert;
 mod error;
+mod expression;
+mod fetch;
+pub mod logformat;
+mod parsing;
+mod pattern;
 mod sample;
 mod stage;
 mod stick;
+mod suggest;
+pub mod time;
 mod variables;
 mod view;
 
+pub use acl::{Acl, Outcome, Test};
+pub use args::{Arg, ArgKind, Arguments};
+pub use condition::{Condition, Operand, Polarity};
 pub use error::ParseError;
+pub use expression::{Expression, Keyword, Reference, ReferenceKind};
+pub use logformat::{LogFormat, Purpose};
+pub use parsing::{Acls, Files, NoAcls, NoFiles, Parsing};
+pub use pattern::{
+    Case, Entry, IntRange, ListKind, Match, PatternList, PatternSet, Patterns, compile_regex,
+    parse_network,
+};
 pub use sample::{Data, Sample, SampleType};
 pub use stage::{Needs, Stage};
 pub use stick::{StickAnswer, StickData, StickKey, StickOperation, StickType};
@@ -22,15 +43,3 @@ pub use view::{
     Inspection, NoView, Number, ServerNumber, Side, TableNumber, Text, Tls, TlsNumber, TlsText,
     View,
 };
-
-/// A fetch with its arguments and converters.
-#[derive(Clone, Debug)]
-pub struct Expression;
-
-/// `if` or `unless` with an or-of-ands of ACLs.
-#[derive(Clone, Debug)]
-pub struct Condition;
-
-/// A compiled `log-format` string.
-#[derive(Clone, Debug)]
-pub struct LogFormat;

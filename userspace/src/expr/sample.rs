@@ -46,9 +46,10 @@ impl SampleType {
             return true;
         }
         match self {
-            Bool => matches!(target, Int | Str),
+            Bool => matches!(target, Int | Str | Bin),
             Int => matches!(target, Bool | Address | Ipv4 | Ipv6 | Str | Bin),
-            Address | Ipv4 | Ipv6 => matches!(target, Int | Address | Ipv4 | Ipv6 | Str | Bin),
+            Address | Ipv4 => matches!(target, Int | Address | Ipv4 | Ipv6 | Str | Bin),
+            Ipv6 => matches!(target, Address | Ipv4 | Str | Bin),
             Str => true,
             Bin => matches!(target, Str | Method),
             Method => matches!(target, Str | Bin),
@@ -120,7 +121,7 @@ impl<'a> Sample<'a> {
         match self {
             Self::Bool(value) => Some(value),
             Self::Int(value) => Some(value != 0),
-            Self::Str(text) => parse_int(&text).map(|value| value != 0),
+            Self::Str(text) => leading_int(&text).map(|value| value != 0),
             _ => None,
         }
     }
@@ -130,9 +131,8 @@ impl<'a> Sample<'a> {
             Self::Bool(value) => Some(value.into()),
             Self::Int(value) => Some(value),
             Self::Ip(IpAddr::V4(address)) => Some(u32::from(address).into()),
-            Self::Ip(IpAddr::V6(_)) => self.ipv4().map(|address| u32::from(address).into()),
-            Self::Str(text) => parse_int(&text),
-            Self::Bin(_) | Self::Method(_) => None,
+            Self::Str(text) => leading_int(&text),
+            Self::Ip(IpAddr::V6(_)) | Self::Bin(_) | Self::Method(_) => None,
         }
     }
 
@@ -186,11 +186,24 @@ impl<'a> Sample<'a> {
 
     fn into_bin(self) -> Option<Data<'a>> {
         match self {
+            Self::Bool(value) => Some(Data::Owned(i64::from(value).to_be_bytes().to_vec())),
             Self::Int(value) => Some(Data::Owned(value.to_be_bytes().to_vec())),
             Self::Ip(IpAddr::V4(address)) => Some(Data::Owned(address.octets().to_vec())),
             Self::Ip(IpAddr::V6(address)) => Some(Data::Owned(address.octets().to_vec())),
             Self::Str(data) | Self::Bin(data) | Self::Method(data) => Some(data),
-            Self::Bool(_) => None,
+        }
+    }
+
+    /// The same value borrowed for a shorter time.
+    #[must_use]
+    pub fn reborrow(&self) -> Sample<'_> {
+        match self {
+            Self::Bool(value) => Sample::Bool(*value),
+            Self::Int(value) => Sample::Int(*value),
+            Self::Ip(address) => Sample::Ip(*address),
+            Self::Str(data) => Sample::Str(data.reborrow()),
+            Self::Bin(data) => Sample::Bin(data.reborrow()),
+            Self::Method(data) => Sample::Method(data.reborrow()),
         }
     }
 
@@ -239,26 +252,21 @@ pub(crate) fn embedded_ipv4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     (mapped || compatible).then(|| tail.into())
 }
 
-/// A decimal integer with an optional sign, the whole string; values out of range stop at the limits.
-pub(crate) fn parse_int(text: &[u8]) -> Option<i64> {
+/// The integer a string begins with: an optional sign and digits, 0 where there are none; `None` for an empty string.
+/// Values out of range stop at the limits.
+pub(crate) fn leading_int(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
+        [] => return None,
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
         rest => (false, rest),
     };
-    if digits.is_empty() {
-        return None;
-    }
     let mut value: i64 = 0;
-    for &digit in digits {
-        if !digit.is_ascii_digit() {
-            return None;
-        }
+    for digit in digits.iter().take_while(|byte| byte.is_ascii_digit()) {
         let digit = i64::from(digit - b'0');
-        value = if negative {
-            value.saturating_mul(10).saturating_sub(digit)
-        } else {
-            value.saturating_mul(10).saturating_add(digit)
+        value = match negative {
+            true => value.saturating_mul(10).saturating_sub(digit),
+            false => value.saturating_mul(10).saturating_add(digit),
         };
     }
     Some(value)

@@ -34,6 +34,9 @@ impl Needs {
     /// The end of the transaction: final counters and timers.
     pub const END: Self = Self(1 << 13);
 
+    /// The backend, known once one was chosen: what either side's later stages have.
+    pub const BACKEND: Self = Self::REQUEST_MEMORY.or(Self::SERVER);
+
     /// Both sets together.
     #[must_use]
     pub const fn or(self, other: Self) -> Self {
@@ -51,19 +54,19 @@ impl Needs {
     pub fn describe(self) -> &'static str {
         const NAMES: [&str; 14] = [
             "internal state",
-            "address found at Layer 4",
-            "information found at Layer 5",
-            "the request buffer",
+            "client address",
+            "client-side session information",
+            "request buffer contents",
             "HTTP request headers",
-            "something remembered from the HTTP request",
-            "the HTTP request body",
-            "address found at Layer 4 on the server side",
-            "information found at Layer 5 on the server side",
-            "the response buffer",
+            "HTTP request",
+            "HTTP request body",
+            "server address",
+            "server-side session information",
+            "response buffer contents",
             "HTTP response headers",
-            "something remembered from the HTTP response",
-            "the HTTP response body",
-            "information only available at the end of the transaction",
+            "HTTP response",
+            "HTTP response body",
+            "final transaction data",
         ];
         NAMES
             .get(self.0.trailing_zeros() as usize)
@@ -98,6 +101,23 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// The kind of rule in words, for diagnostics.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::Connection => "tcp-request connection rule",
+            Self::Session => "tcp-request session rule",
+            Self::RequestContent => "tcp-request content rule",
+            Self::Request => "http-request header rule",
+            Self::Connect => "server connection setting",
+            Self::ResponseContent => "tcp-response content rule",
+            Self::Response => "http-response header rule",
+            Self::Log => "log statement",
+            Self::Check => "health check",
+        }
+    }
+
     /// The sources that are there at this stage.
     #[must_use]
     pub const fn offers(self) -> Needs {

@@ -1,0 +1,174 @@
+//! Converters: one item per keyword, one file per family (manual §7.3.1).
+//!
+//! A converter gets its input already cast to the type it declares and answers a new sample, or nothing. Borrowed input is
+//! passed on borrowed wherever the bytes do not change.
+
+use std::sync::LazyLock;
+
+use rustc_hash::FxHashMap;
+
+use super::args::{Arg, Arguments};
+use super::fetch::{Compile, Stick};
+use super::suggest;
+use super::{Data, Sample, SampleType, View};
+
+mod hash;
+mod math;
+mod string;
+mod table;
+
+/// One converter keyword.
+#[derive(Clone, Copy)]
+pub struct Converter {
+    pub name: &'static str,
+    pub aliases: &'static [&'static str],
+    pub args: Arguments,
+    pub input: SampleType,
+    pub output: Output,
+    /// One line for the reference.
+    pub doc: &'static str,
+    pub(super) run: Run,
+    pub(super) compile: Option<Compile>,
+}
+
+/// The type a converter yields.
+#[derive(Clone, Copy)]
+pub enum Output {
+    Type(SampleType),
+    /// The input's.
+    Same,
+    /// Depends on the arguments.
+    Of(fn(&[Arg]) -> SampleType),
+}
+
+/// How a converter works.
+#[derive(Clone, Copy)]
+pub(super) enum Run {
+    Sample(for<'a> fn(Sample<'a>, &'a [Arg], &'a dyn View) -> Option<Sample<'a>>),
+    /// A string to a string.
+    Text(for<'a> fn(Data<'a>) -> Data<'a>),
+    /// An integer alone.
+    Int(fn(i64) -> Sample<'static>),
+    /// An integer and one that is given as a number or variable.
+    Operand(fn(i64, i64) -> i64),
+    /// Bytes to a number; the first argument asks for more mixing.
+    Hash(fn(&[u8]) -> u32),
+    /// A lookup in a stick table.
+    Table(Stick),
+}
+
+impl Converter {
+    /// What the items start from.
+    const BASE: Self = Self {
+        name: "",
+        aliases: &[],
+        args: Arguments::NONE,
+        input: SampleType::Str,
+        output: Output::Type(SampleType::Str),
+        doc: "",
+        run: Run::Sample(|_, _, _| None),
+        compile: None,
+    };
+
+    /// The type that comes out when `input` goes in.
+    pub(super) fn output(&self, input: SampleType, args: &[Arg]) -> SampleType {
+        match self.output {
+            Output::Type(kind) => kind,
+            Output::Same => input,
+            Output::Of(kind) => kind(args),
+        }
+    }
+
+    pub(super) fn run<'a>(
+        &self,
+        sample: Sample<'a>,
+        args: &'a [Arg],
+        view: &'a dyn View,
+    ) -> Option<Sample<'a>> {
+        match &self.run {
+            Run::Sample(run) => run(sample, args, view),
+            Run::Text(run) => Some(Sample::Str(run(data(sample)?))),
+            Run::Int(run) => Some(run(int(&sample)?)),
+            Run::Operand(run) => Some(Sample::Int(run(int(&sample)?, number(args.first(), view)?))),
+            Run::Hash(run) => hash::run(*run, &data(sample)?, args),
+            Run::Table(stick) => stick.table(view, &sample, args),
+        }
+    }
+}
+
+/// Every converter, in the order of the files.
+pub(super) fn all() -> &'static [Converter] {
+    static ALL: LazyLock<Vec<Converter>> = LazyLock::new(|| {
+        let mut all = Vec::new();
+        all.extend(hash::CONVERTERS);
+        all.extend(math::CONVERTERS);
+        all.extend(string::CONVERTERS);
+        all.extend(table::CONVERTERS);
+        all
+    });
+    &ALL
+}
+
+/// The converter of that name or alias.
+pub(super) fn find(name: &str) -> Option<&'static Converter> {
+    static INDEX: LazyLock<FxHashMap<&'static str, &'static Converter>> = LazyLock::new(|| {
+        let names = |converter: &'static Converter| {
+            std::iter::once(converter.name).chain(converter.aliases.iter().copied())
+        };
+        all()
+            .iter()
+            .flat_map(|converter| names(converter).map(move |name| (name, converter)))
+            .collect()
+    });
+    INDEX.get(name).copied()
+}
+
+/// "did you mean".
+pub(super) fn suggestion(name: &str) -> Option<String> {
+    suggest::closest(name, all().iter().map(|converter| converter.name))
+}
+
+/// The bytes of a string or binary sample.
+fn data(sample: Sample<'_>) -> Option<Data<'_>> {
+    match sample {
+        Sample::Str(data) | Sample::Bin(data) | Sample::Method(data) => Some(data),
+        _ => None,
+    }
+}
+
+fn int(sample: &Sample<'_>) -> Option<i64> {
+    match sample {
+        Sample::Int(value) => Some(*value),
+        _ => None,
+    }
+}
+
+/// A number given literally or by a variable's name.
+fn number(arg: Option<&Arg>, view: &dyn View) -> Option<i64> {
+    match arg? {
+        Arg::Int(value) => Some(*value),
+        Arg::Variable(name) => match view
+            .variables(name.scope())?
+            .read(name)?
+            .cast(SampleType::Int)?
+        {
+            Sample::Int(value) => Some(value),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A text given literally or by a variable's name.
+fn text_or_variable<'a>(
+    arg: Option<&'a Arg>,
+    view: &dyn View,
+    kind: SampleType,
+) -> Option<Data<'a>> {
+    match arg? {
+        Arg::Text(text) => Some(Data::from(&**text)),
+        Arg::Bytes(bytes) => Some(Data::from(&**bytes)),
+        Arg::Variable(name) => data(view.variables(name.scope())?.read(name)?.cast(kind)?),
+        _ => None,
+    }
+}

@@ -1,0 +1,273 @@
+//! From the string to items.
+
+use super::{Alias, Item, LogFormat, Options, Purpose};
+use crate::expr::suggest;
+use crate::expr::{Expression, ParseError, Parsing};
+
+impl LogFormat {
+    /// Compiles a format. Offsets of errors are bytes of `text`.
+    ///
+    /// # Errors
+    /// Unknown aliases and flags, malformed expressions, and expressions whose data do not exist at `parsing.stage`.
+    pub fn parse(
+        text: &str,
+        purpose: Purpose,
+        parsing: &mut Parsing<'_>,
+    ) -> Result<Self, ParseError> {
+        let mut reader = Reader {
+            text,
+            at: 0,
+            purpose,
+            defaults: Options::default(),
+            items: Vec::new(),
+            literal: Vec::new(),
+        };
+        reader.items(parsing)?;
+        Ok(Self {
+            text: text.into(),
+            purpose,
+            items: reader.items,
+        })
+    }
+}
+
+struct Reader<'t> {
+    text: &'t str,
+    at: usize,
+    purpose: Purpose,
+    /// What `%o` set for the items that follow.
+    defaults: Options,
+    items: Vec<Item>,
+    literal: Vec<u8>,
+}
+
+impl Reader<'_> {
+    fn items(&mut self, parsing: &mut Parsing<'_>) -> Result<(), ParseError> {
+        while let Some(&byte) = self.text.as_bytes().get(self.at) {
+            match byte {
+                b'%' => self.item(parsing)?,
+                b' ' if self.purpose != Purpose::Http => {
+                    self.end_literal();
+                    self.items.push(Item::Space);
+                    self.at += self.text[self.at..].len()
+                        - self.text[self.at..].trim_start_matches(' ').len();
+                }
+                _ => {
+                    self.literal.push(byte);
+                    self.at += 1;
+                }
+            }
+        }
+        self.end_literal();
+        Ok(())
+    }
+
+    fn end_literal(&mut self) {
+        if !self.literal.is_empty() {
+            let text = std::mem::take(&mut self.literal);
+            self.items.push(Item::Literal(text.into()));
+        }
+    }
+
+    /// What begins with a percent sign.
+    fn item(&mut self, parsing: &mut Parsing<'_>) -> Result<(), ParseError> {
+        let start = self.at;
+        self.at += 1;
+        self.skip_name()?;
+        let mut options = self.defaults;
+        let has_options = self.rest().starts_with('{');
+        if has_options {
+            options = self.options(start)?;
+        }
+        let Some(next) = self.rest().chars().next() else {
+            return Err(if has_options {
+                self.error(
+                    start,
+                    format!(
+                        "parse argument modifier without variable name near '{}'",
+                        &self.text[start..]
+                    ),
+                )
+            } else {
+                self.error(start, "truncated line after '%'".into())
+            });
+        };
+        match next {
+            '[' => self.expression(options, parsing),
+            c if c.is_ascii_alphanumeric() => self.alias(start, options),
+            _ if self.at > start + 1 => Err(self.error(
+                start,
+                format!(
+                    "parse argument modifier without variable name near '{}'",
+                    &self.text[start..self.at]
+                ),
+            )),
+            ' ' | '\t' => Err(self
+                .error(
+                    start,
+                    format!(
+                        "unexpected variable name near '{next}' at position {}",
+                        start + 1
+                    ),
+                )
+                .hinted(Some("to emit a verbatim '%', write '%%'".into()))),
+            // Any other character stands for itself, the percent sign included.
+            _ => {
+                self.literal
+                    .extend_from_slice(next.encode_utf8(&mut [0; 4]).as_bytes());
+                self.at += next.len_utf8();
+                Ok(())
+            }
+        }
+    }
+
+    /// `(name:type)`: used by encodings only.
+    fn skip_name(&mut self) -> Result<(), ParseError> {
+        if !self.rest().starts_with('(') {
+            return Ok(());
+        }
+        let Some(end) = self.rest().find(')') else {
+            return Err(self.error(self.at, "missing ')' after an item's name".into()));
+        };
+        if let Some((_, kind)) = self.rest()[1..end].split_once(':')
+            && !matches!(kind, "str" | "sint" | "bool")
+        {
+            let message = format!("unknown item type '{kind}': expected 'str', 'sint' or 'bool'");
+            return Err(self.error(self.at, message));
+        }
+        self.at += end + 1;
+        Ok(())
+    }
+
+    /// `{+Q,-X}`.
+    fn options(&mut self, start: usize) -> Result<Options, ParseError> {
+        let Some(end) = self.rest().find('}') else {
+            return Err(self.error(
+                start,
+                format!("missing '}}' after '{}'", &self.text[start..]),
+            ));
+        };
+        let list = &self.text[self.at + 1..self.at + end];
+        let mut options = self.defaults;
+        for word in list
+            .split(',')
+            .map(str::trim)
+            .filter(|word| !word.is_empty())
+        {
+            let (set, flag) = match word.split_at_checked(1) {
+                Some(("+", flag)) => (Some(true), flag),
+                Some(("-", flag)) => (Some(false), flag),
+                // As in HAProxy, a flag without a sign changes nothing.
+                _ => (None, word),
+            };
+            let target = match flag {
+                "Q" => &mut options.quoted,
+                "X" => &mut options.hexadecimal,
+                "E" => &mut options.escaped,
+                "bin" => &mut options.binary,
+                "json" | "cbor" => {
+                    return Err(
+                        self.error(self.at, format!("the encoding '{flag}' is not supported"))
+                    );
+                }
+                _ => {
+                    return Err(self.error(
+                        self.at,
+                        format!("unknown flag '{flag}': expected 'Q', 'X', 'E' or 'bin'"),
+                    ));
+                }
+            };
+            *target = set.unwrap_or(*target);
+        }
+        self.at += end + 1;
+        Ok(options)
+    }
+
+    fn alias(&mut self, start: usize, options: Options) -> Result<(), ParseError> {
+        let rest = self.rest();
+        let length = rest
+            .find(|c: char| !c.is_ascii_alphanumeric())
+            .unwrap_or(rest.len());
+        let name = &rest[..length];
+        if name == "o" {
+            self.defaults = options;
+            self.at += length;
+            return Ok(());
+        }
+        let Some(alias) = Alias::find(name) else {
+            return Err(self
+                .error(
+                    start,
+                    format!(
+                        "no such format alias '{name}'. If you wanted to emit the '%' character verbatim, you need to use '%%'"
+                    ),
+                )
+                .hinted(suggest::closest(name, Alias::names().filter(|alias| alias.len() > 1))));
+        };
+        self.at += length;
+        self.end_literal();
+        self.items.push(Item::Alias(alias, self.for_item(options)));
+        Ok(())
+    }
+
+    fn expression(
+        &mut self,
+        options: Options,
+        parsing: &mut Parsing<'_>,
+    ) -> Result<(), ParseError> {
+        let start = self.at + 1;
+        let body = &self.text[start..];
+        let (expression, length) = Expression::parse_prefix(body, parsing).map_err(|error| {
+            let message = format!(
+                "failed to parse sample expression <{body}> : {}",
+                error.message
+            );
+            ParseError { message, ..error }.shifted(start)
+        })?;
+        let end = start + length;
+        match self.text[end..].chars().next() {
+            Some(']') => {}
+            Some(c) => {
+                let message = format!(
+                    "expected ']' after '{}', but found '{c}'",
+                    expression.text()
+                );
+                return Err(self.error(end, message));
+            }
+            None => {
+                return Err(self.error(end, format!("missing ']' after '{}'", expression.text())));
+            }
+        }
+        if parsing.lacks(expression.needs()) {
+            return Err(self.error(
+                start,
+                format!(
+                    "sample fetch <{}> may not be reliably used here because it needs '{}' which is not available here",
+                    expression.text(),
+                    expression.needs().describe()
+                ),
+            ));
+        }
+        self.at = end + 1;
+        self.end_literal();
+        self.items
+            .push(Item::Expression(expression, self.for_item(options)));
+        Ok(())
+    }
+
+    /// `+bin` counts for the whole format only.
+    fn for_item(&self, options: Options) -> Options {
+        Options {
+            binary: self.defaults.binary,
+            ..options
+        }
+    }
+
+    fn rest(&self) -> &str {
+        &self.text[self.at..]
+    }
+
+    fn error(&self, offset: usize, message: String) -> ParseError {
+        ParseError::at(0, message).shifted(offset)
+    }
+}

@@ -1,0 +1,354 @@
+//! Lists of patterns as text: inline words, files, and the names under which the runtime API finds them (manual §2.7).
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::{PatternError, PatternSet};
+use crate::expr::Files;
+
+/// The entries of one list. Everything that uses the list sees a change at once.
+pub struct PatternList {
+    id: u32,
+    name: Option<Box<str>>,
+    kind: ListKind,
+    content: Mutex<Content>,
+    version: AtomicU64,
+}
+
+#[derive(Default)]
+struct Content {
+    entries: Vec<Arc<Entry>>,
+    last_entry: u64,
+    users: Vec<Weak<PatternSet>>,
+}
+
+/// One line of a list.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Identifies the entry within its list.
+    pub id: u64,
+    pub pattern: Box<str>,
+    /// The second column of a map.
+    pub value: Option<Box<str>>,
+    /// The line it was read from; 0 for inline words and entries added at run time.
+    pub line: u32,
+}
+
+/// How the lines of a list are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListKind {
+    /// One pattern per line.
+    Acl,
+    /// A key and a value per line.
+    Map,
+}
+
+/// Asking.
+impl PatternList {
+    /// The number the runtime API shows as `#<id>`.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The file's name, or `virt@…`; `None` for words of the configuration.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    #[must_use]
+    pub fn kind(&self) -> ListKind {
+        self.kind
+    }
+
+    /// Goes up with every change.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The entries as they are now.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Arc<Entry>> {
+        self.content.lock().entries.clone()
+    }
+}
+
+/// Changing. Either every use of the list takes the change, or nothing happens.
+impl PatternList {
+    /// Appends an entry.
+    ///
+    /// # Errors
+    /// Where the pattern or value does not suit some use of the list.
+    pub fn add(&self, pattern: &str, value: Option<&str>) -> Result<(), String> {
+        self.change(|content| {
+            let entry = content.entry(pattern, value, 0);
+            content.entries.push(entry);
+        })
+    }
+
+    /// Gives every entry with this key a new value; tells how many there were.
+    ///
+    /// # Errors
+    /// Where the value does not suit some use of the map.
+    pub fn set(&self, pattern: &str, value: &str) -> Result<usize, String> {
+        let mut count = 0;
+        self.change(|content| {
+            for entry in &mut content.entries {
+                if *entry.pattern == *pattern {
+                    count += 1;
+                    *entry = Arc::new(Entry {
+                        id: entry.id,
+                        pattern: pattern.into(),
+                        value: Some(value.into()),
+                        line: entry.line,
+                    });
+                }
+            }
+        })?;
+        Ok(count)
+    }
+
+    /// Removes the entries for which `unwanted` holds; tells how many there were.
+    pub fn remove(&self, unwanted: impl Fn(&Entry) -> bool) -> usize {
+        let mut count = 0;
+        let removed = self.change(|content| {
+            let before = content.entries.len();
+            content.entries.retain(|entry| !unwanted(entry));
+            count = before - content.entries.len();
+        });
+        debug_assert!(removed.is_ok(), "fewer entries cannot be worse");
+        count
+    }
+
+    /// Replaces all entries at once.
+    ///
+    /// # Errors
+    /// Where one of them does not suit some use of the list.
+    pub fn replace<'a>(
+        &self,
+        entries: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
+    ) -> Result<(), String> {
+        self.change(|content| {
+            content.entries.clear();
+            for (pattern, value) in entries {
+                let entry = content.entry(pattern, value, 0);
+                content.entries.push(entry);
+            }
+        })
+    }
+
+    fn change(&self, edit: impl FnOnce(&mut Content)) -> Result<(), String> {
+        let mut content = self.content.lock();
+        let former = content.entries.clone();
+        edit(&mut content);
+        let users: Vec<_> = content.users.iter().filter_map(Weak::upgrade).collect();
+        let compiled: Result<Vec<_>, _> = users
+            .iter()
+            .map(|user| user.compile(&content.entries))
+            .collect();
+        match compiled {
+            Ok(compiled) => {
+                users
+                    .iter()
+                    .zip(compiled)
+                    .for_each(|(user, compiled)| user.publish(compiled));
+                content.users.retain(|user| user.strong_count() > 0);
+                self.version.fetch_add(1, Ordering::AcqRel);
+                Ok(())
+            }
+            Err(error) => {
+                content.entries = former;
+                Err(error.message)
+            }
+        }
+    }
+
+    /// Makes a set of the entries and registers it for changes, with no change in between.
+    pub(super) fn attach(
+        &self,
+        make: impl FnOnce(&[Arc<Entry>]) -> Result<PatternSet, PatternError>,
+    ) -> Result<Arc<PatternSet>, PatternError> {
+        let mut content = self.content.lock();
+        let set = Arc::new(make(&content.entries)?);
+        content.users.push(Arc::downgrade(&set));
+        Ok(set)
+    }
+}
+
+impl Content {
+    fn entry(&mut self, pattern: &str, value: Option<&str>, line: u32) -> Arc<Entry> {
+        self.last_entry += 1;
+        Arc::new(Entry {
+            id: self.last_entry,
+            pattern: pattern.into(),
+            value: value.map(Into::into),
+            line,
+        })
+    }
+}
+
+impl fmt::Debug for PatternList {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(formatter, "list #{} ({name})", self.id),
+            None => write!(formatter, "list #{}", self.id),
+        }
+    }
+}
+
+/// Every list of a configuration.
+#[derive(Debug, Default)]
+pub struct Patterns {
+    lists: Vec<Arc<PatternList>>,
+}
+
+impl Patterns {
+    /// All lists, in the order they were first referred to.
+    #[must_use]
+    pub fn lists(&self) -> &[Arc<PatternList>] {
+        &self.lists
+    }
+
+    /// The list with this id.
+    #[must_use]
+    pub fn by_id(&self, id: u32) -> Option<&Arc<PatternList>> {
+        self.lists.iter().find(|list| list.id == id)
+    }
+
+    /// The list with this name.
+    #[must_use]
+    pub fn by_name(&self, name: &str) -> Option<&Arc<PatternList>> {
+        self.lists
+            .iter()
+            .find(|list| list.name.as_deref() == Some(name))
+    }
+
+    /// The list a name of the configuration refers to: read from its file the first time, shared afterwards.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or the list is already used as the other kind.
+    pub(in crate::expr) fn named(
+        &mut self,
+        reference: &str,
+        kind: ListKind,
+        files: &dyn Files,
+    ) -> Result<Arc<PatternList>, String> {
+        let (name, presence) = match reference {
+            name if name.starts_with("virt@") => (name, Presence::Virtual),
+            name => match (name.strip_prefix("opt@"), name.strip_prefix("file@")) {
+                (Some(rest), _) => (rest, Presence::Optional),
+                (None, Some(rest)) => (rest, Presence::Required),
+                (None, None) => (name, Presence::Required),
+            },
+        };
+        if let Some(list) = self.by_name(name) {
+            return if list.kind == kind {
+                Ok(Arc::clone(list))
+            } else {
+                Err(format!(
+                    "the file '{name}' is already used as {}",
+                    list.kind.article()
+                ))
+            };
+        }
+        let text = match presence {
+            Presence::Virtual => Vec::new(),
+            Presence::Optional => files.read(name).unwrap_or_default(),
+            Presence::Required => files
+                .read(name)
+                .map_err(|reason| format!("failed to open pattern file <{name}> ({reason})"))?,
+        };
+        let mut content = Content::default();
+        for (number, line) in String::from_utf8_lossy(&text).lines().enumerate() {
+            let number = u32::try_from(number + 1).unwrap_or(u32::MAX);
+            if let Some((pattern, value)) = split_line(line, kind) {
+                let entry = content.entry(pattern, value, number);
+                content.entries.push(entry);
+            }
+        }
+        Ok(self.insert(None, Some(name), kind, content))
+    }
+
+    /// A list of words of the configuration; `id` is the number after `-u`.
+    ///
+    /// # Errors
+    /// Where the id is taken.
+    pub(in crate::expr) fn inline(
+        &mut self,
+        id: Option<u32>,
+        words: &[String],
+    ) -> Result<Arc<PatternList>, String> {
+        if let Some(id) = id.filter(|id| self.by_id(*id).is_some()) {
+            return Err(format!("the unique id {id} is already used"));
+        }
+        let mut content = Content::default();
+        for word in words {
+            let entry = content.entry(word, None, 0);
+            content.entries.push(entry);
+        }
+        Ok(self.insert(id, None, ListKind::Acl, content))
+    }
+
+    fn insert(
+        &mut self,
+        id: Option<u32>,
+        name: Option<&str>,
+        kind: ListKind,
+        content: Content,
+    ) -> Arc<PatternList> {
+        let free = || {
+            (0..)
+                .find(|id| self.by_id(*id).is_none())
+                .unwrap_or(u32::MAX)
+        };
+        let list = Arc::new(PatternList {
+            id: id.unwrap_or_else(free),
+            name: name.map(Into::into),
+            kind,
+            content: Mutex::new(content),
+            version: AtomicU64::new(0),
+        });
+        self.lists.push(Arc::clone(&list));
+        list
+    }
+}
+
+enum Presence {
+    Required,
+    Optional,
+    Virtual,
+}
+
+impl ListKind {
+    fn article(self) -> &'static str {
+        match self {
+            Self::Acl => "an ACL",
+            Self::Map => "a map",
+        }
+    }
+}
+
+/// One line of a file: `None` for empty lines and comments.
+fn split_line(line: &str, kind: ListKind) -> Option<(&str, Option<&str>)> {
+    const BLANKS: [char; 2] = [' ', '\t'];
+    if line.starts_with('#') {
+        return None;
+    }
+    let line = line.trim_start_matches(BLANKS);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.is_empty() {
+        return None;
+    }
+    match kind {
+        ListKind::Acl => Some((line, None)),
+        ListKind::Map => {
+            let end = line.find(BLANKS).unwrap_or(line.len());
+            Some((&line[..end], Some(line[end..].trim_matches(BLANKS))))
+        }
+    }
+}
