@@ -1,7 +1,10 @@
 //! The life of one HTTP/1 connection: requests in, rules, a server, responses out, a log line each.
 
+mod answer;
+mod edits;
 mod errors;
 mod input;
 mod pages;
+mod persistence;
 mod relay;
 mod writer;
