@@ -112,6 +112,11 @@ impl Relay {
         self.waits_for
     }
 
+    /// Bytes moved on either end: changes with every progress.
+    pub(crate) fn moved(&self) -> u64 {
+        self.received + self.sent
+    }
+
     /// Whether the whole message was read from the source.
     pub(crate) fn is_received(&self) -> bool {
         self.decoder.is_done()

@@ -1,0 +1,269 @@
+//! A request and its response between two connections: both directions at once, with deadlines.
+//!
+//! The request's head waits in the upload's writer when an exchange begins; [`Wire::head`] sends it
+//! and whatever there is of the body while it waits for the response's head, and [`Wire::body`]
+//! moves the bodies. What is not HTTP any more is [`super::tunnel`]'s. Nothing here knows rules,
+//! logs or which server it is.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::AsyncWrite;
+
+use super::errors::Failure;
+use super::input::Input;
+use super::relay::{End, Relay, RelayError};
+use super::timer::Timer;
+use crate::clock::{self, Moment};
+use crate::net::Stream;
+use crate::proto::http::Head;
+use crate::proto::http::http1::{Exchange, Limits, Response, ResponseDecoder};
+use crate::types::Millis;
+
+/// The two connections of an exchange and what moves between them.
+pub(crate) struct Wire<'w> {
+    pub(crate) client: &'w mut Stream,
+    pub(crate) client_input: &'w mut Input,
+    pub(crate) server: &'w mut Stream,
+    pub(crate) server_input: &'w mut Input,
+    pub(crate) upload: &'w mut Relay,
+    pub(crate) download: &'w mut Relay,
+    pub(crate) timer: &'w mut Timer,
+    /// `timeout client` and `timeout server` in force.
+    pub(crate) client_timeout: Option<Millis>,
+    pub(crate) server_timeout: Option<Millis>,
+    pub(crate) progress: Progress,
+}
+
+/// How far an exchange is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Progress {
+    /// What became of the request's body.
+    pub(crate) upload: Upload,
+    /// The client closed its half.
+    pub(crate) client_closed: bool,
+    /// Whether anything of a response has come.
+    pub(crate) answered: bool,
+    /// Since when each side was last heard of.
+    client_moved: Moment,
+    server_moved: Moment,
+}
+
+/// What became of a request's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Upload {
+    Running,
+    Done,
+    /// The server takes no more of it; its response may still come.
+    Refused,
+}
+
+/// What a client that closes its half while it waits for the response means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HalfClose {
+    /// Nothing: it still reads.
+    Waits,
+    /// It gives up, and the server is told (`option abortonclose`).
+    GivesUp,
+}
+
+impl Progress {
+    pub(crate) fn begin(now: Moment) -> Self {
+        Self {
+            upload: Upload::Running,
+            client_closed: false,
+            answered: false,
+            client_moved: now,
+            server_moved: now,
+        }
+    }
+}
+
+impl Wire<'_> {
+    /// Sends the request and waits for a response head, interim or final.
+    pub(crate) async fn head(
+        &mut self,
+        decoder: &mut ResponseDecoder,
+        head: &mut Head,
+        exchange: Exchange,
+        limits: &Limits,
+        half_close: HalfClose,
+    ) -> Result<Response, Failure> {
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(failure) = self.poll_upload(context) {
+                return Poll::Ready(Err(failure));
+            }
+            match self.poll_head(context, decoder, head, exchange, limits) {
+                Poll::Ready(result) => return Poll::Ready(result),
+                Poll::Pending => {}
+            }
+            if self.progress.upload != Upload::Running
+                && let Poll::Ready(failure) = self.poll_client(context, half_close)
+            {
+                return Poll::Ready(Err(failure));
+            }
+            let sending = self.progress.upload == Upload::Running;
+            let from_client = sending && self.upload.waits_for() == End::Source;
+            self.poll_deadlines(context, from_client, !from_client).map(Err)
+        })
+        .await
+    }
+
+    /// Moves what is left of both bodies; the response's head waits in the download's writer.
+    pub(crate) async fn body(&mut self) -> Result<(), Failure> {
+        std::future::poll_fn(|context| {
+            if !self.download.is_done() {
+                let before = self.download.moved();
+                let step =
+                    self.download.poll(context, self.server, self.server_input, self.client);
+                if self.download.moved() != before {
+                    let now = clock::now();
+                    self.progress.client_moved = now;
+                    self.progress.server_moved = now;
+                }
+                if let Poll::Ready(Err(error)) = step {
+                    return Poll::Ready(Err(download_failure(&error)));
+                }
+            }
+            if let Poll::Ready(failure) = self.poll_upload(context) {
+                return Poll::Ready(Err(failure));
+            }
+            let downloading = !self.download.is_done();
+            let uploading = self.progress.upload == Upload::Running;
+            if !downloading && !uploading {
+                return Poll::Ready(Ok(()));
+            }
+            let waits = |relay: &Relay, end| relay.waits_for() == end;
+            let client = (downloading && waits(self.download, End::Sink))
+                || (uploading && waits(self.upload, End::Source));
+            let server = (downloading && waits(self.download, End::Source))
+                || (uploading && waits(self.upload, End::Sink));
+            self.poll_deadlines(context, client, server).map(Err)
+        })
+        .await
+    }
+
+    /// Moves the request's body. Ready only with a failure: a refusal by the server is none yet.
+    fn poll_upload(&mut self, context: &mut Context<'_>) -> Poll<Failure> {
+        if self.progress.upload != Upload::Running {
+            return Poll::Pending;
+        }
+        let before = self.upload.moved();
+        let step = self.upload.poll(context, self.client, self.client_input, self.server);
+        if self.upload.moved() != before {
+            let now = clock::now();
+            self.progress.client_moved = now;
+            self.progress.server_moved = now;
+        }
+        match step {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => self.progress.upload = Upload::Done,
+            Poll::Ready(Err(RelayError::Sink(_))) => self.progress.upload = Upload::Refused,
+            Poll::Ready(Err(RelayError::Truncated)) => return Poll::Ready(Failure::ClientClosed),
+            Poll::Ready(Err(RelayError::Source(_))) => return Poll::Ready(Failure::ClientReset),
+            Poll::Ready(Err(RelayError::Malformed(_))) => {
+                return Poll::Ready(Failure::BadRequestBody);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Reads the response until its head is complete.
+    fn poll_head(
+        &mut self,
+        context: &mut Context<'_>,
+        decoder: &mut ResponseDecoder,
+        head: &mut Head,
+        exchange: Exchange,
+        limits: &Limits,
+    ) -> Poll<Result<Response, Failure>> {
+        loop {
+            if !self.server_input.is_empty() {
+                self.progress.answered = true;
+                match decoder.decode(self.server_input.bytes(), head, exchange, limits) {
+                    Ok(Some(response)) => {
+                        self.server_input.consume(response.consumed);
+                        self.download.received += response.consumed as u64;
+                        return Poll::Ready(Ok(response));
+                    }
+                    Ok(None) if self.server_input.is_full() => {
+                        return Poll::Ready(Err(Failure::BadResponse));
+                    }
+                    Ok(None) => {}
+                    Err(_) => return Poll::Ready(Err(Failure::BadResponse)),
+                }
+            }
+            match self.server_input.poll_fill(context, self.server) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0) | Err(_)) => {
+                    let client = self.progress.client_closed;
+                    let failure =
+                        if client { Failure::ClientClosed } else { Failure::ServerClosed };
+                    return Poll::Ready(Err(failure));
+                }
+                Poll::Ready(Ok(_)) => self.progress.server_moved = clock::now(),
+            }
+        }
+    }
+
+    /// Watches a client that has nothing more to send: it may pipeline, or leave.
+    fn poll_client(&mut self, context: &mut Context<'_>, half_close: HalfClose) -> Poll<Failure> {
+        while !self.progress.client_closed && !self.client_input.is_full() {
+            match self.client_input.poll_fill(context, self.client) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => {
+                    if half_close == HalfClose::Waits {
+                        // Not looked at again: the end of the stream stays readable.
+                        self.progress.client_closed = false;
+                        return Poll::Pending;
+                    }
+                    self.progress.client_closed = true;
+                    // The server learns of it and decides; that it cannot be told is the same.
+                    let _ = Pin::new(&mut *self.server).poll_shutdown(context);
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(client_error(&error)),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Ready with a failure once a side that is waited for has been silent for too long.
+    fn poll_deadlines(
+        &mut self,
+        context: &mut Context<'_>,
+        client: bool,
+        server: bool,
+    ) -> Poll<Failure> {
+        let after = |moved: Moment, timeout: Option<Millis>| timeout.map(|t| moved.after(t.0));
+        let client = after(self.progress.client_moved, self.client_timeout).filter(|_| client);
+        let server = after(self.progress.server_moved, self.server_timeout).filter(|_| server);
+        let first = match (client, server) {
+            (Some(client), Some(server)) => Some(client.min(server)),
+            (one, other) => one.or(other),
+        };
+        self.timer.poll(context, first).map(|()| {
+            if client.is_some() && client == first {
+                Failure::ClientTimeout
+            } else {
+                Failure::ServerTimeout
+            }
+        })
+    }
+}
+
+fn download_failure(error: &RelayError) -> Failure {
+    match error {
+        RelayError::Truncated | RelayError::Source(_) => Failure::ServerClosed,
+        RelayError::Malformed(_) => Failure::BadResponse,
+        RelayError::Sink(error) => client_error(error),
+    }
+}
+
+fn client_error(error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Failure::ClientReset,
+        _ => Failure::ClientClosed,
+    }
+}
