@@ -5,6 +5,7 @@
 //! moves the bodies. What is not HTTP any more is [`super::tunnel`]'s. Nothing here knows rules,
 //! logs or which server it is.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,11 +15,12 @@ use tokio::io::AsyncWrite;
 use super::errors::Failure;
 use super::input::Input;
 use super::relay::{End, Relay, RelayError};
-use super::timer::Timer;
 use crate::clock::{self, Moment};
 use crate::net::Stream;
 use crate::proto::http::Head;
 use crate::proto::http::http1::{Exchange, Limits, Response, ResponseDecoder};
+use crate::session::timer::Timer;
+use crate::state::CutReason;
 use crate::types::Millis;
 
 /// The two connections of an exchange and what moves between them.
@@ -33,6 +35,8 @@ pub(crate) struct Wire<'w> {
     /// `timeout client` and `timeout server` in force.
     pub(crate) client_timeout: Option<Millis>,
     pub(crate) server_timeout: Option<Millis>,
+    /// Set when somebody cut the session.
+    pub(crate) cut: &'w Cell<Option<CutReason>>,
     pub(crate) progress: Progress,
 }
 
@@ -41,8 +45,10 @@ pub(crate) struct Wire<'w> {
 pub(crate) struct Progress {
     /// What became of the request's body.
     pub(crate) upload: Upload,
-    /// The client closed its half.
+    /// The client closed its half; it is not looked at any more.
     pub(crate) client_closed: bool,
+    /// The server was told so.
+    pub(crate) gave_up: bool,
     /// Whether anything of a response has come.
     pub(crate) answered: bool,
     /// Since when each side was last heard of.
@@ -73,6 +79,7 @@ impl Progress {
         Self {
             upload: Upload::Running,
             client_closed: false,
+            gave_up: false,
             answered: false,
             client_moved: now,
             server_moved: now,
@@ -91,6 +98,9 @@ impl Wire<'_> {
         half_close: HalfClose,
     ) -> Result<Response, Failure> {
         std::future::poll_fn(|context| {
+            if let Some(reason) = self.cut.get() {
+                return Poll::Ready(Err(Failure::Cut(reason)));
+            }
             if let Poll::Ready(failure) = self.poll_upload(context) {
                 return Poll::Ready(Err(failure));
             }
@@ -105,7 +115,8 @@ impl Wire<'_> {
             }
             let sending = self.progress.upload == Upload::Running;
             let from_client = sending && self.upload.waits_for() == End::Source;
-            self.poll_deadlines(context, from_client, !from_client).map(Err)
+            self.poll_deadlines(context, from_client, !from_client)
+                .map(Err)
         })
         .await
     }
@@ -113,10 +124,14 @@ impl Wire<'_> {
     /// Moves what is left of both bodies; the response's head waits in the download's writer.
     pub(crate) async fn body(&mut self) -> Result<(), Failure> {
         std::future::poll_fn(|context| {
+            if let Some(reason) = self.cut.get() {
+                return Poll::Ready(Err(Failure::Cut(reason)));
+            }
             if !self.download.is_done() {
                 let before = self.download.moved();
-                let step =
-                    self.download.poll(context, self.server, self.server_input, self.client);
+                let step = self
+                    .download
+                    .poll(context, self.server, self.server_input, self.client);
                 if self.download.moved() != before {
                     let now = clock::now();
                     self.progress.client_moved = now;
@@ -150,7 +165,9 @@ impl Wire<'_> {
             return Poll::Pending;
         }
         let before = self.upload.moved();
-        let step = self.upload.poll(context, self.client, self.client_input, self.server);
+        let step = self
+            .upload
+            .poll(context, self.client, self.client_input, self.server);
         if self.upload.moved() != before {
             let now = clock::now();
             self.progress.client_moved = now;
@@ -197,9 +214,11 @@ impl Wire<'_> {
             match self.server_input.poll_fill(context, self.server) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0) | Err(_)) => {
-                    let client = self.progress.client_closed;
-                    let failure =
-                        if client { Failure::ClientClosed } else { Failure::ServerClosed };
+                    let failure = if self.progress.gave_up {
+                        Failure::ClientClosed
+                    } else {
+                        Failure::ServerClosed
+                    };
                     return Poll::Ready(Err(failure));
                 }
                 Poll::Ready(Ok(_)) => self.progress.server_moved = clock::now(),
@@ -213,14 +232,12 @@ impl Wire<'_> {
             match self.client_input.poll_fill(context, self.client) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => {
-                    if half_close == HalfClose::Waits {
-                        // Not looked at again: the end of the stream stays readable.
-                        self.progress.client_closed = false;
-                        return Poll::Pending;
-                    }
                     self.progress.client_closed = true;
-                    // The server learns of it and decides; that it cannot be told is the same.
-                    let _ = Pin::new(&mut *self.server).poll_shutdown(context);
+                    if half_close == HalfClose::GivesUp {
+                        self.progress.gave_up = true;
+                        // The server learns of it and decides; if it cannot be told, it is gone.
+                        let _ = Pin::new(&mut *self.server).poll_shutdown(context);
+                    }
                 }
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(client_error(&error)),

@@ -3,6 +3,7 @@
 mod answer;
 mod edits;
 mod errors;
+mod exchange;
 mod input;
 mod pages;
 mod persistence;
