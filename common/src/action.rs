@@ -30,6 +30,8 @@ pub enum Action {
     Accept = 0,
     /// Drop (`SourceListed`).
     Refuse = 1,
+    /// Go on, past the rate as well, and not charged: `tcp-request connection accept if whitelist` before the limit.
+    Exempt = 2,
 }
 
 impl Class {
@@ -47,6 +49,7 @@ impl ActionRow {
         let word = self.words[(class.0 / 8 % 8) as usize].load();
         match (word >> (class.0 % 8 * 8)) as u8 {
             0 => Action::Accept,
+            2 => Action::Exempt,
             _ => Action::Refuse,
         }
     }
