@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 /// The outcome of a check (management.txt §9.1, `check_status`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,11 +41,35 @@ pub enum CheckStatus {
     L7Response,
     /// `L7STS`
     L7Status,
+    /// `CHECKED`: an agent that said nothing about the server's state.
+    NoChange,
     /// `HANA`: taken down because of observed traffic (`on-error`).
     Observed,
 }
 
 impl CheckStatus {
+    /// The number of `show servers state`.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Unknown => 0,
+            Self::Initializing => 1,
+            Self::NoChange => 3,
+            Self::Observed => 4,
+            Self::SocketError => 5,
+            Self::L4Ok => 6,
+            Self::L4Timeout => 7,
+            Self::L4Connection => 8,
+            Self::L6Ok => 9,
+            Self::L6Timeout => 10,
+            Self::L6Response => 11,
+            Self::L7Timeout => 12,
+            Self::L7Response => 13,
+            Self::L7Ok => 15,
+            Self::L7OkConditional => 16,
+            Self::L7Status => 17,
+        }
+    }
+
     /// The short name of CSV and logs.
     pub const fn name(self) -> &'static str {
         self.words().0
@@ -61,6 +86,7 @@ impl CheckStatus {
             Self::Unknown | Self::Initializing => CheckResult::Unknown,
             Self::L4Ok | Self::L6Ok | Self::L7Ok => CheckResult::Passed,
             Self::L7OkConditional => CheckResult::Conditional,
+            Self::NoChange => CheckResult::Neutral,
             _ => CheckResult::Failed,
         }
     }
@@ -68,19 +94,6 @@ impl CheckStatus {
     /// The status an `ok-status`, `error-status` or `tout-status` argument names.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == name)
-    }
-
-    /// True for a status of layer 5 to 7, whose code and duration are meaningful.
-    pub const fn has_code(self) -> bool {
-        matches!(
-            self,
-            Self::L6Response
-                | Self::L7Ok
-                | Self::L7OkConditional
-                | Self::L7Timeout
-                | Self::L7Response
-                | Self::L7Status
-        )
     }
 
     const fn words(self) -> (&'static str, &'static str) {
@@ -99,11 +112,12 @@ impl CheckStatus {
             Self::L7Timeout => ("L7TOUT", "Layer7 timeout"),
             Self::L7Response => ("L7RSP", "Layer7 invalid response"),
             Self::L7Status => ("L7STS", "Layer7 wrong status"),
+            Self::NoChange => ("CHECKED", "No status change"),
             Self::Observed => ("HANA", "Health analyze"),
         }
     }
 
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Unknown,
         Self::Initializing,
         Self::SocketError,
@@ -118,6 +132,7 @@ impl CheckStatus {
         Self::L7Timeout,
         Self::L7Response,
         Self::L7Status,
+        Self::NoChange,
         Self::Observed,
     ];
 }
@@ -168,6 +183,7 @@ pub struct CheckState {
     health: AtomicU32,
     report: Mutex<CheckReport>,
     target: Mutex<CheckTarget>,
+    wake: Notify,
 }
 
 impl CheckState {
@@ -190,6 +206,7 @@ impl CheckState {
                 ..CheckReport::default()
             }),
             target: Mutex::default(),
+            wake: Notify::new(),
         }
     }
 
@@ -246,6 +263,16 @@ impl CheckState {
     /// Changes the run-time target.
     pub fn set_target(&self, target: CheckTarget) {
         *self.target.lock() = target;
+    }
+
+    /// Asks for a check now instead of at its time.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Waits until somebody asks for a check now. One waiter at a time.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
     }
 
     /// A check is under way.

@@ -6,6 +6,7 @@
 pub mod check;
 pub mod counters;
 pub mod freq;
+mod observation;
 pub mod process;
 pub mod proxy;
 pub mod server;
@@ -21,6 +22,7 @@ use tokio::sync::broadcast;
 
 pub use check::{CheckReport, CheckResult, CheckState, CheckStatus, CheckTarget};
 pub use counters::{Counter, Counters, Gauge, Timing};
+pub use observation::Observation;
 pub use process::{ProcessRate, ProcessState};
 pub use proxy::{BackendState, FrontendState, FrontendStatus, ListenerState, ProxyState};
 pub use server::{Admin, Operational, ServerState, WEIGHT_SCALE};
@@ -29,7 +31,7 @@ pub use stick::{StickEvent, StickTable, Tracked};
 
 use crate::clock::{self, Moment};
 use crate::expr::ProcessVariables;
-use crate::model::{Model, Proxy, Table};
+use crate::model::{Model, Proxy, Server, Table};
 use crate::types::{BindId, ProxyId, ServerId, TableId};
 
 /// One configuration in force, with its live state. Cheap to clone.
@@ -68,6 +70,7 @@ pub struct State {
     servers_epoch: AtomicU64,
     server_events: broadcast::Sender<ServerId>,
     listener_events: broadcast::Sender<ProxyId>,
+    observations: broadcast::Sender<(ServerId, Observation)>,
 }
 
 impl State {
@@ -129,6 +132,7 @@ impl State {
             servers_epoch: AtomicU64::new(1),
             server_events: broadcast::Sender::new(EVENTS_KEPT),
             listener_events: broadcast::Sender::new(EVENTS_KEPT),
+            observations: broadcast::Sender::new(EVENTS_KEPT),
         };
         state.inherit_tracked(model, now);
         for proxy in &model.proxies {
@@ -228,6 +232,33 @@ impl State {
     /// The stream of frontends whose [`FrontendStatus`] changed.
     pub fn listener_events(&self) -> broadcast::Receiver<ProxyId> {
         self.listener_events.subscribe()
+    }
+
+    /// Tells what traffic showed about a server with `observe`. At the limit of consecutive errors the health checks hear
+    /// of it and the count starts again.
+    pub fn observe(&self, server: &Server, observation: Observation) {
+        let Some(settings) = server.observe else {
+            return;
+        };
+        if !observation.concerns(settings.layer7) {
+            return;
+        }
+        let errors = &self.server(server.id).observed_errors;
+        if !observation.is_error() {
+            if errors.load(Relaxed) != 0 {
+                errors.store(0, Relaxed);
+            }
+            return;
+        }
+        if errors.fetch_add(1, Relaxed) + 1 >= settings.limit {
+            errors.store(0, Relaxed);
+            let _nobody_listens = self.observations.send((server.id, observation));
+        }
+    }
+
+    /// The stream of servers that reached their limit of consecutive errors, each with the last error.
+    pub fn observations(&self) -> broadcast::Receiver<(ServerId, Observation)> {
+        self.observations.subscribe()
     }
 
     fn refresh_backend(&self, proxy: &Proxy, now: Moment) -> bool {

@@ -38,7 +38,7 @@ impl Admin {
     pub const FORCED_MAINT: Self = Self(0x01);
     /// In maintenance because the tracked server is.
     pub const INHERITED_MAINT: Self = Self(0x02);
-    /// In maintenance because of the configuration (`disabled`).
+    /// The configuration said `disabled`: for information, the server left that state when [`Self::FORCED_MAINT`] is gone.
     pub const CONFIG_MAINT: Self = Self(0x04);
     /// Put in drain explicitly.
     pub const FORCED_DRAIN: Self = Self(0x08);
@@ -49,7 +49,7 @@ impl Admin {
     /// Its name was set at run time.
     pub const HOSTNAME_SET: Self = Self(0x40);
     /// Any kind of maintenance.
-    pub const MAINT: Self = Self(0x01 | 0x02 | 0x04 | 0x20);
+    pub const MAINT: Self = Self(0x01 | 0x02 | 0x20);
     /// Any kind of drain.
     pub const DRAIN: Self = Self(0x08 | 0x10);
 
