@@ -1,0 +1,141 @@
+//! Binding everything a configuration listens on, before privileges are given up.
+//!
+//! All problems are told, not only the first; a partial success binds nothing, because the sockets are closed again when
+//! the result is dropped.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::model::{Bind, BindAddress, Mode, Model};
+use crate::net::{BindError, Bound};
+use crate::types::BindId;
+
+/// One socket that could not be bound. Its text is what HAProxy prints, so that scripts find it.
+#[derive(Debug)]
+pub struct Refused {
+    frontend: String,
+    address: String,
+    error: BindError,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "Starting frontend {}: {} [{}]",
+            self.frontend, self.error, self.address
+        )
+    }
+}
+
+/// Binds every listener of the userspace tier; those of `mode l4` proxies have no socket.
+///
+/// # Errors
+/// Every address that cannot be listened on.
+pub fn bind(model: &Model, threads: usize) -> Result<Vec<(BindId, Arc<Bound>)>, Vec<Refused>> {
+    let mut bound = Vec::new();
+    let mut refused = Vec::new();
+    for bind in &model.binds {
+        let proxy = model.proxy(bind.proxy);
+        if proxy.disabled || proxy.mode == Mode::L4 {
+            continue;
+        }
+        match Bound::new(&bind.address, &bind.options, backlog(model, bind), threads) {
+            Ok(socket) => bound.push((bind.id, Arc::new(socket))),
+            Err(error) => refused.push(Refused {
+                frontend: proxy.name.clone(),
+                address: describe(&bind.address),
+                error,
+            }),
+        }
+    }
+    if refused.is_empty() {
+        Ok(bound)
+    } else {
+        Err(refused)
+    }
+}
+
+/// The accept queue's length: `backlog` of the frontend, else its `maxconn`, else the process's (manual §4.2 `backlog`).
+fn backlog(model: &Model, bind: &Bind) -> u32 {
+    let proxy = model.proxy(bind.proxy);
+    proxy
+        .backlog
+        .or(proxy.maxconn)
+        .or(model.global.maxconn)
+        .unwrap_or(DEFAULT_BACKLOG)
+}
+
+fn describe(address: &BindAddress) -> String {
+    let name = |bytes: &[u8]| {
+        String::from_utf8_lossy(bytes)
+            .trim_end_matches('\0')
+            .to_owned()
+    };
+    match address {
+        BindAddress::Tcp(address) | BindAddress::Udp(address) => address.to_string(),
+        BindAddress::PortRange { first, last, .. } => format!("{first}-{last}"),
+        BindAddress::Unix(path) => path.display().to_string(),
+        BindAddress::Abstract(bytes) => format!("abns@{}", name(bytes)),
+        BindAddress::AbstractUnpadded(bytes) => format!("abnsz@{}", name(bytes)),
+        BindAddress::Inherited(number) => format!("fd@{number}"),
+    }
+}
+
+const DEFAULT_BACKLOG: u32 = 2000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Proxy, ProxyKind, SocketOptions};
+    use crate::types::ProxyId;
+
+    fn model(addresses: &[BindAddress]) -> Model {
+        let mut proxy = Proxy::new(ProxyId(0), "web", ProxyKind::Frontend);
+        let mut model = Model::default();
+        for (index, address) in addresses.iter().enumerate() {
+            let id = BindId(index as u32);
+            proxy.binds.push(id);
+            model.binds.push(Bind {
+                id,
+                proxy: proxy.id,
+                name: None,
+                number: id.0 + 1,
+                address: address.clone(),
+                options: SocketOptions::default(),
+                tls: None,
+                proto: None,
+                accept_proxy: false,
+                maxconn: None,
+                place: String::new(),
+            });
+        }
+        model.proxies.push(proxy);
+        model
+    }
+
+    fn loopback(port: u16) -> BindAddress {
+        BindAddress::Tcp(([127, 0, 0, 1], port).into())
+    }
+
+    #[test]
+    fn every_refusal_is_told_in_haproxys_words() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let refused = bind(&model(&[loopback(port), loopback(0), loopback(port)]), 1).unwrap_err();
+        let text = format!(
+            "Starting frontend web: cannot bind socket (Address already in use) [127.0.0.1:{port}]"
+        );
+        assert_eq!(
+            refused.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            [&*text, &*text]
+        );
+    }
+
+    #[test]
+    fn l4_services_need_no_socket() {
+        let mut model = model(&[loopback(0)]);
+        model.proxies[0].mode = Mode::L4;
+        assert!(bind(&model, 1).unwrap().is_empty());
+    }
+}
