@@ -14,7 +14,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, ready};
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::stream::plain;
@@ -98,7 +98,7 @@ impl Bound {
     /// Takes over listening sockets handed down by another process or generation.
     pub fn from_sockets(sockets: Vec<OwnedFd>) -> Result<Self, BindError> {
         let first = sockets.first().ok_or(BindError::NotStream)?;
-        let local = socket2::SockRef::from(first)
+        let local = SockRef::from(first)
             .local_addr()
             .map_err(step("read the address of the socket"))?;
         let kind = if local.as_socket().is_some() {
@@ -131,6 +131,22 @@ impl Bound {
             Kind::Tcp => Inner::Tcp(TcpListener::from_std(socket.into())?),
             Kind::Unix => Inner::Unix(UnixListener::from_std(socket.into())?),
         }))
+    }
+
+    /// Stops or resumes listening without giving the sockets up: connection attempts are refused meanwhile.
+    pub fn set_paused(&self, paused: bool, backlog: u32) -> io::Result<()> {
+        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+        for socket in &self.sockets {
+            let socket = SockRef::from(socket);
+            match (paused, self.kind) {
+                // Shutting the receiving side of a listener takes it out of the listening state; `listen` brings it back.
+                (true, Kind::Tcp) => socket.shutdown(std::net::Shutdown::Read)?,
+                (false, Kind::Tcp) => socket.listen(backlog)?,
+                // A Unix listener cannot be brought back: its clients wait in the backlog.
+                (_, Kind::Unix) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Removes the file of a Unix socket, when the listener is not handed on.
@@ -215,6 +231,10 @@ fn tcp_socket(address: SocketAddr, options: &SocketOptions) -> Result<Socket, Bi
     socket
         .set_reuse_port(true)
         .map_err(step("set SO_REUSEPORT"))?;
+    // Accepted sockets inherit it, which saves a system call for each.
+    socket
+        .set_tcp_nodelay(true)
+        .map_err(step("set TCP_NODELAY"))?;
     if address.is_ipv6() {
         match options.family {
             AddressFamily::System => {}
@@ -357,6 +377,11 @@ fn adopt(number: i32, backlog: i32) -> Result<Bound, BindError> {
     socket
         .set_nonblocking(true)
         .map_err(step("make socket non-blocking"))?;
+    if kind == Kind::Tcp {
+        socket
+            .set_tcp_nodelay(true)
+            .map_err(step("set TCP_NODELAY"))?;
+    }
     if !sys::is_listening(socket.as_fd()) {
         socket
             .listen(backlog)

@@ -93,6 +93,15 @@ impl Pump {
         }
     }
 
+    /// Whether bytes are on their way: the sink is waited for, not the source.
+    pub fn is_delivering(&self) -> bool {
+        match &self.carrier {
+            Carrier::Empty => false,
+            Carrier::Buffer { start, end, .. } => start < end,
+            Carrier::Pipe(pipe) => pipe.held() > 0,
+        }
+    }
+
     /// Whether no more bytes fit before some are delivered.
     pub fn is_full(&self) -> bool {
         matches!(&self.carrier, Carrier::Buffer { end, .. } if *end == RELAY_BUFFER)

@@ -7,8 +7,10 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::backend::Backend;
+use crate::log::Logs;
 use crate::model::{BackendTarget, Model, Proxy, ProxyKind};
 use crate::queue::LocalQueue;
 use crate::state::{Running, State};
@@ -18,6 +20,9 @@ use crate::types::{ProxyId, ServerId, TableId};
 #[derive(Debug)]
 pub struct Generation {
     running: Running,
+    logs: Logs,
+    /// Lines each frontend has logged (`%lc`), by [`ProxyId`].
+    log_counters: Vec<AtomicU32>,
     /// By [`ProxyId`]; `None` for a proxy without servers' side.
     backends: Vec<Option<Backend>>,
     frontends_by_name: HashMap<String, ProxyId>,
@@ -42,6 +47,11 @@ impl LocalGeneration {
         Rc::new(Self { shared, queues })
     }
 
+    /// What all threads share of it.
+    pub fn shared(&self) -> &Arc<Generation> {
+        &self.shared
+    }
+
     /// The waiting lines of a backend.
     pub fn queue(&self, backend: ProxyId) -> Option<&LocalQueue> {
         self.queues.get(backend.index())?.as_ref()
@@ -58,7 +68,7 @@ impl Deref for LocalGeneration {
 
 impl Generation {
     /// Prepares a configuration. Sessions of `previous` that end give their slots to those who wait here.
-    pub fn new(running: Running, previous: Option<&Self>) -> Arc<Self> {
+    pub fn new(running: Running, logs: Logs, previous: Option<&Self>) -> Arc<Self> {
         let model = Arc::clone(&running.model);
         let backends = model
             .proxies
@@ -76,6 +86,8 @@ impl Generation {
         };
         let generation = Self {
             running,
+            logs,
+            log_counters: model.proxies.iter().map(|_| AtomicU32::new(0)).collect(),
             backends,
             frontends_by_name: named(ProxyKind::has_frontend),
             backends_by_name: named(ProxyKind::has_backend),
@@ -104,6 +116,18 @@ impl Generation {
     /// What happens.
     pub fn state(&self) -> &State {
         &self.running.state
+    }
+
+    /// Where traffic is logged.
+    pub fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    /// The number of a frontend's next log line, from 1.
+    pub fn next_log_number(&self, frontend: ProxyId) -> u32 {
+        self.log_counters[frontend.index()]
+            .fetch_add(1, Ordering::Relaxed)
+            .wrapping_add(1)
     }
 
     /// The proxy of an id.

@@ -5,16 +5,25 @@
 //! relay or to [`http`]. Servers are found by [`server`], expressions look at a session
 //! through [`view`]. Nothing here changes a server's state: that is [`crate::health`]'s and [`crate::admin`]'s.
 
+mod accept;
+pub mod actions;
 pub mod backend;
+mod client;
 pub mod connection;
 pub mod generation;
 pub mod http;
+mod keeper;
 mod limits;
+pub mod logging;
 mod password;
+pub mod persistence;
+mod rules;
 pub mod server;
+mod tcp;
 pub mod timeline;
 mod timer;
 pub mod transaction;
 mod transport;
 pub mod view;
 pub mod worker;
+pub mod workers;

@@ -8,14 +8,16 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 use super::connection::{Connection, TrackedSlots};
 use super::generation::Current;
 use super::timeline::Timeline;
-use crate::clock::Moment;
+use crate::clock::{self, Moment};
 use crate::expr::{Tls, VariableMap};
 use crate::model::Severity;
 use crate::queue::Priority;
-use crate::state::{Counter, StickEvent, Tracked};
+use crate::state::{Counter, Counters, StickEvent, Tracked};
 use crate::types::{Millis, ProxyId, ServerId};
 
 /// One request, or one TCP session.
@@ -211,6 +213,43 @@ impl Transaction {
     pub fn leave_backend(&self) {
         if let Some(session) = self.backend.borrow_mut().as_mut() {
             session.end();
+        }
+    }
+
+    /// Counts bytes exchanged with the client, everywhere they are counted.
+    pub fn count_bytes(&self, connection: &Connection, from_client: u64, to_client: u64) {
+        self.bytes
+            .from_client
+            .set(self.bytes.from_client.get() + from_client);
+        self.bytes
+            .to_client
+            .set(self.bytes.to_client.get() + to_client);
+        let state = connection.generation.state();
+        let mut places: SmallVec<[&Counters; 5]> = SmallVec::new();
+        places.push(&state.process.counters);
+        places.push(&state.proxy(connection.frontend).frontend.counters);
+        places.push(&state.listener(connection.bind).counters);
+        places.extend(
+            self.backend()
+                .map(|backend| &state.proxy(backend).backend.counters),
+        );
+        places.extend(
+            self.server
+                .get()
+                .map(|server| &state.server(server).counters),
+        );
+        for counters in places {
+            counters.add(Counter::BytesIn, from_client);
+            counters.add(Counter::BytesOut, to_client);
+        }
+        let now = clock::now();
+        for (event, amount) in [
+            (StickEvent::BytesIn, from_client),
+            (StickEvent::BytesOut, to_client),
+        ] {
+            if amount > 0 {
+                self.count_tracked(connection, event, amount, now);
+            }
         }
     }
 

@@ -1,33 +1,35 @@
 //! A worker thread: its runtime, its listeners, and what its sessions share.
 //!
-//! Every thread runs one single-threaded runtime and serves the connections its own listeners accept from the first byte to
-//! the last. [`Workers`] starts the threads and tells them to take a new configuration, to finish, or to stop.
+//! Every thread runs one single-threaded runtime and serves the connections its own listeners accept, from the first byte
+//! to the last. Orders come from [`super::workers`]; sessions ask the [`Worker`] for the configuration in force, for numbers,
+//! and whether the process is stopping.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::sync::{Notify, watch};
+use tokio::task::{AbortHandle, LocalSet};
+
+use super::accept;
 use super::generation::{Current, Generation, LocalGeneration};
+use super::keeper;
+use super::workers::{Order, Phase};
+use crate::state::shard;
 
 /// What the sessions of one thread share.
 pub struct Worker {
     /// The thread's number, from 0.
     pub number: usize,
     current: RefCell<Current>,
+    orders: watch::Receiver<Order>,
     transactions: Cell<u32>,
     threads: u32,
+    sessions: Cell<usize>,
+    idle: Notify,
 }
 
 impl Worker {
-    pub(super) fn new(number: usize, threads: usize, generation: Arc<Generation>) -> Rc<Self> {
-        Rc::new(Self {
-            number,
-            current: RefCell::new(LocalGeneration::new(generation)),
-            transactions: Cell::new(number as u32),
-            threads: threads.max(1) as u32,
-        })
-    }
-
     /// The configuration new connections get.
     pub fn current(&self) -> Current {
         Rc::clone(&self.current.borrow())
@@ -38,5 +40,139 @@ impl Worker {
         let number = self.transactions.get();
         self.transactions.set(number.wrapping_add(self.threads));
         number
+    }
+
+    /// Whether the process no longer takes connections: idle ones are to be closed, busy ones after their response.
+    pub fn is_stopping(&self) -> bool {
+        self.orders.borrow().phase != Phase::Running
+    }
+
+    /// Waits until [`Worker::is_stopping`].
+    pub async fn stopping(&self) {
+        let mut orders = self.orders.clone();
+        // The sender lives as long as the threads; if it is gone, all is over anyway.
+        let _ = orders.wait_for(|order| order.phase != Phase::Running).await;
+    }
+
+    /// Starts a session on this thread. A panic in it ends it alone.
+    pub(super) fn spawn(self: &Rc<Self>, session: impl Future<Output = ()> + 'static) {
+        self.sessions.set(self.sessions.get() + 1);
+        let leaving = Leaving(Rc::clone(self));
+        tokio::task::spawn_local(async move {
+            let _leaving = leaving;
+            session.await;
+        });
+    }
+
+    /// Waits until no session is left.
+    async fn all_done(&self) {
+        while self.sessions.get() > 0 {
+            self.idle.notified().await;
+        }
+    }
+}
+
+/// Runs the thread until it is told to stop and may.
+pub(super) fn run(
+    number: usize,
+    threads: usize,
+    orders: watch::Receiver<Order>,
+) -> std::io::Result<()> {
+    shard::enter(number + 1);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let generation = Arc::clone(&orders.borrow().generation);
+    let worker = Rc::new(Worker {
+        number,
+        current: RefCell::new(LocalGeneration::new(generation)),
+        orders,
+        transactions: Cell::new(number as u32),
+        threads: threads.max(1) as u32,
+        sessions: Cell::new(0),
+        idle: Notify::new(),
+    });
+    // Dropping the set at the end drops every session that is still running.
+    LocalSet::new().block_on(&runtime, obey(worker));
+    Ok(())
+}
+
+/// Follows orders until the last one: stop.
+async fn obey(worker: Rc<Worker>) {
+    let mut orders = worker.orders.clone();
+    let mut tasks: Vec<Task> = Vec::new();
+    loop {
+        let order = orders.borrow_and_update().clone();
+        match order.phase {
+            Phase::Running => tasks = start(&worker, &order),
+            Phase::Soft => tasks.clear(),
+            Phase::Now => return,
+        }
+        let finished = order.phase == Phase::Soft;
+        tokio::select! {
+            changed = orders.changed() => if changed.is_err() { return },
+            () = worker.all_done(), if finished => return,
+        }
+    }
+}
+
+/// Puts an order in force: its configuration for new connections, its listeners.
+fn start(worker: &Rc<Worker>, order: &Order) -> Vec<Task> {
+    if !Arc::ptr_eq(&order.generation, worker.current().shared()) {
+        *worker.current.borrow_mut() = LocalGeneration::new(Arc::clone(&order.generation));
+    }
+    let mut tasks = Vec::new();
+    for (bind, bound) in order.listeners.iter() {
+        match bound.listener(worker.number) {
+            Ok(listener) => {
+                let accepting = accept::accept(
+                    Rc::clone(worker),
+                    *bind,
+                    Arc::clone(bound),
+                    listener,
+                    Arc::clone(&order.places),
+                );
+                tasks.push(Task::new(accepting));
+            }
+            Err(error) => crate::log::notice::alert(format_args!(
+                "cannot listen on thread {}: {error}",
+                worker.number + 1
+            )),
+        }
+    }
+    if worker.number == 0 {
+        tasks.push(Task::new(keeper::keep(
+            Arc::clone(&order.generation),
+            Arc::clone(&order.listeners),
+        )));
+    }
+    tasks
+}
+
+/// A task that ends with its owner.
+struct Task(AbortHandle);
+
+impl Task {
+    fn new(future: impl Future<Output = ()> + 'static) -> Self {
+        Self(tokio::task::spawn_local(future).abort_handle())
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A session's place in its thread's count.
+struct Leaving(Rc<Worker>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let left = self.0.sessions.get() - 1;
+        self.0.sessions.set(left);
+        if left == 0 {
+            self.0.idle.notify_one();
+        }
     }
 }

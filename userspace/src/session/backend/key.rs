@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::balance::KeyHash;
-use crate::expr::{Address, Direction, View};
+use crate::expr::{Address, Direction, Sample, SampleType, View};
 use crate::model::{BalanceKind, UriHash};
 use crate::proto::http::{Head, items, trim, uri};
 
@@ -37,7 +37,10 @@ pub(super) fn hash(kind: &BalanceKind, hash: KeyHash, view: &dyn View) -> Option
             rdp_cookie(view.buffer(Direction::Request)?.bytes, name.as_bytes())
                 .map(|value| hash.of(value))
         }
-        BalanceKind::Hash(_) => None,
+        BalanceKind::Hash(expression) => match expression.eval(view)?.cast(SampleType::Bin)? {
+            Sample::Bin(bytes) => Some(hash.of(&bytes)),
+            _ => None,
+        },
         BalanceKind::RoundRobin
         | BalanceKind::StaticRoundRobin
         | BalanceKind::LeastConnections

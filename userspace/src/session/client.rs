@@ -1,0 +1,206 @@
+//! The first part of a connection's life: counting, `tcp-request connection` rules, PROXY header, TLS handshake,
+//! `tcp-request session` rules; then it is given to the TCP relay or to HTTP.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use tokio::io::AsyncReadExt;
+
+use super::connection::{Connection, Ends};
+use super::generation::Current;
+use super::limits::Admitted;
+use super::rules::{Verdict, Walk};
+use super::view::SessionView;
+use super::worker::Worker;
+use super::{logging, tcp};
+use crate::clock;
+use crate::model::{Mode, TcpRule};
+use crate::net::{Incoming, Keepalive, Stream};
+use crate::proto::proxy_protocol::{self, Header, HeaderError};
+use crate::state::{Counter, StickEvent};
+use crate::types::BindId;
+
+/// Serves one accepted connection to its end. `local` is the listener's address when it is not a wildcard.
+pub(super) async fn serve(
+    worker: Rc<Worker>,
+    generation: Current,
+    bind: BindId,
+    incoming: Incoming,
+    local: Option<SocketAddr>,
+    admitted: Admitted,
+) {
+    let Incoming { mut stream, peer } = incoming;
+    let destination = peer.and_then(|_| local.or_else(|| stream.local_address()));
+    let connection = Connection::new(
+        worker,
+        generation,
+        bind,
+        Ends::new(peer, destination),
+        admitted,
+    );
+    count_connection(&connection);
+    let frontend = connection.frontend();
+    if frontend.client_keepalive {
+        // A connection that cannot be kept alive is still a connection.
+        let _ = stream.socket().set_keepalive(Keepalive::default());
+    }
+    if frontend.client_nolinger {
+        stream.socket().linger_nothing();
+    }
+    let mut walk = Walk::default();
+    if !pass(
+        &mut walk,
+        &frontend.tcp_request_connection,
+        &connection,
+        &stream,
+        Counter::DeniedConnections,
+    ) {
+        return;
+    }
+    let began = clock::now();
+    if connection.bind().accept_proxy || walk.expects_proxy {
+        if let Err(error) = proxy_header(&connection, &mut stream).await {
+            let silent = matches!(error, ProxyHeaderError::Closed) && frontend.dont_log_null;
+            if !silent {
+                logging::failed_connection(&SessionView::of(&connection), &error.to_string());
+            }
+            return;
+        }
+    }
+    connection.handshake.set(clock::now().since(began));
+    count_session(&connection);
+    if !pass(
+        &mut Walk::default(),
+        &frontend.tcp_request_session,
+        &connection,
+        &stream,
+        Counter::DeniedSessions,
+    ) {
+        return;
+    }
+    logging::begin(&connection);
+    let http = match frontend.mode {
+        Mode::Tcp => tcp::serve(&connection, stream).await,
+        Mode::Http => Some(stream),
+        // Forwarded by the kernel: there is no listener.
+        Mode::L4 => None,
+    };
+    drop(http);
+}
+
+/// Walks a list of rules that cannot wait; false when the connection is over.
+fn pass(
+    walk: &mut Walk,
+    rules: &[TcpRule],
+    connection: &Connection,
+    stream: &Stream,
+    denied: Counter,
+) -> bool {
+    if rules.is_empty() {
+        return true;
+    }
+    let mut view = SessionView::of(connection);
+    view.client = Some(stream);
+    let verdict = walk.over(rules, &view);
+    match verdict {
+        Verdict::Reject | Verdict::Close => {}
+        Verdict::SilentDrop => stream.socket().vanish(),
+        Verdict::Accept | Verdict::Wait | Verdict::SwitchModeHttp => return true,
+    }
+    let state = connection.generation.state();
+    state
+        .proxy(connection.frontend)
+        .frontend
+        .counters
+        .count(denied);
+    state.listener(connection.bind).counters.count(denied);
+    false
+}
+
+/// What can go wrong with a PROXY header.
+#[derive(Debug, thiserror::Error)]
+enum ProxyHeaderError {
+    #[error("Connection closed while waiting for PROXY protocol header")]
+    Closed,
+    #[error("Connection error while waiting for PROXY protocol header")]
+    Read(#[source] std::io::Error),
+    #[error("Timeout while waiting for PROXY protocol header")]
+    Timeout,
+    #[error("Received something which does not look like a PROXY protocol header")]
+    Header(#[source] HeaderError),
+}
+
+/// Reads the PROXY header and takes its addresses; what came behind it is read next.
+async fn proxy_header(
+    connection: &Connection,
+    stream: &mut Stream,
+) -> Result<(), ProxyHeaderError> {
+    let timeouts = connection.frontend().timeouts;
+    let reading = read_header(stream);
+    let (header, rest) = match timeouts.client_handshake.or(timeouts.client) {
+        Some(limit) => tokio::time::timeout(limit.duration(), reading)
+            .await
+            .map_err(|_| ProxyHeaderError::Timeout)??,
+        None => reading.await?,
+    };
+    stream.unread(rest);
+    if let Some(addresses) = header.addresses {
+        connection.ends.set(Ends::new(
+            Some(addresses.source),
+            Some(addresses.destination),
+        ));
+    }
+    // It cannot be set yet: this is the only place that sets it, once per connection.
+    let _ = connection.proxy_header.set(header);
+    Ok(())
+}
+
+async fn read_header(stream: &mut Stream) -> Result<(Header, Vec<u8>), ProxyHeaderError> {
+    let mut bytes = Vec::with_capacity(FIRST_READ);
+    loop {
+        let read = stream
+            .read_buf(&mut bytes)
+            .await
+            .map_err(ProxyHeaderError::Read)?;
+        if read == 0 {
+            return Err(ProxyHeaderError::Closed);
+        }
+        if let Some((header, length)) =
+            proxy_protocol::decode(&bytes).map_err(ProxyHeaderError::Header)?
+        {
+            return Ok((header, bytes.split_off(length)));
+        }
+    }
+}
+
+fn count_connection(connection: &Connection) {
+    let state = connection.generation.state();
+    let now = connection.accepted;
+    state.process.counters.count(Counter::Connections);
+    state.process.connection_rate.add(1, now);
+    let frontend = &state.proxy(connection.frontend).frontend;
+    frontend.counters.count(Counter::Connections);
+    frontend.connection_rate.add(1, now);
+    state
+        .listener(connection.bind)
+        .counters
+        .count(Counter::Connections);
+}
+
+fn count_session(connection: &Connection) {
+    let state = connection.generation.state();
+    let now = clock::now();
+    state.process.counters.count(Counter::Sessions);
+    state.process.session_rate.add(1, now);
+    let frontend = &state.proxy(connection.frontend).frontend;
+    frontend.counters.count(Counter::Sessions);
+    frontend.session_rate.add(1, now);
+    state
+        .listener(connection.bind)
+        .counters
+        .count(Counter::Sessions);
+    connection.tracked.count(StickEvent::Session, 1, now);
+}
+
+/// A header of either version usually fits; longer ones make the buffer grow, up to the protocol's bound.
+const FIRST_READ: usize = 512;
