@@ -50,6 +50,7 @@ impl Proxy {
             client_keepalive: false,
             client_nolinger: false,
             contstats: false,
+            socket_stats: false,
             inspect_delay: None,
             tcp_request_content: Vec::new(),
             response_inspect_delay: None,

@@ -94,6 +94,8 @@ pub struct Proxy {
     pub client_nolinger: bool,
     /// `option contstats`: counters move while a session runs, not at its end only.
     pub contstats: bool,
+    /// `option socket-stats`: every listener has statistics of its own.
+    pub socket_stats: bool,
 
     // Both sides of a session.
     /// `tcp-request inspect-delay`.

@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod counters;
+pub mod fields;
 pub mod freq;
 mod observation;
 pub mod process;
