@@ -1,1 +1,3 @@
-//! Runtime API, stats page, CSV.
+//! How people and programs look at and change the running process.
+
+pub mod stats;
