@@ -177,15 +177,16 @@ impl Pump {
         source: &mut Stream,
         sink: &Stream,
     ) -> Poll<Result<(), PumpError>> {
-        if self.heat >= SPLICE_HEAT {
-            if let (Some(bare), true) = (source.bare(), sink.bare().is_some()) {
-                match std::mem::take(&mut self.carrier) {
-                    Carrier::Pipe(pipe) => return self.poll_splice_in(context, bare, pipe),
-                    _ => match Pipe::take() {
-                        Ok(pipe) => return self.poll_splice_in(context, bare, pipe),
-                        Err(_) => self.heat = 0,
-                    },
-                }
+        if self.heat >= SPLICE_HEAT
+            && sink.bare().is_some()
+            && let Some(bare) = source.bare()
+        {
+            match std::mem::take(&mut self.carrier) {
+                Carrier::Pipe(pipe) => return self.poll_splice_in(context, bare, pipe),
+                _ => match Pipe::take() {
+                    Ok(pipe) => return self.poll_splice_in(context, bare, pipe),
+                    Err(_) => self.heat = 0,
+                },
             }
         }
         self.carrier = Carrier::Empty;

@@ -58,7 +58,12 @@ struct Waiter {
 
 /// One thread's hold on a [`Queue`]: what sessions ask, without touching a count that all threads share.
 #[derive(Clone, Debug)]
-pub struct LocalQueue(Rc<Arc<Queue>>);
+pub struct LocalQueue(Rc<Hold>);
+
+#[derive(Debug)]
+struct Hold {
+    queue: Arc<Queue>,
+}
 
 /// A server's time: the right to one of its connections. Dropping it gives it back.
 #[derive(Debug)]
@@ -284,7 +289,9 @@ impl Queue {
 impl LocalQueue {
     /// This thread's hold.
     pub fn new(queue: &Arc<Queue>) -> Self {
-        Self(Rc::new(Arc::clone(queue)))
+        Self(Rc::new(Hold {
+            queue: Arc::clone(queue),
+        }))
     }
 
     /// Takes a slot at once, unless the server is full or others wait for it.
@@ -362,7 +369,7 @@ impl Deref for LocalQueue {
     type Target = Arc<Queue>;
 
     fn deref(&self) -> &Arc<Queue> {
-        &self.0
+        &self.0.queue
     }
 }
 

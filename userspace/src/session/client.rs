@@ -58,14 +58,12 @@ pub(super) async fn serve(
         return;
     }
     let began = clock::now();
-    if connection.bind().accept_proxy || walk.expects_proxy {
-        if let Err(error) = proxy_header(&connection, &mut stream).await {
-            let silent = matches!(error, ProxyHeaderError::Closed) && frontend.dont_log_null;
-            if !silent {
-                logging::failed_connection(&SessionView::of(&connection), &error.to_string());
-            }
-            return;
+    let expects = connection.bind().accept_proxy || walk.expects_proxy;
+    if expects && let Err(error) = proxy_header(&connection, &mut stream).await {
+        if !(frontend.dont_log_null && matches!(error, ProxyHeaderError::Closed)) {
+            logging::failed_connection(&SessionView::of(&connection), &error.to_string());
         }
+        return;
     }
     connection.handshake.set(clock::now().since(began));
     count_session(&connection);

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, LocalSet};
 
 use super::accept;
-use super::generation::{Current, Generation, LocalGeneration};
+use super::generation::{Current, LocalGeneration};
 use super::keeper;
 use super::workers::{Order, Phase};
 use crate::state::shard;

@@ -91,6 +91,9 @@ impl Session<'_> {
         let backend = self
             .choose_backend()
             .ok_or(Ended::Flags(Termination(*b"SC")))?;
+        if self.connection.generation.proxy(backend).mode == Mode::Http {
+            return Err(Ended::SwitchModeHttp);
+        }
         self.transaction
             .enter_backend(self.connection, backend, clock::now());
         if backend != frontend.id {

@@ -106,33 +106,30 @@ impl Session<'_> {
         relay: &mut Relay<'_>,
         context: &mut Context<'_>,
     ) -> Poll<Termination> {
-        if !self.request.is_done() {
-            if let Poll::Ready(Err(error)) =
-                self.request
-                    .poll(context, &mut self.client, &mut relay.server)
-            {
-                let failed = match error {
-                    PumpError::Read(_) => Side::Client,
-                    PumpError::Write(_) => Side::Server,
-                };
-                return Poll::Ready(self.failed(failed));
-            }
+        let forward = self
+            .request
+            .poll(context, &mut self.client, &mut relay.server);
+        if let Poll::Ready(Err(error)) = forward {
+            let failed = match error {
+                PumpError::Read(_) => Side::Client,
+                PumpError::Write(_) => Side::Server,
+            };
+            return Poll::Ready(self.failed(failed));
         }
         if let Some(termination) = self.poll_inspection(relay, context) {
             return Poll::Ready(termination);
         }
-        if relay.inspection.is_none() && !relay.response.is_done() {
-            if let Poll::Ready(Err(error)) =
+        if relay.inspection.is_none()
+            && let Poll::Ready(Err(error)) =
                 relay
                     .response
                     .poll(context, &mut relay.server, &mut self.client)
-            {
-                let failed = match error {
-                    PumpError::Read(_) => Side::Server,
-                    PumpError::Write(_) => Side::Client,
-                };
-                return Poll::Ready(self.failed(failed));
-            }
+        {
+            let failed = match error {
+                PumpError::Read(_) => Side::Server,
+                PumpError::Write(_) => Side::Client,
+            };
+            return Poll::Ready(self.failed(failed));
         }
         if self.request.is_done() && relay.response.is_done() {
             return Poll::Ready(Termination::NORMAL);

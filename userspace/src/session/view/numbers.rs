@@ -3,7 +3,6 @@
 use super::SessionView;
 use crate::clock;
 use crate::expr::{Data, Number, Text};
-use crate::model::Timeouts;
 use crate::net::TcpInfo;
 use crate::proto::proxy_protocol::tlv;
 use crate::session::transaction::Transaction;
@@ -221,27 +220,22 @@ fn timeout(view: &SessionView<'_>, which: Number) -> Option<i64> {
     let generation = &view.connection.generation;
     let front = view.connection.frontend().timeouts;
     let backend = view.transaction.and_then(Transaction::backend);
-    let back = || backend.map_or(front, |id| generation.proxy(id).timeouts);
+    let back = backend.map_or(front, |id| generation.proxy(id).timeouts);
     let overrides = view
         .transaction
         .map(|transaction| transaction.timeouts.get())
         .unwrap_or_default();
-    let connect = |timeouts: Timeouts| timeouts.connect;
     let value: Option<Millis> = match which {
         Number::FrontendClientTimeout => front.client,
         Number::FrontendTarpitTimeout => front.tarpit.or(front.connect),
         Number::CurrentClientTimeout => overrides.client.or(front.client),
-        Number::BackendConnectTimeout | Number::CurrentConnectTimeout => connect(back()),
-        Number::BackendQueueTimeout | Number::CurrentQueueTimeout => {
-            back().queue.or(back().connect)
-        }
-        Number::BackendServerTimeout => back().server,
-        Number::CurrentServerTimeout => overrides.server.or(back().server),
-        Number::BackendTarpitTimeout | Number::CurrentTarpitTimeout => {
-            back().tarpit.or(back().connect)
-        }
-        Number::BackendTunnelTimeout => back().tunnel,
-        Number::CurrentTunnelTimeout => overrides.tunnel.or(back().tunnel),
+        Number::BackendConnectTimeout | Number::CurrentConnectTimeout => back.connect,
+        Number::BackendQueueTimeout | Number::CurrentQueueTimeout => back.queue.or(back.connect),
+        Number::BackendServerTimeout => back.server,
+        Number::CurrentServerTimeout => overrides.server.or(back.server),
+        Number::BackendTarpitTimeout | Number::CurrentTarpitTimeout => back.tarpit.or(back.connect),
+        Number::BackendTunnelTimeout => back.tunnel,
+        Number::CurrentTunnelTimeout => overrides.tunnel.or(back.tunnel),
         Number::BackendMaxRetries | Number::CurrentMaxRetries => {
             let id = backend.unwrap_or(view.connection.frontend);
             return Some(generation.proxy(id).retries.into());
