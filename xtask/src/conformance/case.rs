@@ -85,6 +85,24 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// How a test ended, and the line of its log that says most about why it did not pass.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    pub(super) outcome: Outcome,
+    pub(super) reason: String,
+}
+
+/// What the proxy refused about its configuration, else what varnishtest found, else nothing.
+fn reason(printed: &str) -> &str {
+    // An alert of a running proxy, about a server that is down, is often what the test wants.
+    let refusal = printed.lines().find_map(|line| {
+        let at = line.find("[ALERT]")?;
+        line[at..].contains(" config : ").then_some(&line[at..])
+    });
+    let complaint = || printed.lines().find(|line| line.starts_with("----"));
+    refusal.or_else(complaint).unwrap_or_default().trim_end()
+}
+
 /// Everything the tests of one run share.
 #[derive(Debug)]
 pub(super) struct Runner {
@@ -115,7 +133,7 @@ impl Runner {
     }
 
     /// Runs one test to its end.
-    pub(super) fn run(&self, case: &Case) -> Result<Outcome> {
+    pub(super) fn run(&self, case: &Case) -> Result<Finding> {
         let serial = self.started.fetch_add(1, Ordering::Relaxed);
         let scratch = self.scratch.path().join(serial.to_string());
         let script = scratch.join("test.vtc");
@@ -127,16 +145,23 @@ impl Runner {
             .logs
             .join(case.path.replace('/', ".").replace(".vtc", ".log"));
         let ended = process::run_bounded(&mut self.command(&scratch, &script), &log, LIMIT)?;
+        let printed = fs::read(&log)?;
+        let printed = String::from_utf8_lossy(&printed);
         let outcome = match ended {
             Ended::TimedOut => Outcome::Timeout,
-            Ended::Exited(status) => {
-                let printed = fs::read(&log)?;
-                Outcome::of(status, &String::from_utf8_lossy(&printed))
-            }
+            Ended::Exited(status) => Outcome::of(status, &printed),
         };
         fs::remove_dir_all(&scratch)
             .with_context(|| format!("cannot remove {}", scratch.display()))?;
-        Ok(outcome)
+        let reason = if outcome.passed() {
+            ""
+        } else {
+            reason(&printed)
+        };
+        Ok(Finding {
+            outcome,
+            reason: reason.to_owned(),
+        })
     }
 
     /// The test as `varnishtest` understands it.
@@ -197,6 +222,21 @@ mod tests {
         ] {
             Case::new(path).expect_err(path);
         }
+    }
+
+    #[test]
+    fn the_reason_is_the_proxy_s_own_word_or_the_first_complaint() {
+        let complaint =
+            "**** h1 x\n---- c1    EXPECT resp.status (503) == \"200\" failed\n---- h1 Bad exit\n";
+        assert_eq!(
+            reason(complaint),
+            "---- c1    EXPECT resp.status (503) == \"200\" failed"
+        );
+        let refused = format!("{complaint}***  h1    debug|[ALERT]    (13) : config : no\n");
+        assert_eq!(reason(&refused), "[ALERT]    (13) : config : no");
+        let down = format!("*** h1 debug|[ALERT] (13) : backend 'x' is down\n{complaint}");
+        assert_eq!(reason(&down), reason(complaint));
+        assert_eq!(reason("# top TEST x TIMED OUT\n"), "");
     }
 
     #[test]

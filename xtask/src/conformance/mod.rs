@@ -18,7 +18,7 @@ use std::thread;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-use self::case::{Case, Outcome, Runner};
+use self::case::{Case, Finding, Runner};
 use self::report::Report;
 use self::wrapper::Wrapper;
 use crate::Verdict;
@@ -65,20 +65,20 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<Verdict> {
     println!("conformance: {} tests against {wrapper}", cases.len());
 
     let runner = Runner::new(&suite, wrapper, &directory.join("logs"))?;
-    let mut outcomes = run_all(&runner, &cases, options.jobs)?;
+    let mut findings = run_all(&runner, &cases, options.jobs)?;
     let again: Vec<usize> = (0..cases.len())
-        .filter(|index| outcomes[*index].deserves_a_retry())
+        .filter(|index| findings[*index].outcome.deserves_a_retry())
         .collect();
     if !again.is_empty() {
         println!("conformance: {} failed, once more", again.len());
         let retried: Vec<Case> = again.iter().map(|index| cases[*index].clone()).collect();
         let second = run_all(&runner, &retried, options.jobs)?;
-        for (index, outcome) in again.into_iter().zip(second) {
-            outcomes[index] = outcome;
+        for (index, finding) in again.into_iter().zip(second) {
+            findings[index] = finding;
         }
     }
 
-    let report = Report::new(&binary, &cases, &outcomes);
+    let report = Report::new(&binary, &cases, &findings);
     let json = options
         .json
         .clone()
@@ -133,10 +133,10 @@ fn binary(workspace: &Workspace, options: &Options) -> Result<PathBuf> {
     fs::canonicalize(&binary).with_context(|| format!("there is no {}", binary.display()))
 }
 
-/// Runs the cases on `jobs` threads; outcomes in the order of the cases.
-fn run_all(runner: &Runner, cases: &[Case], jobs: usize) -> Result<Vec<Outcome>> {
+/// Runs the cases on `jobs` threads; findings in the order of the cases.
+fn run_all(runner: &Runner, cases: &[Case], jobs: usize) -> Result<Vec<Finding>> {
     let next = AtomicUsize::new(0);
-    let mut outcomes: Vec<Option<Outcome>> = vec![None; cases.len()];
+    let mut findings: Vec<Option<Finding>> = vec![None; cases.len()];
     thread::scope(|scope| {
         let (sender, results) = mpsc::channel();
         for _ in 0..jobs.min(cases.len()) {
@@ -154,14 +154,14 @@ fn run_all(runner: &Runner, cases: &[Case], jobs: usize) -> Result<Vec<Outcome>>
             });
         }
         drop(sender);
-        for (index, outcome) in results {
-            let outcome = outcome?;
-            println!("{outcome:<9}{}", cases[index].path);
-            outcomes[index] = Some(outcome);
+        for (index, finding) in results {
+            let finding = finding?;
+            println!("{:<9}{}", finding.outcome, cases[index].path);
+            findings[index] = Some(finding);
         }
         anyhow::Ok(())
     })?;
-    outcomes
+    findings
         .into_iter()
         .collect::<Option<_>>()
         .context("a test was never run")

@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::case::{Case, Outcome};
+use super::case::{Case, Finding};
 
 /// All results of a run; also the form of the JSON file.
 #[derive(Debug, Serialize)]
@@ -31,11 +31,12 @@ struct Area {
 #[derive(Debug, Serialize)]
 struct Test {
     path: String,
-    outcome: Outcome,
+    #[serde(flatten)]
+    finding: Finding,
 }
 
 impl Report {
-    pub(super) fn new(binary: &Path, cases: &[Case], outcomes: &[Outcome]) -> Self {
+    pub(super) fn new(binary: &Path, cases: &[Case], findings: &[Finding]) -> Self {
         let mut report = Self {
             binary: binary.display().to_string(),
             passed: 0,
@@ -43,9 +44,9 @@ impl Report {
             areas: BTreeMap::new(),
             tests: Vec::new(),
         };
-        for (case, outcome) in cases.iter().zip(outcomes) {
+        for (case, finding) in cases.iter().zip(findings) {
             let area = report.areas.entry(case.area.clone()).or_default();
-            if outcome.passed() {
+            if finding.outcome.passed() {
                 area.passed += 1;
                 report.passed += 1;
             } else {
@@ -54,7 +55,7 @@ impl Report {
             }
             report.tests.push(Test {
                 path: case.path.clone(),
-                outcome: *outcome,
+                finding: finding.clone(),
             });
         }
         report
@@ -77,8 +78,16 @@ impl Report {
         for (name, area) in &self.areas {
             let _ = writeln!(text, "{name:<20}{:>8}{:>8}", area.passed, area.failed);
         }
-        for test in self.tests.iter().filter(|test| !test.outcome.passed()) {
-            let _ = writeln!(text, "{:<9}{}", test.outcome, test.path);
+        for test in self
+            .tests
+            .iter()
+            .filter(|test| !test.finding.outcome.passed())
+        {
+            let Finding { outcome, reason } = &test.finding;
+            let _ = writeln!(text, "{outcome:<9}{}", test.path);
+            if !reason.is_empty() {
+                let _ = writeln!(text, "         {reason}");
+            }
         }
         text
     }
@@ -92,6 +101,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conformance::case::Outcome;
 
     #[test]
     fn what_did_not_pass_counts_as_failed_and_is_named() {
@@ -101,8 +111,16 @@ mod tests {
             "reg-tests/b/three.vtc",
         ]
         .map(|path| Case::new(path).expect("a good path"));
-        let outcomes = [Outcome::Passed, Outcome::Skipped, Outcome::Timeout];
-        let report = Report::new(Path::new("/bin/x"), &cases, &outcomes);
+        let findings = [
+            (Outcome::Passed, ""),
+            (Outcome::Skipped, ""),
+            (Outcome::Timeout, "[ALERT] no"),
+        ]
+        .map(|(outcome, reason)| Finding {
+            outcome,
+            reason: reason.to_owned(),
+        });
+        let report = Report::new(Path::new("/bin/x"), &cases, &findings);
         assert_eq!((report.passed(), report.failed()), (1, 2));
         assert_eq!(
             report.table(),
@@ -110,7 +128,8 @@ mod tests {
              a                          1       1\n\
              b                          0       1\n\
              SKIPPED  reg-tests/a/two.vtc\n\
-             TIMEOUT  reg-tests/b/three.vtc\n"
+             TIMEOUT  reg-tests/b/three.vtc\n\
+             \x20        [ALERT] no\n"
         );
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("report.json");

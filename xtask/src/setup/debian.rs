@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use super::linker::{self, Llvm, launcher, write_script};
-use super::packages::{self, Package};
+use super::packages::{self, Obtained, Package};
 use super::toolchain::{Kind, Toolchain};
 use crate::process;
 use crate::workspace;
@@ -28,8 +28,7 @@ pub(super) fn prepare(directory: &Path) -> Result<()> {
     }
     Toolchain::unseal(directory)?;
     let cache = workspace::cache()?;
-    let packages = packages::resolve()?;
-    let archives = packages::download(&packages, &cache.join("debian"))?;
+    let Obtained { packages, archives } = packages::obtain(&cache.join("debian"))?;
     let root = directory.join("root");
     unpack(&archives, &root)?;
     let libraries = library_directory(&root)?;
@@ -42,8 +41,12 @@ pub(super) fn prepare(directory: &Path) -> Result<()> {
     Toolchain::seal(directory, Kind::Debian)
 }
 
-/// Unpacks beside `root` and moves it there when it is complete.
+/// Unpacks beside `root` and moves it there when it is complete, unless an interrupted run came that far already.
 fn unpack(archives: &[PathBuf], root: &Path) -> Result<()> {
+    let contents = contents(archives);
+    if fs::read_to_string(root.join(CONTENTS)).is_ok_and(|unpacked| unpacked == contents) {
+        return Ok(());
+    }
     let partial = root.with_extension("partial");
     for leftover in [root, &partial] {
         if leftover.exists() {
@@ -61,7 +64,16 @@ fn unpack(archives: &[PathBuf], root: &Path) -> Result<()> {
         }
     }
     prune(&partial)?;
+    fs::write(partial.join(CONTENTS), contents)?;
     fs::rename(&partial, root).with_context(|| format!("cannot create {}", root.display()))
+}
+
+/// The names of the archives: what a complete `root` was made of.
+fn contents(archives: &[PathBuf]) -> String {
+    let names = archives.iter().filter_map(|archive| archive.file_name());
+    names
+        .map(|name| format!("{}\n", name.to_string_lossy()))
+        .collect()
 }
 
 /// Keeps the compiler, its libraries and two targets: half of what the packages hold.
@@ -113,3 +125,6 @@ fn file_named(directory: &Path, prefix: &str) -> Option<PathBuf> {
         .find(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
         .map(|entry| entry.path())
 }
+
+/// A file in `root` that lists the archives it was unpacked from.
+const CONTENTS: &str = "contents";

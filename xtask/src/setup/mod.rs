@@ -83,6 +83,9 @@ fn prepare(workspace: &Workspace, options: &Options) -> Result<Toolchain> {
     {
         return Ok(toolchain);
     }
+    if options.force {
+        clear(&directory)?;
+    }
     match options.source {
         Source::Nightly => nightly::prepare(&directory)?,
         Source::Debian => debian::prepare(&directory)?,
@@ -98,6 +101,19 @@ fn prepare(workspace: &Workspace, options: &Options) -> Result<Toolchain> {
         }
     }
     Toolchain::open(&directory)
+}
+
+/// Forgets what earlier runs unpacked and built; downloads and the cached linker stay.
+fn clear(directory: &Path) -> Result<()> {
+    Toolchain::unseal(directory)?;
+    for part in ["root", "bin", "libexec", "build"] {
+        let part = directory.join(part);
+        if part.exists() {
+            fs::remove_dir_all(&part)
+                .with_context(|| format!("cannot remove {}", part.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// What an earlier run left, if it is complete and of the wanted kind.

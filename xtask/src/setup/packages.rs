@@ -22,20 +22,37 @@ pub(super) struct Package {
     depends: Vec<String>,
 }
 
-/// The compiler's packages and those of their libraries that this machine lacks.
-pub(super) fn resolve() -> Result<Vec<Package>> {
-    match closure(show, is_installed) {
-        Ok(packages) => Ok(packages),
-        Err(error) => {
-            refresh_lists(&error)?;
-            closure(show, is_installed)
-        }
-    }
+/// Packages and their archives, in the same order.
+#[derive(Debug)]
+pub(super) struct Obtained {
+    pub(super) packages: Vec<Package>,
+    pub(super) archives: Vec<PathBuf>,
 }
 
-/// Fetches what the cache does not hold yet; the archives in the order of the packages.
-pub(super) fn download(packages: &[Package], cache: &Path) -> Result<Vec<PathBuf>> {
+/// The compiler's packages and those of their libraries that this machine lacks, downloaded to the cache.
+///
+/// Lists that are missing, or too old for what the mirror still holds, are refreshed once.
+pub(super) fn obtain(cache: &Path) -> Result<Obtained> {
+    let attempt = || {
+        let packages = closure(show, is_installed)?;
+        let archives = download(&packages, cache)?;
+        Ok(Obtained { packages, archives })
+    };
+    attempt().or_else(|error| {
+        refresh_lists(&error)?;
+        attempt().context(
+            "this system's packages do not help: install a rustup nightly with rust-src and a matching bpf-linker",
+        )
+    })
+}
+
+/// Fetches what the cache does not hold yet.
+fn download(packages: &[Package], cache: &Path) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(cache).with_context(|| format!("cannot create {}", cache.display()))?;
+    // Held until the end: another checkout may be downloading the same.
+    let lock = fs::File::create(cache.join("lock"))?;
+    lock.lock()
+        .with_context(|| format!("cannot lock {}", cache.display()))?;
     let missing: Vec<&Package> = packages
         .iter()
         .filter(|package| !package.is_in(cache))
@@ -63,10 +80,12 @@ pub(super) fn download(packages: &[Package], cache: &Path) -> Result<Vec<PathBuf
 
 /// Downloads beside the cache's files first, so that an interruption leaves no half archive under a good name.
 fn fetch(packages: &[&Package], cache: &Path) -> Result<()> {
-    let scratch = tempfile::Builder::new()
-        .prefix("download-")
-        .tempdir_in(cache)
-        .with_context(|| format!("cannot write to {}", cache.display()))?;
+    let partial = cache.join("partial");
+    if partial.exists() {
+        fs::remove_dir_all(&partial)
+            .with_context(|| format!("cannot remove {}", partial.display()))?;
+    }
+    fs::create_dir(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
     let mut apt = Command::new("apt-get");
     apt.args(["-qq", "-o", "APT::Sandbox::User=", "download"])
         .args(
@@ -74,22 +93,21 @@ fn fetch(packages: &[&Package], cache: &Path) -> Result<()> {
                 .iter()
                 .map(|package| format!("{}={}", package.name, package.version)),
         )
-        .current_dir(scratch.path());
-    process::run(&mut apt)
-        .context("the packages cannot be downloaded (if the lists are old: `apt-get update`)")?;
+        .current_dir(&partial);
+    process::run(&mut apt).context("the packages cannot be downloaded")?;
     for package in packages {
-        if !package.is_in(scratch.path()) {
+        if !package.is_in(&partial) {
             bail!(
                 "apt-get did not deliver {} in its full size",
                 package.archive()
             );
         }
         fs::rename(
-            scratch.path().join(package.archive()),
+            partial.join(package.archive()),
             cache.join(package.archive()),
         )?;
     }
-    Ok(())
+    fs::remove_dir_all(&partial).with_context(|| format!("cannot remove {}", partial.display()))
 }
 
 impl Package {
@@ -107,11 +125,10 @@ impl Package {
         fs::metadata(directory.join(self.archive())).is_ok_and(|file| file.len() == self.size)
     }
 
-    /// Parses the first paragraph of `apt-cache show`.
+    /// Parses one paragraph of `apt-cache show`.
     fn parse(text: &str) -> Option<Self> {
         let field = |name: &str| {
             text.lines()
-                .take_while(|line| !line.is_empty())
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
         };
         Some(Self {
@@ -133,17 +150,19 @@ fn dependencies(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The seeds and everything below them that is not installed.
+/// The seeds and everything below them that is not installed, asked for one generation at a time: each question
+/// costs apt a second or more.
 fn closure(
-    show: impl Fn(&str) -> Result<Package>,
+    show: impl Fn(&[String]) -> Result<Vec<Package>>,
     is_installed: impl Fn(&str) -> bool,
 ) -> Result<Vec<Package>> {
     let mut wanted: Vec<String> = SEEDS.map(str::to_owned).to_vec();
     let mut seen: BTreeSet<String> = wanted.iter().cloned().collect();
     let mut packages = Vec::new();
-    while let Some(name) = wanted.pop() {
-        let package = show(&name)?;
-        for dependency in &package.depends {
+    while !wanted.is_empty() {
+        let generation = show(&wanted)?;
+        wanted.clear();
+        for dependency in generation.iter().flat_map(|package| &package.depends) {
             // The compiler's own C compiler and binutils are those that compiled xtask.
             let needed = dependency.starts_with("lib") && dependency != "libc-dev";
             let ours = dependency.starts_with("libstd-rust-") || dependency.starts_with("libllvm");
@@ -151,17 +170,27 @@ fn closure(
                 wanted.push(dependency.clone());
             }
         }
-        packages.push(package);
+        packages.extend(generation);
     }
     packages.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(packages)
 }
 
-fn show(name: &str) -> Result<Package> {
-    let text =
-        process::capture(Command::new("apt-cache").args(["show", "--no-all-versions", name]))
-            .with_context(|| format!("apt does not know the package {name}"))?;
-    Package::parse(&text).with_context(|| format!("apt does not know the package {name}"))
+fn show(names: &[String]) -> Result<Vec<Package>> {
+    let text = process::capture(
+        Command::new("apt-cache")
+            .args(["show", "--no-all-versions"])
+            .args(names),
+    )
+    .with_context(|| format!("apt does not know {}", names.join(", ")))?;
+    let packages: Vec<Package> = text.split("\n\n").filter_map(Package::parse).collect();
+    match names
+        .iter()
+        .find(|name| packages.iter().all(|package| package.name != **name))
+    {
+        Some(unknown) => bail!("apt does not know the package {unknown}"),
+        None => Ok(packages),
+    }
 }
 
 fn is_installed(name: &str) -> bool {
@@ -191,8 +220,7 @@ mod tests {
     use super::*;
 
     const SHOWN: &str = "Package: libllvm22\nVersion: 1:22.1.8-1~deb12u1\nArchitecture: amd64\n\
-        Depends: libc6 (>= 2.36), libedit2 (>= 2.11), libffi8 | libffi7, libz3-4:any\nSize: 29378692\n\
-        \nPackage: libllvm22\nVersion: 0\nSize: 1\n";
+        Depends: libc6 (>= 2.36), libedit2 (>= 2.11), libffi8 | libffi7, libz3-4:any\nSize: 29378692\n";
 
     #[test]
     fn a_package_is_read_from_what_apt_shows() {
@@ -208,8 +236,8 @@ mod tests {
 
     #[test]
     fn the_closure_takes_the_compiler_s_libraries_and_only_what_is_missing() {
-        let show = |name: &str| {
-            let depends: &[&str] = match name {
+        let package = |name: &String| {
+            let depends: &[&str] = match name.as_str() {
                 "rustc-web" => &[
                     "libc6",
                     "gcc",
@@ -223,14 +251,15 @@ mod tests {
                 "libedit2" => &["libbsd0", "libc6"],
                 _ => &[],
             };
-            Ok(Package {
-                name: name.to_owned(),
+            Package {
+                name: name.clone(),
                 version: "1".to_owned(),
                 architecture: "amd64".to_owned(),
                 size: 1,
                 depends: depends.iter().map(|name| (*name).to_owned()).collect(),
-            })
+            }
         };
+        let show = |names: &[String]| Ok(names.iter().map(package).collect());
         // The compiler's own libraries count even when installed: their files are needed below one root.
         let installed = |name: &str| name == "libc6" || name == "libllvm22";
         let packages = closure(show, installed).expect("every package is known");
