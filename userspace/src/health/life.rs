@@ -16,6 +16,8 @@ use crate::types::{ProxyId, ServerId};
 /// The server life of one configuration in force.
 #[derive(Clone, Copy, Debug)]
 pub struct Life<'a> {
+    /// The configuration whose servers these are.
+    pub(super) running: &'a Running,
     model: &'a Model,
     state: &'a State,
     logs: &'a Logs,
@@ -36,6 +38,7 @@ impl<'a> Life<'a> {
     /// The life of a running configuration's servers.
     pub fn new(running: &'a Running, logs: &'a Logs) -> Self {
         Self {
+            running,
             model: &running.model,
             state: &running.state,
             logs,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use regex::bytes::Regex;
 
 use super::ServerTls;
-use crate::expr::LogFormat;
+use crate::expr::{Expression, LogFormat, VariableName};
 use crate::types::Millis;
 
 /// Everything one server's checks need; backend and server lines are already merged.
@@ -87,6 +87,12 @@ pub enum CheckStep {
     SendHttp(HttpSend),
     /// `expect`.
     Expect(Expect),
+    /// `set-var(NAME) EXPR`.
+    SetVariable(VariableName, Expression),
+    /// `set-var-fmt(NAME) FMT`.
+    SetVariableFormat(VariableName, LogFormat),
+    /// `unset-var(NAME)`.
+    UnsetVariable(VariableName),
     /// `comment` alone on a rule, shown when the next rule fails.
     Comment(String),
 }
@@ -145,7 +151,7 @@ pub struct Expect {
     /// `on-error`: message.
     pub on_error: Option<LogFormat>,
     /// `status-code`.
-    pub status_code: Option<crate::expr::Expression>,
+    pub status_code: Option<Expression>,
     /// `comment`.
     pub comment: Option<String>,
 }

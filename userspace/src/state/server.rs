@@ -124,7 +124,11 @@ pub struct ServerConnections {
 impl ServerState {
     /// The state a server starts with, `writers` threads counting.
     pub(super) fn new(server: &Server, backend: &str, writers: usize, now: Moment) -> Self {
-        let rise = server.check.as_ref().map_or(1, |check| check.rise);
+        let rise = server.check.as_ref().map_or(1, |check| {
+            check
+                .window
+                .map_or(check.rise, |window| window.threshold.into())
+        });
         let state = Self {
             backend: backend.to_owned(),
             name: server.name.clone(),
