@@ -42,8 +42,11 @@ pub struct Diagnostic {
 #[derive(Debug, Default)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
-    seen: HashSet<(Severity, Option<(u32, u32)>, String)>,
+    /// Severity, line and column, message of each.
+    seen: HashSet<Said>,
 }
+
+type Said = (Severity, Option<(u32, u32)>, String);
 
 /// How diagnostics are printed.
 #[derive(Clone, Copy, Debug)]
@@ -116,6 +119,15 @@ impl Diagnostics {
         {
             self.list.push(diagnostic);
         }
+    }
+
+    /// Puts them in the order of the files and lines; those about no line come last.
+    pub fn sort(&mut self) {
+        let place = |diagnostic: &Diagnostic| {
+            let span = diagnostic.place;
+            span.map_or((true, 0, 0), |span| (false, span.source.index(), span.line))
+        };
+        self.list.sort_by_key(place);
     }
 
     /// An alert about a line.

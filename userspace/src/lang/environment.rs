@@ -92,3 +92,55 @@ impl<'a> Variables<'a> {
         self.changes
     }
 }
+
+/// The machine the process runs on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Machine;
+
+impl Environment for Machine {
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    fn variable_names(&self) -> Vec<String> {
+        std::env::vars_os()
+            .filter_map(|(name, _)| name.into_string().ok())
+            .collect()
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        std::fs::read(path)
+    }
+
+    fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        use std::net::ToSocketAddrs as _;
+        Ok((host, 0)
+            .to_socket_addrs()?
+            .map(|address| address.ip())
+            .collect())
+    }
+
+    fn user(&self, name: &str) -> Option<u32> {
+        entry("/etc/passwd", name)
+    }
+
+    fn group(&self, name: &str) -> Option<u32> {
+        entry("/etc/group", name)
+    }
+
+    fn host_name(&self) -> String {
+        rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned()
+    }
+}
+
+/// The third field of the line that begins with a name: the id in both of the system's tables.
+fn entry(table: &str, name: &str) -> Option<u32> {
+    let text = std::fs::read_to_string(table).ok()?;
+    let line = text
+        .lines()
+        .find(|line| line.split(':').next() == Some(name))?;
+    line.split(':').nth(2)?.parse().ok()
+}

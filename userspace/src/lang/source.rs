@@ -26,6 +26,13 @@ pub struct Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SourceId(u32);
 
+impl SourceId {
+    /// Position in the order of reading.
+    pub fn index(self) -> u32 {
+        self.0
+    }
+}
+
 /// A stretch of one line: lines count from 1 as in every message, columns are byte offsets from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {

@@ -39,6 +39,7 @@ pub use rules::{
 pub use server::{Server, ServerAddress, ServerTls, Source, Verify};
 pub use table::{Table, TableKeyType};
 
+use crate::expr::Patterns;
 use crate::types::{BindId, ProxyId, ServerId, TableId};
 
 /// One whole configuration, checked and ready to run.
@@ -58,6 +59,8 @@ pub struct Model {
     pub userlists: Vec<Arc<Userlist>>,
     /// `http-errors` sections, by reference from proxies and rules.
     pub http_errors: Vec<Arc<HttpErrors>>,
+    /// Every ACL and map list, for the runtime API and the rules that change them.
+    pub patterns: Patterns,
 }
 
 /// The users and groups of one `userlist` section (manual §12.2 in 3.x).

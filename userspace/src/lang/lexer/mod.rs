@@ -311,7 +311,7 @@ impl Lexer<'_> {
             Err(error) => {
                 let column = word.columns.get(error.utf8_error().valid_up_to());
                 return Err(LexError {
-                    column: column.copied().unwrap_or(to_column(word.start)),
+                    column: column.copied().unwrap_or_else(|| to_column(word.start)),
                     kind: LexErrorKind::NotUtf8,
                 });
             }

@@ -185,7 +185,7 @@ impl Section {
         self.header
             .words
             .get(1)
-            .map_or(self.kind.keyword(), |word| word.text.as_str())
+            .map_or_else(|| self.kind.keyword(), |word| word.text.as_str())
     }
 }
 

@@ -1,0 +1,133 @@
+//! Actions of the TCP rule sets.
+
+use super::{Action, Built, RuleSets, action, refused};
+use crate::lang::keywords::args::number;
+use crate::lang::keywords::logging::choose;
+use crate::model::{Capture, CaptureId, TcpAction};
+
+pub(super) const ACTIONS: &[Action] = &[
+    action(
+        "accept",
+        RuleSets::TCP,
+        "",
+        "Ends the rule set: the connection goes on.",
+        |_| Ok(Built::Tcp(TcpAction::Accept)),
+    ),
+    action(
+        "reject",
+        RuleSets::TCP,
+        "",
+        "Closes the connection.",
+        |_| Ok(Built::Tcp(TcpAction::Reject)),
+    ),
+    action(
+        "close",
+        RuleSets::TCP_RESPONSE,
+        "",
+        "Closes the connection to the server.",
+        |_| Ok(Built::Tcp(TcpAction::Close)),
+    ),
+    action(
+        "silent-drop",
+        RuleSets::TCP,
+        "",
+        "Closes the connection without telling the client.",
+        |rule| {
+            super::http::no_rst_ttl(rule)?;
+            Ok(Built::Tcp(TcpAction::SilentDrop))
+        },
+    ),
+    action(
+        "expect-proxy",
+        RuleSets::CONNECTION,
+        "layer4",
+        "Expects a PROXY protocol header.",
+        |rule| {
+            choose(rule.args.need("'layer4'")?, "layer", &[("layer4", ())])?;
+            Ok(Built::Tcp(TcpAction::ExpectProxy))
+        },
+    ),
+    action(
+        "switch-mode",
+        RuleSets::CONTENT,
+        "http",
+        "Goes on as an HTTP connection.",
+        |rule| {
+            choose(rule.args.need("'http'")?, "mode", &[("http", ())])?;
+            if !rule.draft.proxy.kind.has_frontend() {
+                return Err(rule.args.wrong("needs a proxy with a client side"));
+            }
+            Ok(Built::Tcp(TcpAction::SwitchModeHttp))
+        },
+    ),
+    action(
+        "capture",
+        RuleSets::CONTENT,
+        "<sample> { len <length> | id <id> }",
+        "Keeps a sample for the log.",
+        |rule| {
+            let sample = rule.expression()?;
+            let id = capture_slot(rule, false)?;
+            Ok(Built::Tcp(TcpAction::Capture { sample, id }))
+        },
+    ),
+    refused(
+        "attach-srv",
+        RuleSets::SESSION,
+        "<srv>",
+        "connections are opened to servers only",
+    ),
+    refused(
+        "expect-netscaler-cip",
+        RuleSets::CONNECTION,
+        "layer4",
+        "use 'expect-proxy layer4'",
+    ),
+];
+
+/// `len <length>` makes a slot, `id <id>` names one that was declared.
+pub(super) fn capture_slot(
+    rule: &mut super::RuleParts<'_, '_, '_>,
+    response: bool,
+) -> super::Parsed<CaptureId> {
+    let word = rule.args.need("'len' or 'id'")?;
+    let captures = &mut rule.draft.proxy.captures;
+    let slots = captures
+        .iter()
+        .filter(|slot| slot.response == response)
+        .count();
+    match word.text.as_str() {
+        "len" if response => Err(super::Complaint::new(
+            word.span,
+            "'len' is for requests; declare the slot and use 'id'",
+        )),
+        "len" if !rule.draft.proxy.kind.has_frontend() => Err(super::Complaint::new(
+            word.span,
+            "'len' needs a proxy with a client side; use 'id' here",
+        )),
+        "len" => {
+            let length = number(rule.args.need("a length")?, 1..=65_535)?;
+            captures.push(Capture {
+                header: None,
+                response,
+                length,
+            });
+            Ok(CaptureId(u16::try_from(slots).unwrap_or(u16::MAX)))
+        }
+        "id" => {
+            let id = rule.args.need("a slot number")?;
+            let number = number(id, 0..=u16::MAX)?;
+            if rule.draft.proxy.kind == crate::model::ProxyKind::Frontend
+                && usize::from(number) >= slots
+            {
+                return Err(super::Complaint::new(
+                    id.span,
+                    format!("unable to find capture id '{number}'"),
+                )
+                .hint("declare the slot with 'declare capture'"));
+            }
+            Ok(CaptureId(number))
+        }
+        _ => Err(super::Complaint::unknown(word, "argument", ["len", "id"])),
+    }
+}

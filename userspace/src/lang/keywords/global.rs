@@ -1,0 +1,480 @@
+//! The `global` section (manual §3); logging and TLS settings have their own files.
+
+use std::path::PathBuf;
+
+use super::args::{Args, Complaint, Parsed, Unit, size};
+use super::bind::stats_socket;
+use super::context::{Context, DefaultPath};
+use super::registry::{Effect, Keyword, Sections};
+use crate::lang::ast::Word;
+use crate::model::{Principal, XdpInterface, XdpMode};
+
+const fn keyword(
+    name: &'static str,
+    args: &'static str,
+    doc: &'static str,
+    parse: fn(&mut Args<'_>, &mut Context<'_>) -> Parsed,
+) -> Keyword {
+    Keyword {
+        name,
+        sections: Sections::GLOBAL,
+        args,
+        doc,
+        effect: Effect::Global(parse),
+    }
+}
+
+pub(super) const KEYWORDS: &[Keyword] = &[
+    keyword("daemon", "", "Runs in the background.", |args, context| {
+        context.global.daemon = true;
+        args.end()
+    }),
+    keyword(
+        "master-worker",
+        "[no-exit-on-failure]",
+        "Runs workers under a master process.",
+        |args, context| {
+            context.global.master_worker = true;
+            args.take_if("no-exit-on-failure");
+            args.end()
+        },
+    ),
+    keyword(
+        "nbthread",
+        "<number>",
+        "Sets the number of worker threads.",
+        |args, context| {
+            context.global.threads = Some(args.number(1..=1024)?);
+            args.end()
+        },
+    ),
+    keyword(
+        "maxconn",
+        "<number>",
+        "Limits the client connections of the whole process.",
+        |args, context| {
+            context.global.maxconn = positive(args.number(0..=u32::MAX)?);
+            args.end()
+        },
+    ),
+    keyword(
+        "user",
+        "<name>",
+        "Sets the user the process runs as.",
+        |args, context| {
+            let word = args.only("a user name")?;
+            let id = context.environment.user(&word.text);
+            let id = id.ok_or_else(|| {
+                Complaint::new(
+                    word.span,
+                    format!("cannot find user id for '{}'", word.text),
+                )
+            })?;
+            context.global.user = Some(Principal::Id(id));
+            Ok(())
+        },
+    ),
+    keyword(
+        "uid",
+        "<number>",
+        "Sets the user the process runs as.",
+        |args, context| {
+            context.global.user = Some(Principal::Id(args.number(0..=u32::MAX)?));
+            args.end()
+        },
+    ),
+    keyword(
+        "group",
+        "<name>",
+        "Sets the group the process runs as.",
+        |args, context| {
+            let word = args.only("a group name")?;
+            let id = context.environment.group(&word.text);
+            let id = id.ok_or_else(|| {
+                Complaint::new(
+                    word.span,
+                    format!("cannot find group id for '{}'", word.text),
+                )
+            })?;
+            context.global.group = Some(Principal::Id(id));
+            Ok(())
+        },
+    ),
+    keyword(
+        "gid",
+        "<number>",
+        "Sets the group the process runs as.",
+        |args, context| {
+            context.global.group = Some(Principal::Id(args.number(0..=u32::MAX)?));
+            args.end()
+        },
+    ),
+    keyword(
+        "chroot",
+        "<jail dir>",
+        "Locks the process into a directory after start.",
+        |args, context| {
+            let word = args.only("a directory as an argument")?;
+            if word.text == "auto" {
+                let message = "an anonymous jail is not supported";
+                return Err(Complaint::new(word.span, message).hint("name an empty directory"));
+            }
+            context.global.chroot = Some(PathBuf::from(&word.text));
+            Ok(())
+        },
+    ),
+    keyword(
+        "pidfile",
+        "<file>",
+        "Writes the process id into a file.",
+        |args, context| {
+            context.global.pidfile = Some(context.path(args.only("a file name as an argument")?));
+            Ok(())
+        },
+    ),
+    keyword(
+        "node",
+        "<name>",
+        "Sets this node's name on the stats page.",
+        |args, context| {
+            let word = args.only("a name as an argument")?;
+            let allowed =
+                |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+            if let Some(offset) = word.text.bytes().position(|byte| !allowed(byte)) {
+                return Err(Complaint::new(
+                    word.at(offset),
+                    "requires valid node name - non-empty string",
+                ));
+            }
+            context.global.node = Some(word.text.clone());
+            Ok(())
+        },
+    ),
+    keyword(
+        "description",
+        "<text>",
+        "Sets the process's description on the stats page.",
+        |args, context| {
+            args.need("a text as an argument")?;
+            context.global.description = Some(super::args::join(&args.line().words[1..]));
+            Ok(())
+        },
+    ),
+    keyword(
+        "localpeer",
+        "<name>",
+        "Sets the name of this instance.",
+        |args, context| {
+            context.global.localpeer = Some(args.only("a name as argument")?.text.clone());
+            Ok(())
+        },
+    ),
+    keyword(
+        "setenv",
+        "<name> <value>",
+        "Sets an environment variable for the lines that follow.",
+        two_words,
+    ),
+    keyword(
+        "presetenv",
+        "<name> <value>",
+        "Sets an environment variable unless it exists.",
+        two_words,
+    ),
+    keyword(
+        "unsetenv",
+        "[<name> ...]",
+        "Removes environment variables.",
+        |_, _| Ok(()),
+    ),
+    keyword(
+        "resetenv",
+        "[<name> ...]",
+        "Removes all environment variables but these.",
+        |_, _| Ok(()),
+    ),
+    keyword(
+        "default-path",
+        "{ current | config | parent | origin <path> }",
+        "Chooses where relative paths begin.",
+        |args, context| {
+            let word = args.need("'current', 'config', 'parent' or 'origin'")?;
+            context.default_path = match word.text.as_str() {
+                "current" => DefaultPath::Current,
+                "config" => DefaultPath::Config,
+                "parent" => DefaultPath::Parent,
+                "origin" => DefaultPath::Origin(PathBuf::from(&args.need("a directory")?.text)),
+                _ => {
+                    return Err(Complaint::unknown(
+                        word,
+                        "policy",
+                        ["current", "config", "parent", "origin"],
+                    ));
+                }
+            };
+            args.end()
+        },
+    ),
+    keyword(
+        "stats socket",
+        "[<address:port>|<path>] [param*]",
+        "Opens a socket for the runtime API.",
+        stats_socket,
+    ),
+    keyword(
+        "stats timeout",
+        "<timeout>",
+        "Limits how long a client of the runtime API may idle.",
+        |args, context| {
+            context.global.stats_timeout = args.optional_time(Unit::Milliseconds)?;
+            args.end()
+        },
+    ),
+    keyword(
+        "stats maxconn",
+        "<connections>",
+        "Limits the clients of the runtime API.",
+        |args, context| {
+            context.global.stats_maxconn = Some(args.number(1..=65_535)?);
+            args.end()
+        },
+    ),
+    keyword(
+        "hard-stop-after",
+        "<time>",
+        "Limits how long a soft stop may take.",
+        |args, context| {
+            context.global.hard_stop_after = args.optional_time(Unit::Milliseconds)?;
+            args.end()
+        },
+    ),
+    keyword(
+        "grace",
+        "<time>",
+        "Keeps listeners open for a while after SIGUSR1.",
+        |args, context| {
+            context.global.grace = args.optional_time(Unit::Milliseconds)?;
+            args.end()
+        },
+    ),
+    keyword(
+        "spread-checks",
+        "<0..50>",
+        "Spreads checks by a random percentage of their interval.",
+        |args, context| {
+            context.global.spread_checks = args.number(0..=50)?;
+            args.end()
+        },
+    ),
+    keyword(
+        "zero-warning",
+        "",
+        "Refuses to start when there is any warning.",
+        |args, context| {
+            context.global.zero_warning = true;
+            args.end()
+        },
+    ),
+    keyword(
+        "unix-bind",
+        "[prefix <prefix>] [mode <mode>] [user <user>] [uid <uid>] [group <group>] [gid <gid>]",
+        "Sets defaults of listening Unix sockets.",
+        super::bind::unix_bind,
+    ),
+    keyword(
+        "tune.bufsize",
+        "<size>",
+        "Sets the size of a buffer.",
+        |args, context| {
+            let bytes = size(args.need("a size")?, 1 << 30)?;
+            context.global.tune.bufsize = (bytes.max(1024) as usize).next_multiple_of(16);
+            args.end()
+        },
+    ),
+    keyword(
+        "tune.maxrewrite",
+        "<number>",
+        "Sets the reserve of a buffer for added headers.",
+        |args, context| {
+            context.global.tune.maxrewrite = args.number(1..=1 << 30)?;
+            args.end()
+        },
+    ),
+    keyword(
+        "tune.http.maxhdr",
+        "<number>",
+        "Limits the header fields of a message.",
+        |args, context| {
+            context.global.tune.http_maxhdr = args.number(1..=32_767)?;
+            args.end()
+        },
+    ),
+    keyword(
+        "tune.http.logurilen",
+        "<number>",
+        "Limits the length of a URI in the log.",
+        |args, context| {
+            context.global.tune.http_logurilen = args.number(1..=1 << 20)?;
+            args.end()
+        },
+    ),
+    keyword(
+        "tune.http.cookielen",
+        "<number>",
+        "Limits the length of a captured cookie.",
+        |args, context| {
+            context.global.tune.http_cookielen = args.number(2..=65_536usize)? - 1;
+            args.end()
+        },
+    ),
+    keyword(
+        "tune.idletimer",
+        "<timeout>",
+        "Sets after which pause a stream counts as idle.",
+        |args, context| {
+            context.global.tune.idletimer = args.time(Unit::Milliseconds)?;
+            args.end()
+        },
+    ),
+    keyword(
+        "tune.maxaccept",
+        "<number>",
+        "Limits the connections accepted in a row.",
+        |args, context| {
+            let number: i64 = args.number(-1..=1_000_000)?;
+            context.global.tune.maxaccept = usize::try_from(number).unwrap_or(usize::MAX).max(1);
+            args.end()
+        },
+    ),
+    keyword(
+        "tune.stick-counters",
+        "<number>",
+        "Sets how many counters a connection may track.",
+        |args, _| {
+            args.number(1..=3u8)?;
+            args.end()
+        },
+    ),
+    keyword(
+        "xdp interface",
+        "<name> [mode auto|native|generic]",
+        "Attaches the kernel tier to a network interface.",
+        |args, context| {
+            let name = args.need("an interface name")?;
+            if name.text.len() > 15 || name.text.contains('/') {
+                return Err(Complaint::new(
+                    name.span,
+                    "interface names have 1 to 15 characters and no '/'",
+                ));
+            }
+            let mut mode = XdpMode::Auto;
+            if args.take_if("mode") {
+                mode = super::logging::choose(
+                    args.need("a mode")?,
+                    "mode",
+                    &[
+                        ("auto", XdpMode::Auto),
+                        ("native", XdpMode::Native),
+                        ("generic", XdpMode::Generic),
+                    ],
+                )?;
+            }
+            args.end()?;
+            let interfaces = &mut context.global.xdp.interfaces;
+            if interfaces.iter().any(|known| known.name == name.text) {
+                return Err(Complaint::new(
+                    name.span,
+                    format!("interface '{}' is already named", name.text),
+                ));
+            }
+            interfaces.push(XdpInterface {
+                name: name.text.clone(),
+                mode,
+            });
+            Ok(())
+        },
+    ),
+    keyword(
+        "xdp flows",
+        "<number>",
+        "Sets the size of the kernel's flow table.",
+        |args, context| {
+            context.global.xdp.flows = entries(args)?;
+            args.end()
+        },
+    ),
+    keyword(
+        "xdp sources",
+        "<number>",
+        "Sets the size of the kernel's table of sources.",
+        |args, context| {
+            context.global.xdp.sources = entries(args)?;
+            args.end()
+        },
+    ),
+    keyword(
+        "xdp pin",
+        "<directory>",
+        "Sets where the kernel's maps are pinned.",
+        |args, context| {
+            let word = args.only("a directory")?;
+            if !word.text.starts_with('/') {
+                return Err(Complaint::new(
+                    word.span,
+                    "expects an absolute path on a bpf file system",
+                ));
+            }
+            context.global.xdp.pin = PathBuf::from(&word.text);
+            Ok(())
+        },
+    ),
+    refused(
+        "xdp syn-cookies",
+        "off|auto|always",
+        "SYN cookies in the kernel come with a later version",
+    ),
+    refused(
+        "xdp reject",
+        "drop|rst",
+        "refused clients are dropped; resets come with a later version",
+    ),
+    refused(
+        "xdp listed-flows",
+        "cut|keep",
+        "the choice comes with a later version",
+    ),
+];
+
+const fn refused(name: &'static str, args: &'static str, instead: &'static str) -> Keyword {
+    Keyword {
+        name,
+        sections: Sections::GLOBAL,
+        args,
+        doc: "Not in this version.",
+        effect: Effect::Refused(instead),
+    }
+}
+
+/// Entries of a kernel table.
+fn entries(args: &mut Args<'_>) -> Parsed<u32> {
+    let word: &Word = args.need("a number of entries")?;
+    let number = size(word, 1 << 28)?;
+    if number < 1024 {
+        return Err(Complaint::new(
+            word.span,
+            format!("expects at least 1024 entries (got {number})"),
+        ));
+    }
+    u32::try_from(number).map_err(|_| Complaint::new(word.span, "too many entries"))
+}
+
+/// `setenv` and `presetenv`: the parser has already let them act on the lines that follow.
+fn two_words(args: &mut Args<'_>, _: &mut Context<'_>) -> Parsed {
+    args.need("a name and a value")?;
+    args.only("a name and a value")?;
+    Ok(())
+}
+
+fn positive(number: u32) -> Option<u32> {
+    (number > 0).then_some(number)
+}

@@ -1,0 +1,117 @@
+//! The registries as lists: `-dKcfg`, completion, the reference.
+
+use super::actions::{self, RuleSets};
+use super::bind;
+use super::registry::{self, Sections};
+use super::server_options;
+
+/// One keyword of the language.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The section it is listed under: `global`, `listen` (all proxies), `userlist`, `http-errors`.
+    pub section: &'static str,
+    /// The keyword with what stands before it, as `bind <addr> name`.
+    pub name: String,
+    /// Its arguments, in the manual's notation.
+    pub args: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+    /// Whether it does anything: neither refused nor without effect.
+    pub works: bool,
+}
+
+/// Every keyword the configuration knows, section by section.
+pub fn keywords() -> Vec<Listed> {
+    let mut list = Vec::new();
+    for (section, sections) in [
+        ("global", Sections::GLOBAL),
+        ("listen", Sections::ANY_PROXY),
+        ("userlist", Sections::USERLIST),
+        ("http-errors", Sections::HTTP_ERRORS),
+    ] {
+        for keyword in registry::all().filter(|keyword| keyword.sections.meets(sections)) {
+            list.push(Listed {
+                section,
+                name: keyword.name.to_owned(),
+                args: keyword.args,
+                doc: keyword.doc,
+                works: keyword.works(),
+            });
+        }
+    }
+    let option = |prefix: &str, name: &str, args, doc, works| Listed {
+        section: "listen",
+        name: format!("{prefix} {name}"),
+        args,
+        doc,
+        works,
+    };
+    for bind in bind::options::all() {
+        list.push(option(
+            "bind <addr>",
+            bind.name,
+            bind.args,
+            bind.doc,
+            bind.works(),
+        ));
+    }
+    for server in server_options::all() {
+        list.push(option(
+            "server <name> <addr>",
+            server.name,
+            server.args,
+            server.doc,
+            server.works(),
+        ));
+    }
+    for (prefix, set) in RULE_SETS {
+        for action in actions::all().filter(|action| action.sets.meets(*set)) {
+            list.push(option(
+                prefix,
+                action.name,
+                action.args,
+                action.doc,
+                action.works(),
+            ));
+        }
+    }
+    list
+}
+
+const RULE_SETS: &[(&str, RuleSets)] = &[
+    ("tcp-request connection", RuleSets::CONNECTION),
+    ("tcp-request session", RuleSets::SESSION),
+    ("tcp-request content", RuleSets::CONTENT),
+    ("tcp-response content", RuleSets::TCP_RESPONSE),
+    ("http-request", RuleSets::REQUEST),
+    ("http-response", RuleSets::RESPONSE),
+    ("http-after-response", RuleSets::AFTER_RESPONSE),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_keyword_is_listed_twice() {
+        let mut seen = HashSet::new();
+        for keyword in keywords() {
+            assert!(
+                seen.insert((keyword.section, keyword.name.clone())),
+                "{keyword:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_keyword_has_a_sentence() {
+        for keyword in keywords() {
+            assert!(
+                keyword.doc.ends_with('.') && keyword.doc.len() > 8,
+                "{keyword:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The keywords of the language: one registry, one file per family.
+//!
+//! A statement and a draft of what its section becomes come in; the draft changes, or there is something to complain of.
+//! Which keyword a statement has is found in [`registry`]; names that only exist once all sections are read are looked up
+//! by [`super::resolve`].
+
+pub(super) mod actions;
+mod address;
+pub(super) mod args;
+mod balance;
+mod basics;
+pub(super) mod bind;
+mod check;
+pub(super) mod context;
+mod cookie;
+pub(super) mod draft;
+mod errors;
+pub(super) mod expressions;
+mod global;
+pub(super) mod listing;
+mod logging;
+mod options;
+pub(super) mod registry;
+pub(super) mod server;
+pub(super) mod server_options;
+mod stats;
+mod stick;
+mod switching;
+mod timeouts;
+mod tls;
+mod unsupported;
+pub(super) mod userlist;
+
+use registry::Keyword;
+
+/// The families of keywords.
+const FAMILIES: &[&[Keyword]] = &[
+    global::KEYWORDS,
+    tls::KEYWORDS,
+    logging::KEYWORDS,
+    basics::KEYWORDS,
+    bind::KEYWORDS,
+    server::KEYWORDS,
+    timeouts::KEYWORDS,
+    options::KEYWORDS,
+    balance::KEYWORDS,
+    cookie::KEYWORDS,
+    switching::KEYWORDS,
+    actions::KEYWORDS,
+    stick::KEYWORDS,
+    check::KEYWORDS,
+    errors::KEYWORDS,
+    stats::KEYWORDS,
+    userlist::KEYWORDS,
+];

@@ -1,0 +1,279 @@
+//! Options about load, persistence, addresses and connections.
+
+use super::{InitAddr, ServerOption, no_op, option, refused, source};
+use crate::lang::keywords::args::{Complaint, Parsed, Unit, number};
+use crate::types::{Millis, Weight};
+
+pub(super) const OPTIONS: &[ServerOption] = &[
+    option(
+        "backup",
+        "",
+        "Takes traffic only when no other server can.",
+        |_, server, _| {
+            server.backup = true;
+            Ok(())
+        },
+    ),
+    option(
+        "no-backup",
+        "",
+        "Takes traffic like the others.",
+        |_, server, _| {
+            server.backup = false;
+            Ok(())
+        },
+    ),
+    option(
+        "cookie",
+        "<value>",
+        "Names the server in the persistence cookie.",
+        |args, server, _| {
+            server.cookie = Some(args.need("a value")?.text.clone());
+            Ok(())
+        },
+    ),
+    option("disabled", "", "Starts in maintenance.", |_, server, _| {
+        server.disabled = true;
+        Ok(())
+    }),
+    option(
+        "enabled",
+        "",
+        "Does not start in maintenance.",
+        |_, server, _| {
+            server.disabled = false;
+            Ok(())
+        },
+    ),
+    option(
+        "id",
+        "<value>",
+        "Sets the server's number.",
+        |args, server, _| {
+            server.number = Some(args.number(1..=i32::MAX as u32)?);
+            Ok(())
+        },
+    ),
+    option(
+        "init-addr",
+        "{last | libc | none | <ip>},[...]*",
+        "Sets how the address is found at start.",
+        |args, server, _| {
+            let word = args.need("a comma-separated list of methods")?;
+            server.init_addr = word
+                .text
+                .split(',')
+                .map(|method| match method {
+                    "last" => Ok(InitAddr::Last),
+                    "libc" => Ok(InitAddr::Libc),
+                    "none" => Ok(InitAddr::None),
+                    _ => method.parse().map(InitAddr::Address).map_err(|_| {
+                        let message = format!("unknown address initialisation method '{method}'");
+                        Complaint::new(word.span, message)
+                            .hint("methods are last, libc, none or an address")
+                    }),
+                })
+                .collect::<Parsed<_>>()?;
+            Ok(())
+        },
+    ),
+    option(
+        "max-reuse",
+        "<count>",
+        "Limits the requests of one connection.",
+        |args, server, _| {
+            let word = args.need("an integer argument")?;
+            server.max_reuse = if word.text == "-1" {
+                None
+            } else {
+                Some(number(word, 0..=i32::MAX as u32)?)
+            };
+            Ok(())
+        },
+    ),
+    option(
+        "maxconn",
+        "<maxconn>",
+        "Limits the connections to the server.",
+        |args, server, _| {
+            server.maxconn = Some(args.number(0..=u32::MAX)?).filter(|limit| *limit > 0);
+            Ok(())
+        },
+    ),
+    option(
+        "maxqueue",
+        "<maxqueue>",
+        "Limits the requests that wait for the server.",
+        |args, server, _| {
+            server.maxqueue = Some(args.number(0..=u32::MAX)?).filter(|limit| *limit > 0);
+            Ok(())
+        },
+    ),
+    option(
+        "minconn",
+        "<minconn>",
+        "Sets where the dynamic limit starts.",
+        |args, server, _| {
+            server.minconn = Some(args.number(0..=u32::MAX)?).filter(|limit| *limit > 0);
+            Ok(())
+        },
+    ),
+    option(
+        "no-send-proxy",
+        "",
+        "Sends no PROXY header.",
+        |_, server, _| {
+            server.send_proxy = None;
+            Ok(())
+        },
+    ),
+    option(
+        "no-send-proxy-v2",
+        "",
+        "Sends no PROXY header.",
+        |_, server, _| {
+            server.send_proxy = None;
+            Ok(())
+        },
+    ),
+    option(
+        "non-stick",
+        "",
+        "Is not remembered by stick rules.",
+        |_, server, _| {
+            server.non_stick = true;
+            Ok(())
+        },
+    ),
+    option(
+        "stick",
+        "",
+        "Is remembered by stick rules.",
+        |_, server, _| {
+            server.non_stick = false;
+            Ok(())
+        },
+    ),
+    option(
+        "pool-max-conn",
+        "<max>",
+        "Limits the idle connections kept.",
+        |args, server, _| {
+            let word = args.need("an integer argument")?;
+            server.pool_max = if word.text == "-1" {
+                None
+            } else {
+                Some(number(word, 0..=i32::MAX as u32)?)
+            };
+            Ok(())
+        },
+    ),
+    option(
+        "pool-purge-delay",
+        "<delay>",
+        "Sets how long idle connections are kept.",
+        |args, server, _| {
+            server.pool_purge_delay = args.time(Unit::Milliseconds)?;
+            Ok(())
+        },
+    ),
+    option(
+        "redir",
+        "<prefix>",
+        "Redirects GET and HEAD instead of forwarding them.",
+        |args, server, _| {
+            server.redirect_prefix = Some(args.need("a prefix")?.text.clone());
+            Ok(())
+        },
+    ),
+    option(
+        "send-proxy",
+        "",
+        "Sends a PROXY header of version 1.",
+        |_, server, _| {
+            server.send_proxy = Some(1);
+            Ok(())
+        },
+    ),
+    option(
+        "send-proxy-v2",
+        "",
+        "Sends a PROXY header of version 2.",
+        |_, server, _| {
+            server.send_proxy = Some(2);
+            Ok(())
+        },
+    ),
+    option(
+        "slowstart",
+        "<delay>",
+        "Grows the weight for a while after the server comes up.",
+        |args, server, _| {
+            let time = args.time(Unit::Milliseconds)?;
+            server.slowstart = Some(Millis(time.0.div_ceil(1000) * 1000)).filter(|time| time.0 > 0);
+            Ok(())
+        },
+    ),
+    option(
+        "source",
+        "<addr>[:<port>] [interface <name>]",
+        "Sets the local end of connections.",
+        |args, server, context| {
+            server.source = Some(source(args, context)?);
+            Ok(())
+        },
+    ),
+    option(
+        "weight",
+        "<weight>",
+        "Sets the server's share of the load, 0 to 256.",
+        |args, server, _| {
+            server.weight = Weight(args.number(0..=256)?);
+            Ok(())
+        },
+    ),
+    no_op("pool-low-conn", "<max>", "every thread has its own pool"),
+    refused("hash-key", "<key>", "servers are hashed by their number"),
+    refused(
+        "namespace",
+        "<name>",
+        "start the process inside the namespace",
+    ),
+    refused(
+        "pool-conn-name",
+        "<expr>",
+        "idle connections are shared by their properties only",
+    ),
+    refused("proto", "<name>", "servers are spoken to in HTTP/1"),
+    refused(
+        "proxy-v2-options",
+        "<options>",
+        "PROXY headers carry addresses only",
+    ),
+    refused(
+        "resolve-net",
+        "<network>",
+        "server names are resolved once, at start",
+    ),
+    refused(
+        "resolve-opts",
+        "<options>",
+        "server names are resolved once, at start",
+    ),
+    refused(
+        "resolve-prefer",
+        "<family>",
+        "server names are resolved once, at start: write ipv4@ or ipv6@ before the name",
+    ),
+    refused(
+        "resolvers",
+        "<id>",
+        "server names are resolved once, at start: leave 'resolvers' out",
+    ),
+    refused("send-proxy-v2-ssl", "", "use 'send-proxy-v2'"),
+    refused("send-proxy-v2-ssl-cn", "", "use 'send-proxy-v2'"),
+    refused("socks4", "<addr>:<port>", "connect without a SOCKS proxy"),
+    refused("tcp-ut", "<delay>", "set it on the bind line"),
+    refused("tfo", "", "connections are opened without data"),
+    refused("ws", "<mode>", "WebSocket servers are spoken to in HTTP/1"),
+];

@@ -1,0 +1,286 @@
+//! The options of `server`, `default-server` and `server-template` lines (manual §5.2).
+//!
+//! Every option is one [`ServerOption`] that writes into [`ServerOptions`]; a server line starts from what `default-server`
+//! left there. What an option means together with the backend's lines is decided in [`super::server`].
+
+mod checks;
+mod general;
+mod tls;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use super::address::{Address, Endpoint, Ports};
+use super::args::{Args, Complaint, Parsed};
+use super::context::Context;
+use super::tls::TlsSettings;
+use crate::expr::Expression;
+use crate::lang::ast::Word;
+use crate::model::{ErrorReaction, OnMarkedDown, OnMarkedUp, Source, Verify};
+use crate::types::{Millis, Weight};
+
+/// One option of a server line.
+pub(in crate::lang) struct ServerOption {
+    /// The word.
+    pub name: &'static str,
+    /// Its arguments, in the manual's notation.
+    pub args: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+    effect: ServerEffect,
+}
+
+type Set = fn(&mut Args<'_>, &mut ServerOptions, &mut Context<'_>) -> Parsed;
+
+enum ServerEffect {
+    Set(Set),
+    NoOp(&'static str),
+    Refused(&'static str),
+}
+
+impl ServerOption {
+    /// Whether it does anything.
+    pub(crate) fn works(&self) -> bool {
+        matches!(self.effect, ServerEffect::Set(_))
+    }
+}
+
+/// What the options of a line said, over what `default-server` said.
+#[derive(Clone, Debug)]
+pub(in crate::lang) struct ServerOptions {
+    pub number: Option<u32>,
+    pub weight: Weight,
+    pub backup: bool,
+    pub disabled: bool,
+    pub maxconn: Option<u32>,
+    pub minconn: Option<u32>,
+    pub maxqueue: Option<u32>,
+    pub cookie: Option<String>,
+    pub slowstart: Option<Millis>,
+    pub non_stick: bool,
+    pub track: Option<Word>,
+    pub redirect_prefix: Option<String>,
+    pub init_addr: Vec<InitAddr>,
+    pub source: Option<Source>,
+    pub send_proxy: Option<u8>,
+    pub pool_max: Option<u32>,
+    pub pool_purge_delay: Millis,
+    pub max_reuse: Option<u32>,
+    pub check: CheckOptions,
+    pub agent: AgentOptions,
+    pub observe_layer7: Option<bool>,
+    pub error_limit: u32,
+    pub on_error: ErrorReaction,
+    pub on_marked_down: Option<OnMarkedDown>,
+    pub on_marked_up: Option<OnMarkedUp>,
+    pub ssl: bool,
+    pub tls: ServerTlsOptions,
+}
+
+/// The part of the options that is about checks.
+#[derive(Clone, Debug, Default)]
+pub(in crate::lang) struct CheckOptions {
+    pub enabled: bool,
+    pub address: Option<IpAddr>,
+    pub port: Option<u16>,
+    pub inter: Option<Millis>,
+    pub fast_inter: Option<Millis>,
+    pub down_inter: Option<Millis>,
+    pub rise: Option<u32>,
+    pub fall: Option<u32>,
+    pub window: Option<(u8, Word)>,
+    pub threshold: Option<(u8, Word)>,
+    pub send_proxy: bool,
+    pub ssl: Option<bool>,
+    pub sni: Option<String>,
+}
+
+/// The part of the options that is about the agent.
+#[derive(Clone, Debug, Default)]
+pub(in crate::lang) struct AgentOptions {
+    pub enabled: bool,
+    pub address: Option<IpAddr>,
+    pub port: Option<u16>,
+    pub inter: Option<Millis>,
+    pub send: Option<String>,
+}
+
+/// The part of the options that is about TLS.
+#[derive(Clone, Debug, Default)]
+pub(in crate::lang) struct ServerTlsOptions {
+    pub settings: TlsSettings,
+    pub verify: Option<Verify>,
+    pub ca_file: Option<PathBuf>,
+    pub crl_file: Option<PathBuf>,
+    pub certificate: Option<PathBuf>,
+    pub sni: Option<Expression>,
+    pub verify_host: Option<String>,
+    pub alpn: Option<Vec<Vec<u8>>>,
+}
+
+/// A way to find a server's address at start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::lang) enum InitAddr {
+    Last,
+    Libc,
+    None,
+    Address(IpAddr),
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            number: None,
+            weight: Weight(1),
+            backup: false,
+            disabled: false,
+            maxconn: None,
+            minconn: None,
+            maxqueue: None,
+            cookie: None,
+            slowstart: None,
+            non_stick: false,
+            track: None,
+            redirect_prefix: None,
+            init_addr: vec![InitAddr::Last, InitAddr::Libc],
+            source: None,
+            send_proxy: None,
+            pool_max: None,
+            pool_purge_delay: Millis(5000),
+            max_reuse: None,
+            check: CheckOptions::default(),
+            agent: AgentOptions::default(),
+            observe_layer7: None,
+            error_limit: 10,
+            on_error: ErrorReaction::FailCheck,
+            on_marked_down: None,
+            on_marked_up: None,
+            ssl: false,
+            tls: ServerTlsOptions::default(),
+        }
+    }
+}
+
+impl ServerOptions {
+    /// Takes all options up to the end of the line.
+    pub(crate) fn read(
+        &mut self,
+        args: &mut Args<'_>,
+        is_default: bool,
+        context: &mut Context<'_>,
+    ) -> Parsed {
+        while let Some(word) = args.peek() {
+            let Some(option) = all().find(|option| option.name == word.text) else {
+                if self.tls.settings.option(args, context)? {
+                    continue;
+                }
+                return Err(Complaint::unknown(
+                    word,
+                    "keyword",
+                    all().map(|option| option.name),
+                ));
+            };
+            args.skip(1);
+            if is_default && NOT_IN_DEFAULT.contains(&option.name) {
+                let message = format!("'{}' is not permitted in a default-server", word.text);
+                return Err(Complaint::new(word.span, message));
+            }
+            match option.effect {
+                ServerEffect::Set(parse) => {
+                    let about = |complaint: Complaint| complaint.about(&format!("'{}'", word.text));
+                    parse(args, self, context).map_err(about)?;
+                }
+                ServerEffect::NoOp(why) => {
+                    context.ignore(word, why);
+                    args.skip(if option.args.is_empty() { 0 } else { 1 });
+                }
+                ServerEffect::Refused(instead) => {
+                    let message = format!("'{}' is not supported", word.text);
+                    return Err(Complaint::new(word.span, message).hint(instead));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+const fn option(
+    name: &'static str,
+    args: &'static str,
+    doc: &'static str,
+    parse: Set,
+) -> ServerOption {
+    ServerOption {
+        name,
+        args,
+        doc,
+        effect: ServerEffect::Set(parse),
+    }
+}
+
+const fn no_op(name: &'static str, args: &'static str, why: &'static str) -> ServerOption {
+    ServerOption {
+        name,
+        args,
+        doc: "Accepted without effect.",
+        effect: ServerEffect::NoOp(why),
+    }
+}
+
+const fn refused(name: &'static str, args: &'static str, instead: &'static str) -> ServerOption {
+    ServerOption {
+        name,
+        args,
+        doc: "Not in this version.",
+        effect: ServerEffect::Refused(instead),
+    }
+}
+
+/// All options of server lines.
+pub(in crate::lang) fn all() -> impl Iterator<Item = &'static ServerOption> {
+    [general::OPTIONS, checks::OPTIONS, tls::OPTIONS]
+        .into_iter()
+        .flatten()
+}
+
+/// Options that make no sense as a default.
+const NOT_IN_DEFAULT: &[&str] = &["id", "track"];
+
+/// `source <addr>[:<port>] [interface <name>]`, on server lines and of a backend.
+pub(super) fn source(args: &mut Args<'_>, context: &Context<'_>) -> Parsed<Source> {
+    let word =
+        args.need("<addr>[:<port>[-<port>]], and optionally 'interface' <name> as argument")?;
+    let Address {
+        endpoint: Endpoint::Inet { host, ports },
+        ..
+    } = Address::of(word)?
+    else {
+        return Err(Complaint::new(word.span, "expects an IP address"));
+    };
+    let port = match ports {
+        Ports::None => 0,
+        Ports::One(port) => port,
+        _ => {
+            return Err(Complaint::new(
+                word.span,
+                "port ranges are not supported for 'source'",
+            ));
+        }
+    };
+    let address = SocketAddr::new(host.resolve(context, word.span)?, port);
+    let is_any = address.ip().is_unspecified() && port == 0;
+    let mut source = Source {
+        address: (!is_any).then_some(address),
+        interface: None,
+    };
+    loop {
+        if args.take_if("interface") {
+            source.interface = Some(args.need("an interface name")?.text.clone());
+        } else if let Some(word) = args.peek().filter(|word| word.text == "usesrc") {
+            return Err(Complaint::new(word.span, "'usesrc' is not supported")
+                .hint("send the client's address with 'send-proxy' or 'option forwardfor'"));
+        } else {
+            return Ok(source);
+        }
+    }
+}

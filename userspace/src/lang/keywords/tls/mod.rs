@@ -1,0 +1,316 @@
+//! TLS settings shared by bind and server lines, and their defaults in `global` (manual §3.1, §5.1, §5.2).
+//!
+//! Cipher strings in OpenSSL's notation are resolved here to the suites the TLS library has: names it does not know are
+//! left out, as OpenSSL does, and a string that leaves nothing is an error.
+
+mod ciphers;
+
+use super::args::{Args, Complaint, Parsed};
+use super::context::Context;
+use super::logging::choose;
+use super::registry::{Effect, Keyword, Sections};
+use crate::lang::ast::Word;
+use crate::lang::diagnostics::Severity;
+use crate::model::Verify;
+pub(super) use ciphers::{ciphers, ciphersuites, curves};
+
+/// TLS settings of one side, from `global` or from a line.
+#[derive(Clone, Debug, Default)]
+pub(in crate::lang) struct TlsSettings {
+    /// Oldest version, as `0x0303` for TLS 1.2.
+    pub min_version: Option<u16>,
+    /// Newest version.
+    pub max_version: Option<u16>,
+    /// TLS 1.2 suites.
+    pub ciphers: Option<Vec<String>>,
+    /// TLS 1.3 suites.
+    pub ciphersuites: Option<Vec<String>>,
+    /// Key exchange groups.
+    pub curves: Option<Vec<String>>,
+    /// No session tickets.
+    pub no_tickets: bool,
+    /// The client's order of suites decides.
+    pub prefer_client_ciphers: bool,
+}
+
+/// What `ssl-default-…` lines of `global` said.
+#[derive(Clone, Debug, Default)]
+pub(in crate::lang) struct TlsDefaults {
+    pub bind: TlsSettings,
+    pub server: TlsSettings,
+    /// `ssl-server-verify none`.
+    pub server_verify_none: bool,
+}
+
+const fn keyword(
+    name: &'static str,
+    args: &'static str,
+    doc: &'static str,
+    parse: fn(&mut Args<'_>, &mut Context<'_>) -> Parsed,
+) -> Keyword {
+    Keyword {
+        name,
+        sections: Sections::GLOBAL,
+        args,
+        doc,
+        effect: Effect::Global(parse),
+    }
+}
+
+pub(super) const KEYWORDS: &[Keyword] = &[
+    keyword(
+        "ca-base",
+        "<dir>",
+        "Sets where relative 'ca-file' and 'crl-file' names begin.",
+        |args, context| {
+            context.global.ca_base =
+                Some(context.path(args.only("a directory path as an argument")?));
+            Ok(())
+        },
+    ),
+    keyword(
+        "crt-base",
+        "<dir>",
+        "Sets where relative 'crt' names begin.",
+        |args, context| {
+            context.global.crt_base =
+                Some(context.path(args.only("a directory path as an argument")?));
+            Ok(())
+        },
+    ),
+    keyword(
+        "ssl-default-bind-ciphers",
+        "<ciphers>",
+        "Sets the TLS 1.2 suites of bind lines.",
+        |args, context| {
+            context.tls.bind.ciphers = Some(ciphers(args.only("a cipher string")?)?);
+            Ok(())
+        },
+    ),
+    keyword(
+        "ssl-default-bind-ciphersuites",
+        "<suites>",
+        "Sets the TLS 1.3 suites of bind lines.",
+        |args, context| {
+            context.tls.bind.ciphersuites =
+                Some(ciphersuites(args.only("a cipher suite string")?)?);
+            Ok(())
+        },
+    ),
+    keyword(
+        "ssl-default-bind-curves",
+        "<curves>",
+        "Sets the key exchange groups of bind lines.",
+        |args, context| {
+            context.tls.bind.curves = Some(curves(args.only("a list of curves")?)?);
+            Ok(())
+        },
+    ),
+    keyword(
+        "ssl-default-bind-options",
+        "<option> ...",
+        "Sets TLS options of all bind lines.",
+        |args, context| {
+            args.peek().ok_or_else(|| args.missing("an option"))?;
+            let mut settings = std::mem::take(&mut context.tls.bind);
+            let result = options(args, &mut settings, context);
+            context.tls.bind = settings;
+            result
+        },
+    ),
+    keyword(
+        "ssl-default-server-ciphers",
+        "<ciphers>",
+        "Sets the TLS 1.2 suites of server lines.",
+        |args, context| {
+            context.tls.server.ciphers = Some(ciphers(args.only("a cipher string")?)?);
+            Ok(())
+        },
+    ),
+    keyword(
+        "ssl-default-server-ciphersuites",
+        "<suites>",
+        "Sets the TLS 1.3 suites of server lines.",
+        |args, context| {
+            context.tls.server.ciphersuites =
+                Some(ciphersuites(args.only("a cipher suite string")?)?);
+            Ok(())
+        },
+    ),
+    keyword(
+        "ssl-default-server-options",
+        "<option> ...",
+        "Sets TLS options of all server lines.",
+        |args, context| {
+            args.peek().ok_or_else(|| args.missing("an option"))?;
+            let mut settings = std::mem::take(&mut context.tls.server);
+            let result = options(args, &mut settings, context);
+            context.tls.server = settings;
+            result
+        },
+    ),
+    keyword(
+        "ssl-server-verify",
+        "none | required",
+        "Sets whether servers' certificates are checked.",
+        |args, context| {
+            let verify = choose(
+                args.only("'none' or 'required'")?,
+                "verify mode",
+                &[("none", true), ("required", false)],
+            )?;
+            context.tls.server_verify_none = verify;
+            Ok(())
+        },
+    ),
+];
+
+/// The options of `ssl-default-bind-options` and `ssl-default-server-options`, up to the end of the line.
+fn options(args: &mut Args<'_>, settings: &mut TlsSettings, context: &mut Context<'_>) -> Parsed {
+    while let Some(word) = args.peek() {
+        if !settings.option(args, context)? {
+            return Err(Complaint::unknown(
+                word,
+                "TLS option",
+                OPTIONS.iter().copied(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl TlsSettings {
+    /// Takes a word that sets versions or tickets, with its argument; false if it is none.
+    pub(crate) fn option(
+        &mut self,
+        args: &mut Args<'_>,
+        context: &mut Context<'_>,
+    ) -> Parsed<bool> {
+        let Some(word) = args.peek() else {
+            return Ok(false);
+        };
+        match word.text.as_str() {
+            "no-tls-tickets" => self.no_tickets = true,
+            "tls-tickets" => self.no_tickets = false,
+            "prefer-client-ciphers" => self.prefer_client_ciphers = true,
+            "no-sslv3" | "no-tlsv10" | "no-tlsv11" => {}
+            "no-tlsv12" => self.min_version = Some(TLS_13),
+            "no-tlsv13" => self.max_version = Some(TLS_12),
+            "force-tlsv12" => (self.min_version, self.max_version) = (Some(TLS_12), Some(TLS_12)),
+            "force-tlsv13" => (self.min_version, self.max_version) = (Some(TLS_13), Some(TLS_13)),
+            "force-sslv3" | "force-tlsv10" | "force-tlsv11" => {
+                return Err(Complaint::new(
+                    word.span,
+                    "TLS versions below 1.2 are not supported",
+                ));
+            }
+            "ssl-min-ver" => {
+                args.skip(1);
+                let version = args.need("a TLS version")?;
+                self.min_version = Some(choose(version, "TLS version", VERSIONS)?.max(TLS_12));
+                if choose(version, "TLS version", VERSIONS)? < TLS_12 {
+                    context.warn(
+                        version.span,
+                        "TLS versions below 1.2 are not spoken: the oldest version is TLSv1.2",
+                    );
+                }
+                return Ok(true);
+            }
+            "ssl-max-ver" => {
+                args.skip(1);
+                let version = args.need("a TLS version")?;
+                match choose(version, "TLS version", VERSIONS)? {
+                    number if number >= TLS_12 => self.max_version = Some(number),
+                    _ => {
+                        return Err(Complaint::new(
+                            version.span,
+                            "TLS versions below 1.2 are not supported",
+                        ));
+                    }
+                }
+                return Ok(true);
+            }
+            _ => return Ok(false),
+        }
+        args.skip(1);
+        Ok(true)
+    }
+
+    /// These settings over defaults.
+    #[must_use]
+    pub(crate) fn over(&self, defaults: &Self) -> Self {
+        Self {
+            min_version: self.min_version.or(defaults.min_version),
+            max_version: self.max_version.or(defaults.max_version),
+            ciphers: self.ciphers.clone().or_else(|| defaults.ciphers.clone()),
+            ciphersuites: self
+                .ciphersuites
+                .clone()
+                .or_else(|| defaults.ciphersuites.clone()),
+            curves: self.curves.clone().or_else(|| defaults.curves.clone()),
+            no_tickets: self.no_tickets || defaults.no_tickets,
+            prefer_client_ciphers: self.prefer_client_ciphers || defaults.prefer_client_ciphers,
+        }
+    }
+}
+
+/// `verify none|optional|required`
+pub(super) fn verify(args: &mut Args<'_>, known: &[(&'static str, Verify)]) -> Parsed<Verify> {
+    choose(args.need("a verify method")?, "verify method", known)
+}
+
+/// A comma-separated list of ALPN names.
+pub(super) fn alpn(word: &Word) -> Parsed<Vec<Vec<u8>>> {
+    let names: Vec<Vec<u8>> = word
+        .text
+        .split(',')
+        .map(|name| name.as_bytes().to_vec())
+        .collect();
+    if names.iter().any(|name| name.is_empty() || name.len() > 255) {
+        return Err(Complaint::new(
+            word.span,
+            "protocol names have 1 to 255 bytes each",
+        ));
+    }
+    Ok(names)
+}
+
+/// Tells when a setting has no effect because the line does not say `ssl`.
+pub(super) fn needs_ssl(context: &mut Context<'_>, args: &Args<'_>, is_used: bool) {
+    if is_used {
+        let span = args.line().span();
+        context.diagnostics.push(
+            crate::lang::diagnostics::Diagnostic::at(
+                Severity::Diagnostic,
+                span,
+                "TLS settings without 'ssl' have no effect",
+            )
+            .showing(span),
+        );
+    }
+}
+
+const VERSIONS: &[(&str, u16)] = &[
+    ("SSLv3", 0x0300),
+    ("TLSv1.0", 0x0301),
+    ("TLSv1.1", 0x0302),
+    ("TLSv1.2", TLS_12),
+    ("TLSv1.3", TLS_13),
+];
+
+const TLS_12: u16 = 0x0303;
+const TLS_13: u16 = 0x0304;
+
+const OPTIONS: &[&str] = &[
+    "ssl-min-ver",
+    "ssl-max-ver",
+    "no-sslv3",
+    "no-tlsv10",
+    "no-tlsv11",
+    "no-tlsv12",
+    "no-tlsv13",
+    "force-tlsv12",
+    "force-tlsv13",
+    "no-tls-tickets",
+    "prefer-client-ciphers",
+];

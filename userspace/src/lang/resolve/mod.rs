@@ -1,0 +1,325 @@
+//! Sections to model: names looked up, `defaults` merged, everything checked against everything else.
+//!
+//! The parser's sections come in; a [`Model`] and diagnostics come out. Sections are read in the order in which they need
+//! each other: `global`, userlists and error pages first, then every proxy in the order of the file.
+
+mod checks;
+mod defaults;
+mod finish;
+mod index;
+mod statements;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use self::defaults::DefaultsSections;
+use super::ast::{Section, SectionKind, UNSUPPORTED};
+use super::condition::Abilities;
+use super::diagnostics::{Diagnostic, Diagnostics, Severity};
+use super::environment::{Environment, Variables};
+use super::keywords::context::Context;
+use super::keywords::draft::ProxyDraft;
+use super::keywords::registry::Sections;
+use super::keywords::userlist::UserlistDraft;
+use super::parser::parse;
+use super::source::{Sources, Span};
+use crate::expr::logformat::formats;
+use crate::model::{HttpErrors, Model, Proxy};
+
+/// What a load depends on besides the files and the machine.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What conditions are answered from.
+    pub abilities: Abilities,
+    /// `-L`: overrides `localpeer`.
+    pub local_peer: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            abilities: Abilities::OURS,
+            local_peer: None,
+        }
+    }
+}
+
+/// The outcome of a load.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration, unless something is wrong with it.
+    pub model: Option<Model>,
+    /// Everything there is to tell.
+    pub diagnostics: Diagnostics,
+    /// The files, for showing diagnostics.
+    pub sources: Sources,
+    /// Statements accepted without effect, for `-c -V`.
+    pub without_effect: Vec<NoEffect>,
+    /// Environment variables that `global` set (`Some`) or removed (`None`), for programs started later.
+    pub variables: BTreeMap<String, Option<String>>,
+}
+
+/// A statement accepted without effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoEffect {
+    /// `file:line`
+    pub place: String,
+    /// The keyword or option.
+    pub keyword: String,
+    /// Why it needs no effect.
+    pub reason: &'static str,
+}
+
+/// Reads files and directories into a model.
+pub fn load(files: &[PathBuf], environment: &dyn Environment, settings: &Settings) -> Loaded {
+    match Sources::read(files) {
+        Ok(sources) => load_sources(sources, environment, settings),
+        Err(unreadable) => {
+            let mut diagnostics = Diagnostics::default();
+            diagnostics.push(Diagnostic::general(Severity::Alert, unreadable.to_string()));
+            Loaded {
+                model: None,
+                diagnostics,
+                sources: Sources::default(),
+                without_effect: Vec::new(),
+                variables: BTreeMap::new(),
+            }
+        }
+    }
+}
+
+/// Reads texts already in memory into a model.
+pub fn load_sources(
+    sources: Sources,
+    environment: &dyn Environment,
+    settings: &Settings,
+) -> Loaded {
+    let mut diagnostics = Diagnostics::default();
+    let predefined = predefined(settings, environment);
+    let mut variables = Variables::new(environment, &predefined);
+    let sections = parse(
+        &sources,
+        &settings.abilities,
+        &mut variables,
+        &mut diagnostics,
+    );
+    let names = index::names(&sections, &sources, &mut diagnostics);
+    let mut context = Context::new(&names, &sources, environment, &mut diagnostics);
+    let mut model = read(&sections, &mut context);
+    if settings.local_peer.is_some() {
+        model.global.localpeer.clone_from(&settings.local_peer);
+    }
+    let without_effect = std::mem::take(&mut context.without_effect);
+    diagnostics.sort();
+    let model = (!diagnostics.are_fatal()).then_some(model);
+    Loaded {
+        model,
+        without_effect,
+        variables: variables.into_changes(),
+        diagnostics,
+        sources,
+    }
+}
+
+/// Evaluates a condition as `.if` would (`-cc`).
+pub fn check_condition(
+    text: &str,
+    environment: &dyn Environment,
+    abilities: &Abilities,
+) -> Result<bool, String> {
+    let predefined = predefined(
+        &Settings {
+            abilities: *abilities,
+            local_peer: None,
+        },
+        environment,
+    );
+    let variables = Variables::new(environment, &predefined);
+    let mut sources = Sources::default();
+    let source = sources.add("command line", text);
+    let position = super::lexer::Position {
+        source,
+        file: "command line",
+        line: 1,
+        section: "",
+    };
+    let words = super::lexer::words(text.as_bytes(), position, &variables)
+        .map_err(|error| format!("{} at position {}", error.kind, error.column + 1))?;
+    let text: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+    super::condition::evaluate(&text.join(" "), abilities, &variables)
+        .map_err(|error| error.message)
+}
+
+/// The variables the language defines itself (manual §2.3).
+fn predefined(settings: &Settings, environment: &dyn Environment) -> Vec<(&'static str, String)> {
+    let version = settings.abilities.version;
+    let branch = version
+        .match_indices('.')
+        .nth(1)
+        .map_or(version, |(end, _)| &version[..end]);
+    let peer = settings
+        .local_peer
+        .clone()
+        .unwrap_or_else(|| environment.host_name());
+    vec![
+        ("HAPROXY_STARTUP_VERSION", version.to_owned()),
+        ("HAPROXY_BRANCH", branch.to_owned()),
+        ("HAPROXY_LOCALPEER", peer),
+        ("HAPROXY_HTTP_LOG_FMT", formats::HTTP.to_owned()),
+        ("HAPROXY_HTTP_CLF_LOG_FMT", formats::HTTP_CLF.to_owned()),
+        ("HAPROXY_HTTPS_LOG_FMT", formats::HTTPS.to_owned()),
+        ("HAPROXY_TCP_LOG_FMT", formats::TCP.to_owned()),
+        ("HAPROXY_TCP_CLF_LOG_FMT", formats::TCP_CLF.to_owned()),
+    ]
+}
+
+fn read(sections: &[Section], context: &mut Context<'_>) -> Model {
+    for section in of_kind(sections, SectionKind::Global) {
+        no_name(section, context);
+        section
+            .lines
+            .iter()
+            .for_each(|line| statements::global(line, context));
+    }
+    for section in of_kind(sections, SectionKind::HttpErrors) {
+        http_errors(section, context);
+    }
+    for section in of_kind(sections, SectionKind::Userlist) {
+        userlist(section, context);
+    }
+    let mut defaults = DefaultsSections::default();
+    let mut drafts = Vec::new();
+    let mut ids = 0u32;
+    for section in sections {
+        match section.kind {
+            SectionKind::Defaults => defaults.read(section, context),
+            SectionKind::Frontend | SectionKind::Backend | SectionKind::Listen => {
+                let id = crate::types::ProxyId(ids);
+                ids += 1;
+                drafts.push(proxy(section, id, &mut defaults, context));
+            }
+            SectionKind::Unsupported(index) => unsupported(section, index, context),
+            SectionKind::Global | SectionKind::Userlist | SectionKind::HttpErrors => {}
+        }
+    }
+    finish::model(drafts, context)
+}
+
+/// Reads one proxy: the lines of its defaults, then its own.
+fn proxy(
+    section: &Section,
+    id: crate::types::ProxyId,
+    defaults: &mut DefaultsSections<'_>,
+    context: &mut Context<'_>,
+) -> ProxyDraft {
+    let header = index::header(section);
+    let kind = index::proxy_kind(section.kind).expect("the caller matched a proxy");
+    let mut proxy = Proxy::new(id, header.name.map_or("", |word| &word.text), kind);
+    proxy.place = context.place(section.header.span());
+    let mut draft = ProxyDraft::new(proxy, section.kind, section.header.span());
+    defaults.inherit(&mut draft, &header, context);
+    if let Some(address) = header.address {
+        statements::address_on_section_line(address, &mut draft, context);
+    }
+    // The mode decides what addresses may look like, wherever its line stands.
+    let is_mode = |line: &&super::ast::Line| line.keyword().text == "mode";
+    section
+        .lines
+        .iter()
+        .filter(is_mode)
+        .for_each(|line| statements::proxy(line, &mut draft, context));
+    let others = section.lines.iter().filter(|line| !is_mode(line));
+    others.for_each(|line| statements::proxy(line, &mut draft, context));
+    draft
+}
+
+fn http_errors(section: &Section, context: &mut Context<'_>) {
+    let Some(name) = name_of(section, context) else {
+        return;
+    };
+    let mut errors = HttpErrors {
+        name,
+        files: Vec::new(),
+    };
+    section
+        .lines
+        .iter()
+        .for_each(|line| statements::http_errors(line, &mut errors, context));
+    context.http_errors.push(Arc::new(errors));
+}
+
+fn userlist(section: &Section, context: &mut Context<'_>) {
+    let Some(name) = name_of(section, context) else {
+        return;
+    };
+    let mut draft = UserlistDraft::new(name);
+    section
+        .lines
+        .iter()
+        .for_each(|line| statements::userlist(line, &mut draft, context));
+    match draft.finish() {
+        Ok(list) => context.userlists.push(Arc::new(list)),
+        Err(message) => context.alert(section.header.span(), message),
+    }
+}
+
+fn name_of(section: &Section, context: &mut Context<'_>) -> Option<String> {
+    let words = &section.header.words;
+    let keyword = section.kind.keyword();
+    if let Some(extra) = words.get(2) {
+        context.alert(
+            extra.span,
+            format!(
+                "'{keyword}' cannot handle unexpected argument '{}'.",
+                extra.text
+            ),
+        );
+    }
+    match words.get(1) {
+        Some(name) => Some(name.text.clone()),
+        None => {
+            context.alert(
+                section.header.span(),
+                format!("'{keyword}' expects <name> as arguments."),
+            );
+            None
+        }
+    }
+}
+
+fn no_name(section: &Section, context: &mut Context<'_>) {
+    if let Some(extra) = section.header.words.get(1) {
+        let keyword = section.kind.keyword();
+        context.alert(
+            extra.span,
+            format!(
+                "'{keyword}' cannot handle unexpected argument '{}'.",
+                extra.text
+            ),
+        );
+    }
+}
+
+fn unsupported(section: &Section, index: u8, context: &mut Context<'_>) {
+    let (keyword, instead) = UNSUPPORTED[usize::from(index)];
+    let span: Span = section.header.keyword().span;
+    context.diagnostics.push(
+        Diagnostic::at(
+            Severity::Alert,
+            section.header.span(),
+            format!("section '{keyword}' is not supported"),
+        )
+        .showing(span)
+        .hinted(Some(instead.to_owned())),
+    );
+}
+
+fn of_kind(sections: &[Section], kind: SectionKind) -> impl Iterator<Item = &Section> {
+    sections.iter().filter(move |section| section.kind == kind)
+}
+
+/// The set of one section kind.
+fn set_of(kind: SectionKind) -> Sections {
+    Sections::of(kind)
+}
