@@ -253,7 +253,7 @@ fn criterion_of(
         Some((base, _)) => format!("{}{rest}", base.name),
         None => word.to_owned(),
     };
-    if derived.is_none() && fetch::find(name).is_none() {
+    if derived.is_none() && fetch::find_at(name, parsing.stage).is_none() {
         let message = format!("unknown fetch method '{name}' in ACL expression '{word}'");
         return Err(ParseError::at(0, message).hinted(fetch::acl_suggestion(name)));
     }

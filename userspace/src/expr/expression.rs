@@ -305,7 +305,7 @@ impl<'t, 'p, 'c> Reader<'t, 'p, 'c> {
         if name.is_empty() {
             return Err(self.error_at(self.at, "missing fetch method".into()));
         }
-        let Some(fetch) = fetch::find(name) else {
+        let Some(fetch) = fetch::find_at(name, self.parsing.stage) else {
             let message = format!("unknown fetch method '{name}'");
             return Err(self.error_at(0, message).hinted(fetch::suggestion(name)));
         };
@@ -357,15 +357,12 @@ impl<'t, 'p, 'c> Reader<'t, 'p, 'c> {
                 0 => format!("invalid arg in converter '{name}' : {}", error.message),
                 n => format!("invalid arg {n} in converter '{name}' : {}", error.message),
             })?;
-            let args = match converter.compile {
-                None => args,
-                Some(compile) => compile(args, self.parsing).map_err(|message| {
-                    self.error_at(
-                        start,
-                        format!("invalid args in converter '{name}' : {message}"),
-                    )
-                })?,
-            };
+            let args = converter.compile(args, self.parsing).map_err(|message| {
+                self.error_at(
+                    start,
+                    format!("invalid args in converter '{name}' : {message}"),
+                )
+            })?;
             kind = converter.output(kind, &args);
             steps.push(Step {
                 converter,

@@ -12,6 +12,7 @@ mod convert;
 mod error;
 mod expression;
 mod fetch;
+mod keywords;
 pub mod logformat;
 mod parsing;
 mod pattern;
@@ -19,6 +20,8 @@ mod sample;
 mod stage;
 mod stick;
 mod suggest;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod time;
 mod variables;
 mod view;
@@ -28,6 +31,7 @@ pub use args::{Arg, ArgKind, Arguments};
 pub use condition::{Condition, Operand, Polarity};
 pub use error::ParseError;
 pub use expression::{Expression, Keyword, Reference, ReferenceKind};
+pub use keywords::{KeywordKind, Listed, keywords};
 pub use logformat::{LogFormat, Purpose};
 pub use parsing::{Acls, Files, NoAcls, NoFiles, Parsing};
 pub use pattern::{

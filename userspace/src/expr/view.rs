@@ -356,6 +356,12 @@ pub enum Number {
     BackendConnections,
     /// The log line is written before the transaction's end (`option logasap`): totals get a `+`.
     LoggedEarly,
+    /// `when(error)`: something went wrong; a redispatch counts.
+    Failed,
+    /// `when(forwarded)`: the request went to a server.
+    Forwarded,
+    /// `when(toapplet)`: the request was answered by a service of ours.
+    ByApplet,
     PriorityClass,
     PriorityOffset,
     /// `http_first_req`.

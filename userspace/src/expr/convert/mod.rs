@@ -9,31 +9,43 @@ use rustc_hash::FxHashMap;
 
 use super::args::{Arg, Arguments};
 use super::fetch::{Compile, Stick};
+use super::pattern::{MapOutput, Match};
 use super::suggest;
-use super::{Data, Sample, SampleType, View};
+use super::{Data, Parsing, Sample, SampleType, View};
 
+mod codec;
+mod date;
+mod digest;
 mod hash;
+mod json;
+mod map;
 mod math;
+mod regsub;
+mod state;
 mod string;
 mod table;
 
+pub(super) use hash::sdbm_avalanche;
+
 /// One converter keyword.
 #[derive(Clone, Copy)]
-pub struct Converter {
-    pub name: &'static str,
-    pub aliases: &'static [&'static str],
-    pub args: Arguments,
-    pub input: SampleType,
-    pub output: Output,
+pub(super) struct Converter {
+    pub(super) name: &'static str,
+    pub(super) aliases: &'static [&'static str],
+    pub(super) args: Arguments,
+    pub(super) input: SampleType,
+    pub(super) output: Output,
     /// One line for the reference.
-    pub doc: &'static str,
+    pub(super) doc: &'static str,
     pub(super) run: Run,
     pub(super) compile: Option<Compile>,
+    /// For maps: how keys are matched, and what values are.
+    pub(super) map: Option<(Match, MapOutput)>,
 }
 
 /// The type a converter yields.
 #[derive(Clone, Copy)]
-pub enum Output {
+pub(super) enum Output {
     Type(SampleType),
     /// The input's.
     Same,
@@ -41,10 +53,12 @@ pub enum Output {
     Of(fn(&[Arg]) -> SampleType),
 }
 
+pub(super) type RunSample = for<'a> fn(Sample<'a>, &'a [Arg], &'a dyn View) -> Option<Sample<'a>>;
+
 /// How a converter works.
 #[derive(Clone, Copy)]
 pub(super) enum Run {
-    Sample(for<'a> fn(Sample<'a>, &'a [Arg], &'a dyn View) -> Option<Sample<'a>>),
+    Sample(RunSample),
     /// A string to a string.
     Text(for<'a> fn(Data<'a>) -> Data<'a>),
     /// An integer alone.
@@ -55,6 +69,8 @@ pub(super) enum Run {
     Hash(fn(&[u8]) -> u32),
     /// A lookup in a stick table.
     Table(Stick),
+    /// A lookup in a map.
+    Map,
 }
 
 impl Converter {
@@ -68,6 +84,7 @@ impl Converter {
         doc: "",
         run: Run::Sample(|_, _, _| None),
         compile: None,
+        map: None,
     };
 
     /// The type that comes out when `input` goes in.
@@ -76,6 +93,19 @@ impl Converter {
             Output::Type(kind) => kind,
             Output::Same => input,
             Output::Of(kind) => kind(args),
+        }
+    }
+
+    /// Checks and rewrites the arguments once.
+    pub(super) fn compile(
+        &self,
+        args: Vec<Arg>,
+        parsing: &mut Parsing<'_>,
+    ) -> Result<Vec<Arg>, String> {
+        match (self.compile, self.map) {
+            (Some(compile), _) => compile(args, parsing),
+            (None, Some(kind)) => map::compile(kind, &args, parsing),
+            (None, None) => Ok(args),
         }
     }
 
@@ -92,6 +122,7 @@ impl Converter {
             Run::Operand(run) => Some(Sample::Int(run(int(&sample)?, number(args.first(), view)?))),
             Run::Hash(run) => hash::run(*run, &data(sample)?, args),
             Run::Table(stick) => stick.table(view, &sample, args),
+            Run::Map => map::lookup(&sample, args),
         }
     }
 }
@@ -100,8 +131,15 @@ impl Converter {
 pub(super) fn all() -> &'static [Converter] {
     static ALL: LazyLock<Vec<Converter>> = LazyLock::new(|| {
         let mut all = Vec::new();
+        all.extend(codec::CONVERTERS);
+        all.extend(date::CONVERTERS);
+        all.extend(digest::CONVERTERS);
         all.extend(hash::CONVERTERS);
+        all.extend(json::CONVERTERS);
+        all.extend(map::converters());
         all.extend(math::CONVERTERS);
+        all.extend(regsub::CONVERTERS);
+        all.extend(state::CONVERTERS);
         all.extend(string::CONVERTERS);
         all.extend(table::CONVERTERS);
         all
@@ -159,16 +197,13 @@ fn number(arg: Option<&Arg>, view: &dyn View) -> Option<i64> {
     }
 }
 
-/// A text given literally or by a variable's name.
-fn text_or_variable<'a>(
-    arg: Option<&'a Arg>,
-    view: &dyn View,
-    kind: SampleType,
-) -> Option<Data<'a>> {
+/// The value of the variable an argument names.
+fn variable(arg: Option<&Arg>, view: &dyn View) -> Option<Sample<'static>> {
     match arg? {
-        Arg::Text(text) => Some(Data::from(&**text)),
-        Arg::Bytes(bytes) => Some(Data::from(&**bytes)),
-        Arg::Variable(name) => data(view.variables(name.scope())?.read(name)?.cast(kind)?),
+        Arg::Variable(name) => view.variables(name.scope())?.read(name),
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,35 +8,49 @@ use std::sync::LazyLock;
 
 use rustc_hash::FxHashMap;
 
+use crate::proto::http::Head;
+
 use super::args::{Arg, Arguments};
 use super::pattern::Match;
 use super::suggest;
 use super::{
-    Address, BackendNumber, Data, Fetched, FrontendNumber, Needs, Number, Parsing, Sample,
-    SampleType, ServerNumber, Side, StickAnswer, TableNumber, Text, TlsNumber, TlsText, View,
+    Address, BackendNumber, Buffer, Certificate, Data, Direction, Fetched, FrontendNumber, Needs,
+    Number, Parsing, Sample, SampleType, ServerNumber, Side, Stage, StickAnswer, TableNumber, Text,
+    TlsNumber, TlsText, View,
 };
+use certificate::{Certified, Part};
+use header::Header;
+use layer6::Raw;
+use message::BodyPart;
 
+mod certificate;
+mod client_hello;
+mod header;
 mod internal;
 mod layer4;
+mod layer6;
+mod message;
 mod table;
+mod tls;
+mod url;
 
 pub(super) use table::{Stick, check_index};
 
 /// One fetch keyword.
 #[derive(Clone, Copy)]
-pub struct Fetch {
-    pub name: &'static str,
+pub(super) struct Fetch {
+    pub(super) name: &'static str,
     /// Other names for the same.
-    pub aliases: &'static [&'static str],
-    pub args: Arguments,
-    pub output: SampleType,
-    pub needs: Needs,
+    pub(super) aliases: &'static [&'static str],
+    pub(super) args: Arguments,
+    pub(super) output: SampleType,
+    pub(super) needs: Needs,
     /// One line for the reference.
-    pub doc: &'static str,
+    pub(super) doc: &'static str,
     /// Keywords that exist in ACLs only, with the matching method each implies.
-    pub derivatives: Derivatives,
+    pub(super) derivatives: Derivatives,
     /// The value may change while content inspection goes on, so a mismatch is not final.
-    pub unsettled: bool,
+    pub(super) unsettled: bool,
     pub(super) read: Read,
     pub(super) compile: Option<Compile>,
 }
@@ -65,7 +79,7 @@ type ReadNext = for<'a> fn(&'a dyn View, &'a [Arg], &mut Cursor) -> Fetched<Samp
 
 /// ACL keywords derived from a fetch (manual §7.3, "ACL derivatives").
 #[derive(Clone, Copy, Debug)]
-pub enum Derivatives {
+pub(super) enum Derivatives {
     None,
     /// `<word>_beg`, `_dir`, `_dom`, `_end`, `_len`, `_reg`, `_sub`, and `<word>` itself for an exact match.
     Strings(&'static str),
@@ -77,6 +91,8 @@ pub enum Derivatives {
 #[derive(Clone, Copy)]
 pub(super) enum Read {
     One(ReadOne),
+    /// A part of the request's head.
+    Request(fn(&Head) -> Option<Sample<'_>>),
     /// A fetch with several values: the one an expression takes, and a walk over all of them for ACLs.
     Many(ReadOne, ReadNext),
     Address(Address),
@@ -96,6 +112,12 @@ pub(super) enum Read {
     TrackedBy(Stick),
     /// `src_…`: the client address's entry.
     Source(Stick),
+    Header(Direction, Header),
+    Body(Direction, BodyPart),
+    Capture(Direction),
+    Raw(Direction, Raw),
+    Encrypted(Side),
+    Certificate(Certified, Part),
     TlsText(Side, TlsText),
     TlsBinary(Side, TlsText),
     TlsNumber(Side, TlsNumber),
@@ -125,6 +147,23 @@ impl Read {
             Self::Tracked(counter, stick) => stick.tracked(view, Some(*counter), args).into(),
             Self::TrackedBy(stick) => stick.tracked(view, None, args).into(),
             Self::Source(stick) => stick.source(view, args).into(),
+            Self::Request(read) => view
+                .head(Direction::Request)
+                .and_then(|head| read(head).into()),
+            Self::Header(direction, header) => header.one(*direction, view, args),
+            Self::Body(direction, part) => part.read(*direction, view).into(),
+            Self::Capture(direction) => {
+                let slot = args
+                    .first()
+                    .and_then(Arg::int)
+                    .and_then(|slot| usize::try_from(slot).ok());
+                slot.and_then(|slot| view.capture(*direction, slot))
+                    .map(Sample::Str)
+                    .into()
+            }
+            Self::Raw(direction, raw) => raw.read(*direction, view, args),
+            Self::Encrypted(side) => Fetched::Value(Sample::Bool(view.tls(*side).is_some())),
+            Self::Certificate(certified, part) => part.read(*certified, view, args).into(),
             Self::TlsText(side, which) => tls_text(view, *side, *which).map(Sample::Str).into(),
             Self::TlsBinary(side, which) => tls_text(view, *side, *which).map(Sample::Bin).into(),
             Self::TlsNumber(side, which) => int(view.tls(*side).and_then(|tls| tls.number(*which))),
@@ -144,6 +183,7 @@ impl Read {
         }
         match self {
             Self::Many(_, next) => next(view, args, cursor),
+            Self::Header(direction, header) => header.next(*direction, view, args, cursor),
             _ => {
                 cursor.finished = true;
                 self.one(view, args)
@@ -161,6 +201,13 @@ pub(super) struct Cursor {
     pub(super) offset: usize,
     /// There is nothing after what was shown last.
     pub(super) finished: bool,
+}
+
+impl Cursor {
+    fn next_field(&mut self) {
+        self.field += 1;
+        self.offset = 0;
+    }
 }
 
 fn int<'a>(value: Option<i64>) -> Fetched<Sample<'a>> {
@@ -224,9 +271,33 @@ pub(super) fn all() -> &'static [Fetch] {
         all.extend(internal::FETCHES);
         all.extend(layer4::FETCHES);
         all.extend(table::fetches());
+        all.extend(tls::fetches());
+        all.extend(layer6::FETCHES);
+        all.extend(header::FETCHES);
+        all.extend(url::FETCHES);
+        all.extend(message::FETCHES);
         all
     });
     &ALL
+}
+
+/// The fetch a word means at this stage: some names stand for the request's or the response's fetch.
+pub(super) fn find_at(name: &str, stage: Stage) -> Option<&'static Fetch> {
+    const DIRECTIONAL: [(&str, &str, &str); 4] = [
+        ("hdr", "req.hdr", "res.hdr"),
+        ("cookie", "req.cook", "res.cook"),
+        ("payload", "req.payload", "res.payload"),
+        ("payload_lv", "req.payload_lv", "res.payload_lv"),
+    ];
+    let Some((_, request, response)) = DIRECTIONAL.iter().find(|(known, _, _)| *known == name)
+    else {
+        return find(name);
+    };
+    find(if Needs::RESPONSE.meets(stage.offers()) {
+        response
+    } else {
+        request
+    })
 }
 
 /// The fetch of that name or alias.
@@ -262,7 +333,7 @@ pub(super) fn derivative(name: &str) -> Option<(&'static Fetch, Match)> {
 }
 
 /// The ACL-only keywords of a fetch.
-fn derivatives(fetch: &'static Fetch) -> impl Iterator<Item = (String, Match)> {
+pub(super) fn derivatives(fetch: &'static Fetch) -> impl Iterator<Item = (String, Match)> {
     const SUFFIXES: [(&str, Match); 8] = [
         ("", Match::Str),
         ("_beg", Match::Beg),
@@ -301,3 +372,6 @@ pub(super) fn acl_suggestion(name: &str) -> Option<String> {
             .chain(derived.iter().map(String::as_str)),
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,8 +78,8 @@ impl Civil {
         &MONTHS[self.month as usize - 1][..3]
     }
 
-    /// Writes the moment in a `strftime` format. HAProxy's own `%N` is the fraction of the second in microseconds, and a digit
-    /// before `N` cuts it (`%3N`: milliseconds). Unknown sequences are copied.
+    /// Writes the moment in a `strftime` format. `%N` is the fraction of the second in nanoseconds, and a digit before `N`
+    /// cuts it (`%3N`: milliseconds). Unknown sequences are copied.
     pub fn strftime(&self, format: &str, out: &mut Vec<u8>) {
         let mut chars = format.chars();
         while let Some(c) = chars.next() {
@@ -89,9 +89,9 @@ impl Civil {
             }
             match chars.next() {
                 Some(field) if self.field(field, out) => {}
-                Some(digits @ '1'..='6') if chars.as_str().starts_with('N') => {
+                Some(digits @ '1'..='9') if chars.as_str().starts_with('N') => {
                     chars.next();
-                    let text = format!("{:06}", self.micros);
+                    let text = format!("{:06}000", self.micros);
                     out.extend_from_slice(&text.as_bytes()[..digits as usize - '0' as usize]);
                 }
                 Some('E' | 'O') => {
@@ -145,7 +145,7 @@ impl Civil {
             'm' => write!(out, "{:02}", self.month),
             'M' => write!(out, "{:02}", self.minute),
             'n' => write!(out, "\n"),
-            'N' => write!(out, "{:06}", self.micros),
+            'N' => write!(out, "{:06}000", self.micros),
             'p' => write!(out, "{}", if self.hour < 12 { "AM" } else { "PM" }),
             'P' => write!(out, "{}", if self.hour < 12 { "am" } else { "pm" }),
             'r' => {
@@ -299,7 +299,7 @@ mod tests {
             ),
             (1_104_537_600, 0, "%G-W%V %U %W %y", "2004-W53 00 00 05"),
             (1_230_681_600, 0, "%G-W%V", "2009-W01"),
-            (0, 0, "%3N %6N %N %% %Q", "123 123456 123456 % %Q"),
+            (0, 0, "%3N %6N %N %% %Q", "123 123456 123456000 % %Q"),
             (-1, 0, "%F %T", "1969-12-31 23:59:59"),
             (46_800, 0, "%I %p %l %k %e", "01 PM  1 13  1"),
         ];

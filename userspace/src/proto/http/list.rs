@@ -27,6 +27,14 @@ pub struct Items<'a> {
     rest: Option<&'a [u8]>,
 }
 
+impl<'a> Items<'a> {
+    /// What has not been yielded yet; `None` once there are no more elements.
+    #[must_use]
+    pub fn rest(&self) -> Option<&'a [u8]> {
+        self.rest
+    }
+}
+
 impl<'a> Iterator for Items<'a> {
     type Item = &'a [u8];
 
