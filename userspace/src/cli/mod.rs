@@ -3,11 +3,15 @@
 //! Single-dash words such as `-Ws` or `-sf 12 13` follow management.txt §3 and are parsed from the table in [`flags`];
 //! `explain`, `check` and other words come from clap. The result is an [`Invocation`]; nothing is read or started here.
 
+mod ctl;
 mod flags;
+mod keywords;
+mod run;
 mod subcommands;
 mod version;
 
 pub use flags::Flags;
+pub use run::run;
 pub use subcommands::{ConfigurationFiles, Subcommand};
 pub use version::{LANGUAGE_VERSION, VERSION, banner, build_description};
 

@@ -14,7 +14,7 @@ pub fn banner(program: &str) -> String {
 }
 
 /// The lines of `-vv` after the first.
-pub fn build_description(kernel_part: &str) -> String {
+pub fn build_description() -> String {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     format!(
         "Build options :\n  TARGET  = linux-glibc\n  RUST    = {}\n\n\
@@ -23,7 +23,7 @@ pub fn build_description(kernel_part: &str) -> String {
          Built with multi-threading support (default={threads}).\n\
          Built with TLS library : rustls (aws-lc-rs)\n\
          TLS library supports : TLSv1.2 TLSv1.3\n\
-         Kernel part : {kernel_part}\n",
+",
         env!("CARGO_PKG_RUST_VERSION"),
         FEATURES.join(" "),
     )

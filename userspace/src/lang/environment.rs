@@ -19,6 +19,10 @@ pub trait Environment {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
     /// The addresses of a host name (`init-addr libc`); may block.
     fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>>;
+    /// Whether a server whose name does not resolve is no error but waits for an address (`-dr`).
+    fn ignores_resolution(&self) -> bool {
+        false
+    }
     /// The ids of a user by name: user id.
     fn user(&self, name: &str) -> Option<u32>;
     /// The id of a group by name.
@@ -95,9 +99,16 @@ impl<'a> Variables<'a> {
 
 /// The machine the process runs on.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Machine;
+pub struct Machine {
+    /// `-dr`: see [`Environment::ignores_resolution`].
+    pub ignore_resolution: bool,
+}
 
 impl Environment for Machine {
+    fn ignores_resolution(&self) -> bool {
+        self.ignore_resolution
+    }
+
     fn variable(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
     }

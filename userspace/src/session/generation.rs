@@ -6,11 +6,10 @@
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use super::backend::Backend;
-use super::http::applet::Applets;
 use crate::log::Logs;
 use crate::model::{BackendTarget, Model, Proxy, ProxyKind};
 use crate::queue::LocalQueue;
@@ -21,7 +20,7 @@ use crate::types::{ProxyId, ServerId, TableId};
 #[derive(Debug)]
 pub struct Generation {
     running: Running,
-    logs: Logs,
+    logs: Arc<Logs>,
     /// Lines each frontend has logged (`%lc`), by [`ProxyId`].
     log_counters: Vec<AtomicU32>,
     /// By [`ProxyId`]; `None` for a proxy without servers' side.
@@ -29,7 +28,6 @@ pub struct Generation {
     frontends_by_name: HashMap<String, ProxyId>,
     backends_by_name: HashMap<String, ProxyId>,
     tables_by_name: HashMap<String, TableId>,
-    applets: OnceLock<Arc<dyn Applets>>,
 }
 
 /// One thread's hold on a generation, shared by the thread's sessions without touching a count that all threads share.
@@ -70,7 +68,7 @@ impl Deref for LocalGeneration {
 
 impl Generation {
     /// Prepares a configuration. Sessions of `previous` that end give their slots to those who wait here.
-    pub fn new(running: Running, logs: Logs, previous: Option<&Self>) -> Arc<Self> {
+    pub fn new(running: Running, logs: Arc<Logs>, previous: Option<&Self>) -> Arc<Self> {
         let model = Arc::clone(&running.model);
         let backends = model
             .proxies
@@ -98,22 +96,11 @@ impl Generation {
                 .iter()
                 .map(|table| (table.name.clone(), table.id))
                 .collect(),
-            applets: OnceLock::new(),
         };
         if let Some(previous) = previous {
             generation.succeed(previous);
         }
         Arc::new(generation)
-    }
-
-    /// Puts in place who answers for the statistics page and the services. Once only.
-    pub fn set_applets(&self, applets: Arc<dyn Applets>) {
-        let _already_set = self.applets.set(applets);
-    }
-
-    /// Who answers for the statistics page and the services.
-    pub fn applets(&self) -> Option<&dyn Applets> {
-        self.applets.get().map(|applets| &**applets)
     }
 
     /// The configuration and its state.
@@ -132,7 +119,7 @@ impl Generation {
     }
 
     /// Where traffic is logged.
-    pub fn logs(&self) -> &Logs {
+    pub fn logs(&self) -> &Arc<Logs> {
         &self.logs
     }
 

@@ -362,7 +362,8 @@ impl<'a> Known<'a> {
     }
 }
 
-fn threads_of(model: &Model) -> usize {
+/// Worker threads a configuration asks for: `nbthread`, or one per usable core.
+pub fn threads_of(model: &Model) -> usize {
     model.global.threads.map_or_else(
         || std::thread::available_parallelism().map_or(1, usize::from),
         usize::from,

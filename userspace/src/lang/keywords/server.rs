@@ -195,6 +195,9 @@ fn place(
             Some(name.clone()),
         ));
     }
+    if context.environment.ignores_resolution() {
+        return Ok((ServerAddress::Unresolved { port }, Some(name.clone())));
+    }
     Err(problem)
 }
 

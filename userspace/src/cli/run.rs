@@ -1,0 +1,200 @@
+//! From the words of the command line to an exit code.
+//!
+//! Reads the configuration and shows what there is to tell about it, then checks, explains, asks a running process or
+//! serves. Exit codes are HAProxy's: 0 for success, 1 for an error, 2 for a condition that cannot be evaluated.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the part that talks to the terminal"
+)]
+
+use std::io::{IsTerminal, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::{CommandLineError, Flags, Invocation, Subcommand, banner, build_description, usage};
+use crate::lang::{self, Abilities, Loaded, Machine, Settings, Severity, Style};
+use crate::log::notice;
+use crate::model::Model;
+use crate::supervisor::{self, Start};
+
+/// Does what the command line says.
+pub fn run(words: &[String]) -> ExitCode {
+    let program = program(words);
+    match super::parse(words) {
+        Ok(Invocation::Proxy(flags)) => proxy(&program, &flags),
+        Ok(Invocation::Subcommand(subcommand)) => extra(&program, subcommand),
+        Err(CommandLineError::Subcommand(error)) => {
+            // clap sends help and version to stdout, errors to stderr.
+            let _ = error.print();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
+        }
+        Err(CommandLineError::Flags(error)) => {
+            notice::alert(&error);
+            eprint!("{}", usage(&program));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn proxy(program: &str, flags: &Flags) -> ExitCode {
+    if flags.version > 0 {
+        println!("{}", banner(program));
+        if flags.version > 1 {
+            print!("{}", build_description());
+        }
+        return ExitCode::SUCCESS;
+    }
+    if let Some(condition) = &flags.condition {
+        return evaluate(condition);
+    }
+    if let Some(classes) = &flags.dump_keywords {
+        super::keywords::dump(classes);
+        if flags.files.is_empty() {
+            return ExitCode::SUCCESS;
+        }
+    }
+    if flags.help || flags.files.is_empty() {
+        print!("{}\n{}", banner(program), usage(program));
+        return if flags.help {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
+    }
+    if let Some(directory) = &flags.directory
+        && let Err(error) = rustix::process::chdir(directory)
+    {
+        notice::alert(format_args!(
+            "cannot change to directory {}: {error}",
+            directory.display()
+        ));
+        return ExitCode::FAILURE;
+    }
+    notice::set_quiet(flags.quiet);
+    let Some(model) = configuration(flags) else {
+        return ExitCode::FAILURE;
+    };
+    if flags.check {
+        return ExitCode::SUCCESS;
+    }
+    let start = Start {
+        program: program.to_owned(),
+        daemon: flags.daemon,
+        foreground: flags.foreground || flags.debug,
+        pidfile: flags.pidfile.clone(),
+        memory: flags.memory,
+        finish: flags.finish.clone(),
+        terminate: flags.terminate.clone(),
+    };
+    match supervisor::serve(model, &start) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            notice::alert(format_args!("[{program}.main()] {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn extra(program: &str, subcommand: Subcommand) -> ExitCode {
+    match subcommand {
+        Subcommand::Check(files) => {
+            let flags = Flags {
+                files: files.files,
+                check: true,
+                verbose: true,
+                ..Flags::default()
+            };
+            proxy(program, &flags)
+        }
+        Subcommand::Ctl { socket, command } => super::ctl::ask(&socket, &command.join(" ")),
+    }
+}
+
+/// Reads the configuration and shows everything there is to tell about it; `None` when it cannot be used.
+fn configuration(flags: &Flags) -> Option<Model> {
+    let mut loaded = load(&flags.files, flags);
+    if !flags.quiet {
+        show(&loaded, flags.diagnostics);
+    }
+    let mut model = loaded.model.take()?;
+    let warned = loaded.diagnostics.count(Severity::Warning) > 0;
+    if warned && (flags.zero_warning || model.global.zero_warning) {
+        notice::alert("Some warnings were found and 'zero-warning' is set. Aborting.");
+        return None;
+    }
+    if flags.check && flags.verbose {
+        for statement in &loaded.without_effect {
+            println!(
+                "{}: '{}' has no effect here: {}",
+                statement.place, statement.keyword, statement.reason
+            );
+        }
+    }
+    if flags.check && (flags.verbose || warned) && !flags.quiet {
+        println!(
+            "{}",
+            if warned {
+                "Warnings were found.\nConfiguration file is valid"
+            } else {
+                "Configuration file is valid"
+            }
+        );
+    }
+    overrule(&mut model, flags);
+    Some(model)
+}
+
+fn load(files: &[PathBuf], flags: &Flags) -> Loaded {
+    let machine = Machine {
+        ignore_resolution: flags.ignore_resolution,
+    };
+    let settings = Settings {
+        abilities: Abilities::OURS,
+        local_peer: flags.localpeer.clone(),
+    };
+    lang::load(files, &machine, &settings)
+}
+
+fn show(loaded: &Loaded, diagnostic_mode: bool) {
+    let stderr = std::io::stderr();
+    let color =
+        stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let style = Style {
+        pid: std::process::id(),
+        color,
+        diagnostic_mode,
+    };
+    let text = loaded.diagnostics.render(&loaded.sources, style);
+    // A closed standard error leaves nobody to tell.
+    let _ = stderr.lock().write_all(text.as_bytes());
+}
+
+/// What the command line says takes precedence over the files.
+fn overrule(model: &mut Model, flags: &Flags) {
+    if let Some(maxconn) = flags.maxconn {
+        model.global.maxconn = Some(maxconn);
+    }
+    if let Some(maxconn) = flags.proxy_maxconn {
+        for proxy in &mut model.proxies {
+            proxy.maxconn.get_or_insert(maxconn);
+        }
+    }
+}
+
+fn evaluate(condition: &str) -> ExitCode {
+    match lang::check_condition(condition, &Machine::default(), &Abilities::OURS) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            notice::alert(format_args!("condition '{condition}': {message}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The name the program was called by: `haproxy` behind a link of that name.
+fn program(words: &[String]) -> String {
+    let path = words.first().map_or("tidegate", String::as_str);
+    path.rsplit('/').next().unwrap_or(path).to_owned()
+}

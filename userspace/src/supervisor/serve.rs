@@ -1,0 +1,198 @@
+//! A service from its start to its end.
+//!
+//! In: a checked model. Everything that can fail for good happens first and in the foreground: sockets, kernel part,
+//! accounts. Then privileges go, threads start, and the main thread keeps the house (checks, Runtime API, kernel tables,
+//! signals) until it is told to stop. Nothing here looks at traffic.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::LocalSet;
+
+use super::background::{self, Report, Side};
+use super::limits;
+use super::listeners;
+use super::privileges::{Identity, KernelPart, PrivilegeError, drop_privileges};
+use crate::health;
+use crate::log::{self, Logs, notice};
+use crate::model::Model;
+use crate::session::generation::Generation;
+use crate::session::workers::{Phase, Workers};
+use crate::state::{Running, shard, threads_of};
+use crate::types::Millis;
+
+/// What the command line adds to the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// The program's name: the default tag of its logs.
+    pub program: String,
+    /// Goes to the background, unless the configuration is overruled by `foreground`.
+    pub daemon: bool,
+    /// Stays in the foreground whatever the configuration says.
+    pub foreground: bool,
+    /// Overrides `pidfile`.
+    pub pidfile: Option<PathBuf>,
+    /// Limit of the address space, in megabytes.
+    pub memory: Option<u32>,
+    /// Processes asked to finish once this one serves.
+    pub finish: Vec<i32>,
+    /// Processes told to stop once this one serves.
+    pub terminate: Vec<i32>,
+}
+
+/// Why a service could not be started. What could be told line by line was told already.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Told already.
+    #[error("some protocols failed to start their listeners! Exiting.")]
+    Listeners,
+    /// An account or a capability.
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
+    /// Another step.
+    #[error("cannot {0}: {1}")]
+    Step(&'static str, #[source] io::Error),
+    /// The background process ended before it served; it said why.
+    #[error("the background process did not start")]
+    Background,
+}
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// The service could not be started; nothing of it is left.
+pub fn serve(mut model: Model, start: &Start) -> Result<(), StartError> {
+    let report = match go_to_background(&model, start)? {
+        Some(Side::Parent { started: true }) => return Ok(()),
+        Some(Side::Parent { started: false }) => return Err(StartError::Background),
+        Some(Side::Child(report)) => Some(report),
+        None => None,
+    };
+    let threads = threads_of(&model);
+    if let Some(short) = limits::apply(&mut model, threads) {
+        notice::warning(format_args!(
+            "the system allows {} descriptors, this configuration may need {}: lower 'maxconn' or raise the limit",
+            short.allowed, short.needed
+        ));
+    }
+    let identity = Identity::resolve(&model.global)?;
+    let sockets = listeners::bind(&model, threads).map_err(|refused| {
+        refused.iter().for_each(notice::alert);
+        StartError::Listeners
+    })?;
+    let running = Running::new(Arc::new(model), None);
+    let global = &running.model.global;
+    if let Some(path) = start.pidfile.as_deref().or(global.pidfile.as_deref()) {
+        write_pid(path).map_err(step("write the pid file"))?;
+    }
+    drop_privileges(global, identity, KernelPart::Absent)?;
+    if let Some(megabytes) = start.memory {
+        limits::bound_memory(megabytes)
+            .map_err(|errno| StartError::Step("limit the memory", errno.into()))?;
+    }
+    let logs = Logs::open(&running.model, &running.state, &start.program)
+        .map(Arc::new)
+        .map_err(|error| StartError::Step("open the logs", io::Error::other(error)))?;
+    let generation = Generation::new(running, logs, None);
+    shard::enter(0);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(step("start the main runtime"))?;
+    let workers =
+        Workers::start(generation, sockets.into()).map_err(step("start the worker threads"))?;
+    let outcome = LocalSet::new().block_on(&runtime, keep_house(&workers, report, start));
+    workers.stop(Phase::Now);
+    workers.join();
+    log::flush(LOG_FLUSH);
+    outcome.map_err(step("handle signals"))
+}
+
+/// Runs beside the workers until they may go.
+async fn keep_house(workers: &Workers, report: Option<Report>, start: &Start) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut finish = signal(SignalKind::user_defined1())?;
+    let generation = workers.generation();
+    let checks = health::run(generation.running().clone(), Arc::clone(generation.logs()));
+    tokio::task::spawn_local(checks);
+    ready(report, start)?;
+    tokio::select! {
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+        _ = finish.recv() => {}
+    }
+    notice::warning("stopping: no new connections are taken, running sessions finish");
+    let limit = generation.model().global.hard_stop_after;
+    workers.stop(Phase::Soft);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = finished(workers) => {}
+        () = after(limit) => notice::warning("hard-stop-after: the remaining sessions are cut"),
+    }
+    Ok(())
+}
+
+async fn finished(workers: &Workers) {
+    while !workers.is_finished() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn after(limit: Option<Millis>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit.duration()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn go_to_background(model: &Model, start: &Start) -> Result<Option<Side>, StartError> {
+    if start.foreground || !(start.daemon || model.global.daemon) {
+        return Ok(None);
+    }
+    background::fork()
+        .map(Some)
+        .map_err(step("go to the background"))
+}
+
+/// Tells everybody who waits that the service runs: the service manager, the parent, the processes it replaces.
+fn ready(report: Option<Report>, start: &Start) -> io::Result<()> {
+    notice::end_of_start();
+    // Without a service manager there is nobody to tell, and one that cannot be told will find out.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    for (pids, signal) in [
+        (&start.finish, Signal::USR1),
+        (&start.terminate, Signal::TERM),
+    ] {
+        for pid in pids.iter().filter_map(|pid| Pid::from_raw(*pid)) {
+            // It may be gone already, which is what was wanted.
+            let _ = kill_process(pid, signal);
+        }
+    }
+    match report {
+        Some(report) => {
+            notice::set_quiet(true);
+            report.started()
+        }
+        None => Ok(()),
+    }
+}
+
+fn write_pid(path: &Path) -> io::Result<()> {
+    std::fs::write(path, format!("{}\n", std::process::id()))
+}
+
+fn step(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    move |error| StartError::Step(what, error)
+}
+
+/// How often the end of a soft stop is looked for.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How long the last log lines may take.
+const LOG_FLUSH: Duration = Duration::from_millis(200);
