@@ -151,8 +151,8 @@ impl Setup {
     pub(crate) fn start(self) -> RunningProxy {
         let Self { model, logs } = self;
         let running = Running::new(Arc::new(model), None);
-        let opened = Logs::open(&running.model, &running.state, "tidegate").unwrap();
-        let generation = Generation::new(running, std::sync::Arc::new(opened), None);
+        let opened = Arc::new(Logs::open(&running.model, &running.state, "tidegate").unwrap());
+        let generation = Generation::new(running, opened, None);
         let bind = &generation.model().binds[0];
         let bound = Arc::new(Bound::new(&bind.address, &bind.options, 128, 1).unwrap());
         let address = bound.address().unwrap();

@@ -391,7 +391,12 @@ impl<'c, 'f> HttpStream<'c, 'f> {
             writer.prefix().extend_from_slice(messages.answer.body());
         }
         self.response = Response::Begun;
-        self.write_out().await?;
+        let before = self.messages.download.sent;
+        let written = self.write_out().await;
+        // `%B` counts what the client was given, whoever made it.
+        let given = self.messages.download.sent - before;
+        self.messages.download.count((given, 0));
+        written?;
         Ok(if keep { Next::Request } else { Next::Close })
     }
 
