@@ -74,19 +74,19 @@ struct Users;
 
 impl Environment for Users {
     fn variable(&self, name: &str) -> Option<String> {
-        Machine.variable(name)
+        Machine::default().variable(name)
     }
 
     fn variable_names(&self) -> Vec<String> {
-        Machine.variable_names()
+        Machine::default().variable_names()
     }
 
     fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
-        Machine.read(path)
+        Machine::default().read(path)
     }
 
     fn resolve(&self, host: &str) -> std::io::Result<Vec<std::net::IpAddr>> {
-        Machine.resolve(host)
+        Machine::default().resolve(host)
     }
 
     fn user(&self, name: &str) -> Option<u32> {
