@@ -109,13 +109,10 @@ fn read(
 }
 
 fn add(server: ServerDraft, draft: &mut ProxyDraft, context: &mut Context<'_>) {
-    if let Some(other) = draft
-        .server_names
-        .insert(server.name.clone(), server.span.line)
-    {
+    if let Some(other) = draft.servers.iter().find(|other| other.name == server.name) {
         let message = format!(
-            "backend '{}', another server named '{}' was already defined at line {other}, please use distinct names.",
-            draft.proxy.name, server.name
+            "backend '{}', another server named '{}' was already defined at line {}, please use distinct names.",
+            draft.proxy.name, server.name, other.span.line
         );
         context.alert(server.span, message);
     }

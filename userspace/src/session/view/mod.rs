@@ -11,7 +11,6 @@ mod tables;
 use std::net::SocketAddr;
 
 use super::connection::Connection;
-use super::http::HttpFacts;
 use super::password;
 use super::transaction::Transaction;
 use crate::expr::{
@@ -39,8 +38,6 @@ pub struct SessionView<'a> {
     pub request: MessageView<'a>,
     /// The response as far as it is there.
     pub response: MessageView<'a>,
-    /// What is known of an HTTP request beside its head.
-    pub http: Option<&'a HttpFacts>,
     /// Whether more of them may come.
     pub inspection: Inspection,
 }
@@ -75,7 +72,6 @@ impl<'a> SessionView<'a> {
             server: None,
             request: MessageView::NONE,
             response: MessageView::NONE,
-            http: None,
             inspection: Inspection::Over,
         }
     }
