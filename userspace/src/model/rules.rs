@@ -270,6 +270,24 @@ pub enum HttpAction {
     Common(CommonAction),
 }
 
+impl HttpAction {
+    /// Whether no later rule of the set is looked at once it is done.
+    pub const fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Allow
+                | Self::Deny(_)
+                | Self::Tarpit(_)
+                | Self::Reject
+                | Self::SilentDrop
+                | Self::Auth { .. }
+                | Self::Return(_)
+                | Self::Redirect(_)
+                | Self::UseService(_)
+        )
+    }
+}
+
 /// A service answered inside the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {

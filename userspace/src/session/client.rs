@@ -12,7 +12,7 @@ use super::limits::Admitted;
 use super::rules::{Verdict, Walk};
 use super::view::SessionView;
 use super::worker::Worker;
-use super::{logging, tcp};
+use super::{http, logging, tcp};
 use crate::clock;
 use crate::model::{Mode, TcpRule};
 use crate::net::{Incoming, Keepalive, Stream};
@@ -83,7 +83,9 @@ pub(super) async fn serve(
         // Forwarded by the kernel: there is no listener.
         Mode::L4 => None,
     };
-    drop(http);
+    if let Some(stream) = http {
+        http::serve(&connection, stream).await;
+    }
 }
 
 /// Walks a list of rules that cannot wait; false when the connection is over.

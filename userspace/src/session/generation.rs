@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::backend::Backend;
+use super::http::applet::Applets;
 use crate::log::Logs;
 use crate::model::{BackendTarget, Model, Proxy, ProxyKind};
 use crate::queue::LocalQueue;
@@ -28,6 +29,7 @@ pub struct Generation {
     frontends_by_name: HashMap<String, ProxyId>,
     backends_by_name: HashMap<String, ProxyId>,
     tables_by_name: HashMap<String, TableId>,
+    applets: OnceLock<Arc<dyn Applets>>,
 }
 
 /// One thread's hold on a generation, shared by the thread's sessions without touching a count that all threads share.
@@ -96,11 +98,22 @@ impl Generation {
                 .iter()
                 .map(|table| (table.name.clone(), table.id))
                 .collect(),
+            applets: OnceLock::new(),
         };
         if let Some(previous) = previous {
             generation.succeed(previous);
         }
         Arc::new(generation)
+    }
+
+    /// Puts in place who answers for the statistics page and the services. Once only.
+    pub fn set_applets(&self, applets: Arc<dyn Applets>) {
+        let _already_set = self.applets.set(applets);
+    }
+
+    /// Who answers for the statistics page and the services.
+    pub fn applets(&self) -> Option<&dyn Applets> {
+        self.applets.get().map(|applets| &**applets)
     }
 
     /// The configuration and its state.

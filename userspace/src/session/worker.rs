@@ -13,6 +13,7 @@ use tokio::task::{AbortHandle, LocalSet};
 
 use super::accept;
 use super::generation::{Current, LocalGeneration};
+use super::http::pool::Pool;
 use super::keeper;
 use super::workers::{Order, Phase};
 use crate::state::shard;
@@ -27,6 +28,8 @@ pub struct Worker {
     threads: u32,
     sessions: Cell<usize>,
     idle: Notify,
+    /// Idle connections to servers.
+    pub(super) pool: Pool,
 }
 
 impl Worker {
@@ -91,6 +94,7 @@ pub(super) fn run(
         threads: threads.max(1) as u32,
         sessions: Cell::new(0),
         idle: Notify::new(),
+        pool: Pool::default(),
     });
     // Dropping the set at the end drops every session that is still running.
     LocalSet::new().block_on(&runtime, obey(worker));
@@ -140,6 +144,8 @@ fn start(worker: &Rc<Worker>, order: &Order) -> Vec<Task> {
             )),
         }
     }
+    let cleaned = Rc::clone(worker);
+    tasks.push(Task::new(async move { cleaned.pool.keep_clean().await }));
     if worker.number == 0 {
         tasks.push(Task::new(keeper::keep(
             Arc::clone(&order.generation),

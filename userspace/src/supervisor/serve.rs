@@ -17,6 +17,7 @@ use super::background::{self, Report, Side};
 use super::limits;
 use super::listeners;
 use super::privileges::{Identity, KernelPart, PrivilegeError, drop_privileges};
+use crate::admin::applets::Statistics;
 use crate::health;
 use crate::log::{self, Logs, notice};
 use crate::model::Model;
@@ -98,6 +99,7 @@ pub fn serve(mut model: Model, start: &Start) -> Result<(), StartError> {
         .map(Arc::new)
         .map_err(|error| StartError::Step("open the logs", io::Error::other(error)))?;
     let generation = Generation::new(running, logs, None);
+    generation.set_applets(Arc::new(Statistics::default()));
     shard::enter(0);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

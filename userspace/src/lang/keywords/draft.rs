@@ -3,7 +3,7 @@
 //! Most keywords write into [`Proxy`] itself; what can only be decided at the end of the section (formats that depend on
 //! the mode, checks that merge backend and server lines, names of servers) waits here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::args::Args;
@@ -14,7 +14,7 @@ use super::server_options::ServerOptions;
 use crate::expr::{Acl, Acls, Condition, LogFormat};
 use crate::lang::ast::{SectionKind, Word};
 use crate::lang::source::Span;
-use crate::model::{Bind, Proxy, StatsPage, Table};
+use crate::model::{Bind, HttpRule, Proxy, StatsPage, Table};
 
 /// A proxy, or a `defaults` section, while its lines are read.
 pub(in crate::lang) struct ProxyDraft {
@@ -32,6 +32,8 @@ pub(in crate::lang) struct ProxyDraft {
     pub binds: Vec<Bind>,
     /// `server` lines.
     pub servers: Vec<ServerDraft>,
+    /// The line of each server's name.
+    pub server_names: HashMap<String, u32>,
     /// `default-server` so far.
     pub server_defaults: ServerOptions,
     /// The backend's part of its checks.
@@ -66,6 +68,8 @@ pub(in crate::lang) struct ProxyDraft {
     pub written: HashMap<&'static str, Span>,
     /// Own rule sets written so far, for warnings about their order.
     rules_seen: [bool; RULE_ORDER.len()],
+    /// Rule sets of this section that a final rule without a condition has closed.
+    closed: Vec<&'static str>,
 }
 
 /// A log format whose text waits for the proxy's mode.
@@ -96,23 +100,39 @@ pub(in crate::lang) enum FormatSource {
 
 /// The ACLs of a section.
 #[derive(Clone, Debug, Default)]
-pub(in crate::lang) struct AclScope(HashMap<String, Arc<Acl>>);
+pub(in crate::lang) struct AclScope {
+    acls: HashMap<String, Arc<Acl>>,
+    /// Names whose declaration was wrong: their use is not told of again.
+    failed: HashSet<String>,
+}
 
 impl AclScope {
     /// Adds an ACL, or more patterns under a name that exists.
     pub(crate) fn insert(&mut self, acl: Acl) {
-        match self.0.get_mut(acl.name()) {
+        match self.acls.get_mut(acl.name()) {
             Some(known) => Arc::make_mut(known).extend(acl),
             None => {
-                self.0.insert(acl.name().to_owned(), Arc::new(acl));
+                self.acls.insert(acl.name().to_owned(), Arc::new(acl));
             }
         }
     }
 }
 
+impl AclScope {
+    /// Remembers that an ACL's declaration was wrong.
+    pub(crate) fn fail(&mut self, name: &str) {
+        self.failed.insert(name.to_owned());
+    }
+
+    /// Whether an ACL's declaration was wrong.
+    pub(crate) fn has_failed(&self, name: &str) -> bool {
+        self.failed.contains(name)
+    }
+}
+
 impl Acls for AclScope {
     fn find(&self, name: &str) -> Option<Arc<Acl>> {
-        self.0.get(name).cloned()
+        self.acls.get(name).cloned()
     }
 }
 
@@ -127,6 +147,7 @@ impl ProxyDraft {
             acls: AclScope::default(),
             binds: Vec::new(),
             servers: Vec::new(),
+            server_names: HashMap::new(),
             server_defaults: ServerOptions::default(),
             check: CheckDraft::default(),
             log_format: None,
@@ -144,6 +165,7 @@ impl ProxyDraft {
             dynamic_cookie_key: None,
             written: HashMap::new(),
             rules_seen: [false; RULE_ORDER.len()],
+            closed: Vec::new(),
         }
     }
 
@@ -157,6 +179,31 @@ impl ProxyDraft {
     /// Whether this is a `defaults` section read for its own sake.
     pub(crate) fn is_defaults(&self) -> bool {
         self.section == SectionKind::Defaults
+    }
+
+    /// Warns of a rule that stands behind a final one without a condition in the same section.
+    pub(crate) fn reach(
+        &mut self,
+        args: &Args<'_>,
+        context: &mut Context<'_>,
+        set: &'static str,
+        rule: &HttpRule,
+    ) {
+        if self.closed.contains(&set) {
+            let message = format!(
+                "previous '{set}' action is final and has no condition attached, further entries are NOOP."
+            );
+            context.warn(args.line().span(), message);
+            self.closed.retain(|closed| *closed != set);
+        }
+        if rule.condition.is_none() && rule.action.is_final() {
+            self.closed.push(set);
+        }
+    }
+
+    /// The rules that follow are another section's.
+    pub(crate) fn end_of_section(&mut self) {
+        self.closed.clear();
     }
 
     /// Warns when a rule stands behind rules that are processed later than it.

@@ -17,6 +17,7 @@ use crate::expr::{
     Reference, ReferenceKind, Stage, VariableName, compile_regex,
 };
 use crate::lang::ast::Word;
+use crate::lang::diagnostics::Severity;
 use crate::lang::environment::Environment;
 use crate::lang::source::Span;
 
@@ -75,7 +76,9 @@ impl<'c, 'a> Rules<'c, 'a> {
         }
         let words = args.rest();
         let end = args.missing("a condition").span;
-        let condition = self.parse(words, end, Condition::parse)?;
+        let condition = self
+            .parse(words, end, Condition::parse)
+            .map_err(|complaint| self.known(words, complaint))?;
         let place = words[0]
             .span
             .to(words.last().map_or(words[0].span, |last| last.span));
@@ -118,6 +121,25 @@ impl<'c, 'a> Rules<'c, 'a> {
         self.parse(&[], place, |_, parsing| {
             LogFormat::parse(text, Purpose::Log, parsing)
         })
+    }
+
+    /// A complaint about an ACL whose declaration is wrong is not worth an alert of its own.
+    fn known(&self, words: &[Word], complaint: Complaint) -> Complaint {
+        let name = words
+            .iter()
+            .find(|word| word.span.start == complaint.span.start);
+        let has_failed = name
+            .zip(self.acls)
+            .is_some_and(|(name, acls)| acls.has_failed(name.text.trim_start_matches('!')));
+        let severity = if has_failed {
+            Severity::Diagnostic
+        } else {
+            complaint.severity
+        };
+        Complaint {
+            severity,
+            ..complaint
+        }
     }
 
     fn check_acl(&self, acl: &Acl, place: Span) -> Parsed {

@@ -109,10 +109,13 @@ fn read(
 }
 
 fn add(server: ServerDraft, draft: &mut ProxyDraft, context: &mut Context<'_>) {
-    if let Some(other) = draft.servers.iter().find(|other| other.name == server.name) {
+    if let Some(other) = draft
+        .server_names
+        .insert(server.name.clone(), server.span.line)
+    {
         let message = format!(
-            "backend '{}', another server named '{}' was already defined at line {}, please use distinct names.",
-            draft.proxy.name, server.name, other.span.line
+            "backend '{}', another server named '{}' was already defined at line {other}, please use distinct names.",
+            draft.proxy.name, server.name
         );
         context.alert(server.span, message);
     }

@@ -20,7 +20,8 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             if let Some(message) = Acl::invalid_name(&name.text) {
                 return Err(Complaint::new(name.span, message));
             }
-            let acl = Rules::new(context, &draft.acls, Stage::Request).acl(&name.text, args)?;
+            let acl = Rules::new(context, &draft.acls, Stage::Request).acl(&name.text, args);
+            let acl = acl.inspect_err(|_| draft.acls.fail(&name.text))?;
             draft.acls.insert(acl);
             Ok(())
         }),

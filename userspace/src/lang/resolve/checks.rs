@@ -8,14 +8,13 @@ use crate::lang::diagnostics::{Diagnostic, Severity};
 use crate::lang::keywords::context::{Context, called};
 use crate::lang::keywords::draft::{FormatSource, ProxyDraft};
 use crate::lang::source::Span;
-use crate::model::{BackendTarget, BalanceKind, HttpAction, Mode};
+use crate::model::{BackendTarget, BalanceKind, Mode};
 
 /// Checks all proxies; those that are disabled are left alone.
 pub(super) fn proxies(drafts: &[ProxyDraft], context: &mut Context<'_>) {
     for draft in drafts.iter().filter(|draft| !draft.proxy.disabled) {
         listeners(draft, context);
         timeouts(draft, context);
-        rules_after_the_last(draft, context);
         if draft.proxy.mode == Mode::L4 {
             l4(draft, context);
         } else if draft.proxy.mode == Mode::Tcp && !switches_to_http(draft) {
@@ -73,40 +72,6 @@ fn timeouts(draft: &ProxyDraft, context: &mut Context<'_>) {
             .showing(draft.header)
             .labelled(Some(format!("{} missing here", missing.join(" and ")))),
     );
-}
-
-/// A final action without a condition makes the rules behind it pointless.
-fn rules_after_the_last(draft: &ProxyDraft, context: &mut Context<'_>) {
-    for (set, rules) in [
-        ("http-request", &draft.proxy.http_request),
-        ("http-response", &draft.proxy.http_response),
-    ] {
-        let is_last = |action: &HttpAction| {
-            matches!(
-                action,
-                HttpAction::Allow
-                    | HttpAction::Deny(_)
-                    | HttpAction::Tarpit(_)
-                    | HttpAction::Auth { .. }
-                    | HttpAction::Return(_)
-                    | HttpAction::Redirect(_)
-            )
-        };
-        let last = rules
-            .iter()
-            .position(|rule| rule.condition.is_none() && is_last(&rule.action));
-        let Some(next) = last.and_then(|last| rules.get(last + 1)) else {
-            continue;
-        };
-        let message = format!(
-            "[{}]: previous '{set}' action is final and has no condition attached, further entries are NOOP.",
-            next.place
-        );
-        context.diagnostics.push(Diagnostic::general(
-            Severity::Warning,
-            format!("parsing {message}"),
-        ));
-    }
 }
 
 /// Settings that a TCP proxy cannot use.
@@ -288,6 +253,7 @@ fn logs(draft: &ProxyDraft, context: &mut Context<'_>) {
         && draft.proxy.kind.has_frontend()
         && draft.proxy.logs.is_empty()
         && !draft.log_global
+        && !draft.written.contains_key("log")
     {
         let message = format!(
             "log format ignored for {} '{}' since it has no log address.",

@@ -116,6 +116,7 @@ impl<'a> DefaultsSections<'a> {
         let outer = std::mem::replace(&mut draft.acls, self.sections[index].acls.clone());
         self.replay(Some(index), draft, context);
         draft.acls = outer;
+        draft.end_of_section();
     }
 
     /// Reads the lines of a section and of those it comes from into a draft.

@@ -270,50 +270,85 @@ fn servers(
 
 /// Looks up the servers that others follow. Nobody may follow somebody who follows him.
 fn resolve_tracks(model: &mut Model, tracked: &[(ServerId, Word)], context: &mut Context<'_>) {
+    if tracked.is_empty() {
+        return;
+    }
+    let key = |server: &Server| ((server.proxy, server.name.clone()), server.id);
+    let by_name: HashMap<(ProxyId, String), ServerId> = model.servers.iter().map(key).collect();
     let mut followed: HashMap<ServerId, (ServerId, Span)> = HashMap::new();
     for (id, word) in tracked {
-        let server = &model.servers[id.index()];
         let (backend, name) = match word.text.split_once('/') {
-            Some((backend, name)) => (backend, name),
-            None => (
-                model.proxies[server.proxy.index()].name.as_str(),
-                word.text.as_str(),
-            ),
+            Some((backend, name)) => (context.names.backend(backend), name),
+            None => (Some(model.servers[id.index()].proxy), word.text.as_str()),
         };
-        let Some(target) = model.server_named(backend, name).map(|target| target.id) else {
-            let message = match model.backend_named(backend) {
-                None => format!("unable to find required proxy '{backend}' for tracking."),
-                Some(_) => {
-                    format!("unable to find required server '{backend}/{name}' for tracking.")
-                }
-            };
-            context.alert(word.span, message);
-            continue;
-        };
-        followed.insert(*id, (target, word.span));
-    }
-    for (id, (target, span)) in &followed {
-        let mut end = *target;
-        let mut hops = 0;
-        while let Some((next, _)) = followed.get(&end)
-            && hops <= followed.len()
-        {
-            end = *next;
-            hops += 1;
+        let target = backend.map(|backend| by_name.get(&(backend, name.to_owned())));
+        match target {
+            None => {
+                context.alert(
+                    word.span,
+                    format!(
+                        "unable to find required proxy of '{}' for tracking.",
+                        word.text
+                    ),
+                );
+            }
+            Some(None) => {
+                context.alert(
+                    word.span,
+                    format!(
+                        "unable to find required server '{}' for tracking.",
+                        word.text
+                    ),
+                );
+            }
+            Some(Some(target)) => {
+                followed.insert(*id, (*target, word.span));
+            }
         }
-        let watched = &model.servers[end.index()];
-        if hops > followed.len() || target == id {
-            context.alert(*span, "servers follow each other in a circle".to_owned());
-        } else if watched.check.is_none() && watched.agent.is_none() {
-            let proxy = &model.proxies[watched.proxy.index()].name;
-            let message = format!(
-                "unable to use {proxy}/{} for tracking as it does not have any check nor agent enabled.",
-                watched.name
-            );
-            context.alert(*span, message);
+    }
+    let ends = ends(&followed);
+    for (id, (target, span)) in &followed {
+        match ends.get(id) {
+            Some(Some(end)) => {
+                let watched = &model.servers[end.index()];
+                if watched.check.is_none() && watched.agent.is_none() {
+                    let proxy = &model.proxies[watched.proxy.index()].name;
+                    let message = format!(
+                        "unable to use {proxy}/{} for tracking as it does not have any check nor agent enabled.",
+                        watched.name
+                    );
+                    context.alert(*span, message);
+                }
+            }
+            _ => context.alert(*span, "servers follow each other in a circle".to_owned()),
         }
         model.servers[id.index()].track = Some(*target);
     }
+}
+
+/// Who is at the end of each chain of followers; `None` for those in a circle.
+fn ends(followed: &HashMap<ServerId, (ServerId, Span)>) -> HashMap<ServerId, Option<ServerId>> {
+    let mut ends: HashMap<ServerId, Option<ServerId>> = HashMap::new();
+    for start in followed.keys() {
+        let mut path = Vec::new();
+        let mut at = *start;
+        let end = loop {
+            if let Some(known) = ends.get(&at) {
+                break *known;
+            }
+            let Some((next, _)) = followed.get(&at) else {
+                break Some(at);
+            };
+            // Until its end is known, whoever is on the path counts as being in a circle.
+            ends.insert(at, None);
+            path.push(at);
+            at = *next;
+        };
+        for server in path {
+            ends.insert(server, end);
+        }
+    }
+    ends
 }
 
 fn number_proxies(drafts: &mut [ProxyDraft], context: &mut Context<'_>) {

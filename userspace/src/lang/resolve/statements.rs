@@ -55,7 +55,9 @@ pub(super) fn proxy(line: &Line, draft: &mut ProxyDraft, context: &mut Context<'
         Found::Keyword(keyword) => keyword,
         // What `defaults` says is for the proxies that can use it.
         Found::Elsewhere(_) if draft.inheriting => return,
-        Found::Elsewhere(keyword) if keyword.sections.meets(Sections::PROXY_ONLY) => {
+        Found::Elsewhere(keyword)
+            if !draft.is_defaults() && keyword.sections.meets(Sections::PROXY_ONLY) =>
+        {
             return wrong_side(&line, keyword, draft, context);
         }
         found => return unknown(&line, draft.section, &found, context),

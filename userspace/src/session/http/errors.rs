@@ -62,6 +62,8 @@ pub(crate) enum Failure {
     BadResponse,
     /// Somebody or something cut the session.
     Cut(CutReason),
+    /// A rule's rewrite failed under `strict-mode`.
+    Rewrite,
     /// An error of our own.
     Internal,
 }
@@ -117,6 +119,7 @@ pub(crate) fn exit(failure: Failure, stage: Stage) -> Exit {
         Failure::ServerTimeout => (answer(504), b's', stage),
         Failure::BadResponse => (answer(502), b'P', stage),
         Failure::Cut(reason) => (answer(503), cut(reason), stage),
+        Failure::Rewrite => (answer(500), b'P', stage),
         Failure::Internal => (answer(500), b'I', stage),
     };
     Exit {
@@ -182,6 +185,7 @@ mod tests {
             (BadResponse, Stage::Data, None, "PD"),
             (Cut(CutReason::Killed), Stage::Data, None, "KD"),
             (Cut(CutReason::ServerDown), Stage::Headers, Some(503), "DH"),
+            (Rewrite, Stage::Request, Some(500), "PR"),
             (Internal, Stage::Headers, Some(500), "IH"),
         ] {
             let flags: [u8; 2] = flags.as_bytes().try_into().unwrap();

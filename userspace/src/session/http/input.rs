@@ -58,6 +58,25 @@ impl Input {
         *self = Self::default();
     }
 
+    /// Puts bytes back in front; what does not fit is lost, so the caller keeps to a buffer.
+    pub(crate) fn restore(&mut self, bytes: &[u8]) {
+        let rest = self.take();
+        let mut buffer = Buffer::take();
+        let first = bytes.len().min(RELAY_BUFFER);
+        let second = rest.len().min(RELAY_BUFFER - first);
+        debug_assert!(
+            first == bytes.len() && second == rest.len(),
+            "more than a buffer is restored"
+        );
+        buffer[..first].copy_from_slice(&bytes[..first]);
+        buffer[first..first + second].copy_from_slice(&rest[..second]);
+        *self = Self {
+            buffer: Some(buffer),
+            start: 0,
+            end: first + second,
+        };
+    }
+
     /// Takes the unused bytes out, for whoever goes on with the connection.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         let bytes = self.bytes().to_vec();

@@ -1,11 +1,102 @@
 //! The life of one HTTP/1 connection: requests in, rules, a server, responses out, a log line each.
+//!
+//! [`serve`] takes a client's connection after its handshakes and runs one [`stream::HttpStream`] per
+//! request, one after the other, until either side has enough. Between requests a connection holds
+//! no buffers. What expressions see, how servers are found and what is logged are this room's other
+//! files'; messages on the wire are [`crate::proto::http`]'s.
 
 mod answer;
+pub mod applet;
+mod body;
+mod captures;
+mod cookie;
 mod edits;
 mod errors;
 mod exchange;
+mod finish;
+mod forward;
+mod front;
+mod headers;
 mod input;
+mod messages;
 mod pages;
-mod persistence;
+pub(super) mod pool;
 mod relay;
+mod route;
+mod rules;
+mod stream;
+mod tunnel;
 mod writer;
+
+use std::cell::Cell;
+use std::task::Poll;
+
+use front::{Front, Idle};
+pub use messages::HttpFacts;
+use stream::{HttpStream, Next};
+
+use super::connection::Connection;
+use super::transaction::Transaction;
+use crate::clock;
+use crate::net::Stream;
+use crate::state::Counter;
+
+/// Serves a client's connection as HTTP/1, to its end.
+pub async fn serve(connection: &Connection, stream: Stream) {
+    let state = connection.generation.state();
+    state
+        .proxy(connection.frontend)
+        .frontend
+        .counters
+        .count(Counter::Http1Sessions);
+    let cut = Cell::new(None);
+    let mut cutting = std::pin::pin!(connection.ticket.cut());
+    let mut life = std::pin::pin!(life(connection, stream, &cut));
+    let mut registered = false;
+    std::future::poll_fn(|context| {
+        // The waker never changes within a task: once registered, the flag alone says it.
+        if !registered || connection.ticket.cut_reason().is_some() {
+            registered = true;
+            if let (None, Poll::Ready(reason)) = (cut.get(), cutting.as_mut().poll(context)) {
+                cut.set(Some(reason));
+            }
+        }
+        life.as_mut().poll(context)
+    })
+    .await;
+}
+
+async fn life(
+    connection: &Connection,
+    stream: Stream,
+    cut: &Cell<Option<crate::state::CutReason>>,
+) {
+    let mut front = Front::new(stream, cut);
+    let mut transaction = Transaction::new(connection);
+    loop {
+        let timeouts = connection.frontend().timeouts;
+        let first = front.requests == 0;
+        let limit = if first {
+            None
+        } else {
+            timeouts.http_keep_alive
+        };
+        let limit = limit.or(timeouts.http_request).or(timeouts.client);
+        let start = transaction.timeline.get().start;
+        let deadline = limit.map(|limit| start.after(limit.0));
+        let idle = front.idle(connection, deadline).await;
+        if idle != Idle::Readable && !first {
+            return;
+        }
+        // Boxed, so that an idle connection does not carry the room a request needs.
+        let request = Box::pin(HttpStream::new(connection, &transaction, &mut front).run(deadline));
+        match request.await {
+            Next::Request if !connection.worker.is_stopping() => {}
+            Next::Request | Next::Close => return front.close().await,
+            Next::Abort => return,
+            Next::Reset => return front.abort(),
+            Next::Vanish => return front.vanish(),
+        }
+        transaction.restart(connection, clock::now());
+    }
+}

@@ -31,6 +31,7 @@ pub(crate) struct Relay {
     pub(crate) spliced: u64,
     /// Reads that filled a buffer, in a row.
     heat: u8,
+    started: bool,
 }
 
 /// How the sink is shown where the body ends.
@@ -82,6 +83,7 @@ impl Default for Relay {
             sent: 0,
             spliced: 0,
             heat: 0,
+            started: false,
         }
     }
 }
@@ -95,6 +97,7 @@ impl Relay {
         self.splice = None;
         self.waits_for = End::Source;
         self.heat = 0;
+        self.started = true;
     }
 
     /// Forgets everything and keeps the memory.
@@ -105,6 +108,24 @@ impl Relay {
             writer,
             ..Self::default()
         };
+    }
+
+    /// Forgets the message, so that it can be sent again; what was counted stays counted.
+    pub(crate) fn rewind(&mut self) {
+        let (received, sent, spliced) = (self.received, self.sent, self.spliced);
+        self.clear();
+        (self.received, self.sent, self.spliced) = (received, sent, spliced);
+    }
+
+    /// Whether a message was given to it.
+    pub(crate) fn is_started(&self) -> bool {
+        self.started
+    }
+
+    /// Counts bytes that went another way: received from the source, sent to the sink.
+    pub(crate) fn count(&mut self, (received, sent): (u64, u64)) {
+        self.received += received;
+        self.sent += sent;
     }
 
     /// Which end the direction was waiting for when it was last pending.

@@ -11,6 +11,7 @@ mod tables;
 use std::net::SocketAddr;
 
 use super::connection::Connection;
+use super::http::HttpFacts;
 use super::password;
 use super::transaction::Transaction;
 use crate::expr::{
@@ -38,6 +39,8 @@ pub struct SessionView<'a> {
     pub request: MessageView<'a>,
     /// The response as far as it is there.
     pub response: MessageView<'a>,
+    /// What is known of an HTTP request beside its head.
+    pub http: Option<&'a HttpFacts>,
     /// Whether more of them may come.
     pub inspection: Inspection,
 }
@@ -72,6 +75,7 @@ impl<'a> SessionView<'a> {
             server: None,
             request: MessageView::NONE,
             response: MessageView::NONE,
+            http: None,
             inspection: Inspection::Over,
         }
     }

@@ -33,6 +33,9 @@ pub(super) fn text<'a>(view: &SessionView<'a>, which: Text) -> Option<Data<'a>> 
             Some(Data::from(generation.proxy(backend).name.as_str()))
         }
         Text::ServerName => {
+            if let Some(service) = view.http.and_then(|http| http.service) {
+                return Some(Data::from(service));
+            }
             let server = view.transaction?.server.get()?;
             Some(Data::from(generation.model().server(server).name.as_str()))
         }
@@ -70,8 +73,16 @@ pub(super) fn text<'a>(view: &SessionView<'a>, which: Text) -> Option<Data<'a>> 
                 .to_vec(),
         )),
         Text::LogOrigin => owned("sess"),
+        Text::RequestLine => some_text(&view.http?.line),
+        Text::CapturedRequestCookie => some_text(&view.http?.request_cookie),
+        Text::CapturedResponseCookie => some_text(&view.http?.response_cookie),
         _ => None,
     }
+}
+
+/// A text that is empty while it is not known.
+fn some_text(text: &[u8]) -> Option<Data<'_>> {
+    (!text.is_empty()).then(|| Data::from(text))
 }
 
 fn process(view: &SessionView<'_>, which: Number) -> Option<i64> {

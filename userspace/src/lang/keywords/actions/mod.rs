@@ -401,6 +401,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "Acts on requests.",
         |args, draft, context| {
             let rule = http_rule(args, draft, context, RuleSets::REQUEST)?;
+            draft.reach(args, context, "http-request", &rule);
             draft.proxy.http_request.push(rule);
             draft.order(args, context, "http-request");
             Ok(())
@@ -412,6 +413,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "Acts on responses.",
         |args, draft, context| {
             let rule = http_rule(args, draft, context, RuleSets::RESPONSE)?;
+            draft.reach(args, context, "http-response", &rule);
             draft.proxy.http_response.push(rule);
             Ok(())
         },

@@ -52,7 +52,7 @@ pub(in crate::lang::keywords) fn error_reply(
         only_known_statuses: true,
         empty_is_default: false,
     };
-    read(args, acls, context, Stage::Response, &options)
+    read(args, acls, context, Stage::Request, &options)
 }
 
 struct Options {

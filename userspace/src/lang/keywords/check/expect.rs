@@ -27,8 +27,8 @@ pub(super) fn expectation(
         status_code: None,
         comment: None,
     };
-    loop {
-        let word = args.need("a pattern (type regexp) as argument")?;
+    let mut is_given = false;
+    while let Some(word) = args.take() {
         match word.text.as_str() {
             "min-recv" => {
                 let word = args.need("an integer argument")?;
@@ -67,12 +67,18 @@ pub(super) fn expectation(
                     return Err(Complaint::unknown(word, "match", allowed.iter().copied())
                         .hint(format!("expected one of {}", allowed.join(", "))));
                 }
+                if is_given {
+                    return Err(Complaint::new(word.span, "only one pattern can be given"));
+                }
+                is_given = true;
                 expect.matching = matching(name, args, context)?;
-                args.end()?;
-                return Ok(expect);
             }
         }
     }
+    if !is_given {
+        return Err(args.missing("a pattern (type regexp) as argument"));
+    }
+    Ok(expect)
 }
 
 fn matching(name: &str, args: &mut Args<'_>, context: &mut Context<'_>) -> Parsed<ExpectMatch> {

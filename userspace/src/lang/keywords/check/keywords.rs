@@ -66,6 +66,29 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
         },
     ),
     keyword(
+        "option ldap-check",
+        "",
+        "Checks LDAPv3 servers.",
+        |args, draft, _| {
+            let bound = regex(args, LDAP_BOUND)?;
+            let steps = vec![
+                send(LDAP_BIND),
+                expect(ExpectMatch::Regex {
+                    regex: bound,
+                    binary: true,
+                }),
+            ];
+            draft.check.kind = Kind::BuiltIn(steps.into());
+            args.end()
+        },
+    ),
+    keyword(
+        "option pgsql-check",
+        "user <username>",
+        "Checks PostgreSQL servers.",
+        pgsql,
+    ),
+    keyword(
         "option smtpchk",
         "[<hello> <domain>]",
         "Checks mail servers.",
@@ -256,18 +279,8 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
         "no program is started; use 'tcp-check' rules or 'agent-check'",
     ),
     refused(
-        "option ldap-check",
-        "",
-        "use 'option tcp-check' with 'tcp-check' rules",
-    ),
-    refused(
         "option mysql-check",
         "[user <username>]",
-        "use 'option tcp-check' with 'tcp-check' rules",
-    ),
-    refused(
-        "option pgsql-check",
-        "user <username>",
         "use 'option tcp-check' with 'tcp-check' rules",
     ),
     refused("option spop-check", "", "there are no SPOP servers"),
@@ -292,24 +305,51 @@ fn smtpchk(args: &mut Args<'_>, draft: &mut ProxyDraft, _: &mut Context<'_>) -> 
         _ => "HELO localhost\r\n".to_owned(),
     };
     args.end()?;
-    let regex = |text: &str| {
-        let regex =
-            regex::bytes::Regex::new(text).map_err(|error| args.wrong(error.to_string()))?;
+    let line = |text: &str| {
         Ok(expect(ExpectMatch::Regex {
-            regex,
+            regex: regex(args, text)?,
             binary: false,
         }))
     };
     let steps = vec![
-        regex("^[0-9]{3}[ \r]")?,
-        regex("^2[0-9]{2}[ \r]")?,
+        line("^[0-9]{3}[ \r]")?,
+        line("^2[0-9]{2}[ \r]")?,
         send(hello.as_bytes()),
-        regex("^2[0-9]{2}[- \r]")?,
+        line("^2[0-9]{2}[- \r]")?,
         send(b"QUIT\r\n"),
-        regex("^2[0-9]{2}[- \r]")?,
+        line("^2[0-9]{2}[- \r]")?,
     ];
     draft.check.kind = Kind::BuiltIn(steps.into());
     Ok(())
+}
+
+/// Starts a session as a user: any answer but an error is good.
+fn pgsql(args: &mut Args<'_>, draft: &mut ProxyDraft, _: &mut Context<'_>) -> Parsed {
+    if !args.take_if("user") {
+        return Err(args.missing("'user' <username>"));
+    }
+    let user = args.only("a user name")?.text.as_bytes();
+    let mut packet = [b"\0\x03\0\0user\0", user, b"\0\0"].concat();
+    let length = u32::try_from(packet.len() + 4).unwrap_or(u32::MAX);
+    packet.splice(0..0, length.to_be_bytes());
+    let answer = |text: &str, negated: bool| {
+        let matching = ExpectMatch::Regex {
+            regex: regex(args, text)?,
+            binary: false,
+        };
+        Ok(CheckStep::Expect(Expect {
+            negated,
+            min_recv: Some(1),
+            ..expectation_of(matching)
+        }))
+    };
+    let steps = vec![send(&packet), answer("^E", true)?, answer("^R", false)?];
+    draft.check.kind = Kind::BuiltIn(steps.into());
+    Ok(())
+}
+
+fn regex(args: &Args<'_>, text: &str) -> Parsed<regex::bytes::Regex> {
+    regex::bytes::Regex::new(text).map_err(|error| args.wrong(error.to_string()))
 }
 
 fn send(bytes: &[u8]) -> CheckStep {
@@ -317,7 +357,11 @@ fn send(bytes: &[u8]) -> CheckStep {
 }
 
 fn expect(matching: ExpectMatch) -> CheckStep {
-    CheckStep::Expect(Expect {
+    CheckStep::Expect(expectation_of(matching))
+}
+
+fn expectation_of(matching: ExpectMatch) -> Expect {
+    Expect {
         negated: false,
         matching,
         min_recv: None,
@@ -328,5 +372,11 @@ fn expect(matching: ExpectMatch) -> CheckStep {
         on_error: None,
         status_code: None,
         comment: None,
-    })
+    }
 }
+
+/// An anonymous simple bind of LDAPv3 (RFC 4511 §4.2).
+const LDAP_BIND: &[u8] = b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\0\x80\0";
+
+/// The hexadecimal dump of a bind response with result code success, lengths in short or long form.
+const LDAP_BOUND: &str = "(?i)^30(84[0-9a-f]{8}|81[0-9a-f]{2}|[0-7][0-9a-f])02010161(84[0-9a-f]{8}|81[0-9a-f]{2}|[0-7][0-9a-f])0a0100";

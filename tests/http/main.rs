@@ -1,0 +1,8 @@
+//! HTTP/1 end to end: raw clients and origins on loopback, ports chosen by the kernel, worker threads of the product.
+
+mod answers;
+mod ends;
+mod messages;
+mod rules;
+mod servers;
+mod support;

@@ -1,0 +1,218 @@
+//! Which server, which connection, and what happens when one fails.
+
+use tidegate::model::{Cookie, CookieMode, HttpReuse, Redispatch, RetryOn, TrailingClose};
+use tidegate::types::{Millis, ProxyId};
+
+use crate::support::{OK, Setup, always, body, counting, field, get, nobody, ok, serve, status};
+
+fn cookie(mode: CookieMode) -> Cookie {
+    Cookie {
+        name: "S".into(),
+        mode,
+        indirect: true,
+        nocache: false,
+        postonly: false,
+        preserve: false,
+        httponly: false,
+        secure: false,
+        domains: Vec::new(),
+        max_idle: None,
+        max_life: None,
+        attributes: Vec::new(),
+        dynamic_key: None,
+    }
+}
+
+/// The `connection.request` numbers that a list of clients, each with so many requests, gets.
+fn served(reuse: HttpReuse, clients: &[usize]) -> Vec<String> {
+    let mut setup = Setup::with_server(counting());
+    setup.proxy().http_reuse = reuse;
+    let proxy = setup.start();
+    let mut seen = Vec::new();
+    for requests in clients {
+        let mut client = proxy.connect();
+        for _ in 0..*requests {
+            client.say(&get("/"));
+            seen.push(body(&client.message()).to_owned());
+        }
+    }
+    seen
+}
+
+#[test]
+fn server_connections_are_shared_as_http_reuse_says() {
+    assert_eq!(
+        served(HttpReuse::Never, &[2, 2]),
+        ["1.1", "1.2", "2.1", "2.2"]
+    );
+    assert_eq!(
+        served(HttpReuse::Safe, &[2, 2]),
+        ["1.1", "1.2", "2.1", "2.2"]
+    );
+    assert_eq!(
+        served(HttpReuse::Aggressive, &[1, 1, 2]),
+        ["1.1", "2.1", "3.1", "3.2"]
+    );
+    assert_eq!(
+        served(HttpReuse::Aggressive, &[2, 1]),
+        ["1.1", "1.2", "1.3"]
+    );
+    assert_eq!(served(HttpReuse::Always, &[1, 1, 1]), ["1.1", "1.2", "1.3"]);
+}
+
+#[test]
+fn a_connection_the_server_closed_meanwhile_costs_nobody_a_request() {
+    let mut setup = Setup::with_server(|mut link| {
+        link.message();
+        link.say(OK);
+    });
+    setup.proxy().http_reuse = HttpReuse::Always;
+    let proxy = setup.start();
+    let mut client = proxy.connect();
+    for _ in 0..20 {
+        client.say(&get("/"));
+        assert_eq!(body(&client.message()), "ok");
+    }
+}
+
+#[test]
+fn without_keep_alive_every_request_gets_a_connection_of_its_own() {
+    let mut setup = Setup::with_server(counting());
+    setup.proxy().trailing_close = TrailingClose::Server;
+    let proxy = setup.start();
+    let mut client = proxy.connect();
+    for connection in 1..4 {
+        client.say(&get("/"));
+        assert_eq!(body(&client.message()), format!("{connection}.1"));
+    }
+}
+
+#[test]
+fn a_worn_out_connection_is_replaced() {
+    let mut setup = Setup::new();
+    setup.server(serve(counting())).max_reuse = Some(1);
+    let proxy = setup.start();
+    let mut client = proxy.connect();
+    for expected in ["1.1", "1.2", "2.1"] {
+        client.say(&get("/"));
+        assert_eq!(body(&client.message()), expected);
+    }
+}
+
+#[test]
+fn a_dead_server_is_retried_and_left_for_another() {
+    let mut setup = Setup::new();
+    setup.server(nobody());
+    setup.server(serve(always(OK)));
+    setup.proxy().timeouts.connect = Some(Millis(50));
+    setup.proxy().redispatch = Redispatch::LastRetry;
+    setup.log("%s %rc %ST %tsc");
+    let proxy = setup.start();
+    for _ in 0..2 {
+        assert_eq!(body(&proxy.get("/")), "ok");
+    }
+    let lines = [proxy.log_line(), proxy.log_line()];
+    assert!(
+        lines
+            .iter()
+            .all(|line| line.starts_with("s2 ") && line.ends_with(" 200 ----")),
+        "{lines:?}"
+    );
+    assert!(
+        lines.iter().any(|line| line.starts_with("s2 +")),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn responses_are_retried_where_retry_on_says_so() {
+    let mut setup = Setup::new();
+    setup.server(serve(|mut link| {
+        link.message();
+    }));
+    setup.server(serve(always(
+        "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n",
+    )));
+    setup.server(serve(always(OK)));
+    setup.proxy().redispatch = Redispatch::EveryNth(1);
+    setup.proxy().retry_on = RetryOn {
+        connection_failure: true,
+        empty_response: true,
+        statuses: vec![500],
+        ..RetryOn::default()
+    };
+    let proxy = setup.start();
+    for _ in 0..3 {
+        assert_eq!(body(&proxy.get("/")), "ok");
+        let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+        assert_eq!(body(&proxy.ask(post)), "ok");
+    }
+}
+
+#[test]
+fn without_retry_on_an_empty_response_is_the_clients_problem() {
+    let mut setup = Setup::new();
+    setup.server(serve(|mut link| {
+        link.message();
+    }));
+    let proxy = setup.start();
+    assert_eq!(status(&proxy.get("/")), "502");
+}
+
+#[test]
+fn a_full_server_is_waited_for() {
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    let receiver = std::sync::Arc::new(std::sync::Mutex::new(receiver));
+    let mut setup = Setup::new();
+    setup
+        .server(serve(move |mut link| {
+            while !link.message().is_empty() {
+                receiver.lock().unwrap().recv().unwrap();
+                link.say(OK);
+            }
+        }))
+        .maxconn = Some(1);
+    setup.log("%bq %tsc %ST");
+    let proxy = setup.start();
+    let mut first = proxy.connect();
+    first.say(&get("/1"));
+    let state = proxy.generation.state();
+    crate::support::until("the server is busy", || {
+        state.server(tidegate::types::ServerId(0)).current.current() == 1
+    });
+    let mut second = proxy.connect();
+    second.say(&get("/2"));
+    crate::support::until("one waits", || {
+        state.proxy(ProxyId(0)).backend.queue.current() == 1
+    });
+    sender.send(()).unwrap();
+    assert_eq!(body(&first.message()), "ok");
+    sender.send(()).unwrap();
+    assert_eq!(body(&second.message()), "ok");
+}
+
+#[test]
+fn a_cookie_leads_back_to_the_same_server() {
+    let mut setup = Setup::new();
+    for (name, value) in [("one", "a"), ("two", "b")] {
+        let text: &'static str = Box::leak(ok(name).into_boxed_str());
+        setup.server(serve(always(text))).cookie = Some(value.into());
+    }
+    setup.proxy().cookie = Some(cookie(CookieMode::Insert));
+    setup.log("%tsc");
+    let proxy = setup.start();
+    let first = proxy.get("/");
+    let set = field(&first, "set-cookie").unwrap().to_owned();
+    let value = set.split(';').next().unwrap();
+    for _ in 0..3 {
+        let again = proxy.ask(&format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nCookie: {value}\r\n\r\n"
+        ));
+        assert_eq!(body(&again), body(&first));
+        assert_eq!(field(&again, "set-cookie"), None);
+    }
+    let stranger = proxy.ask("GET / HTTP/1.1\r\nHost: a\r\nCookie: S=zz\r\n\r\n");
+    assert!(field(&stranger, "set-cookie").is_some());
+    let lines: Vec<String> = (0..5).map(|_| proxy.log_line()).collect();
+    assert_eq!(lines, ["--NI", "--VN", "--VN", "--VN", "--II"]);
+}

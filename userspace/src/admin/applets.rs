@@ -1,0 +1,216 @@
+//! What this room answers to HTTP clients: the statistics page with its buttons.
+//!
+//! The session found the request to be for the page and its client to be let in; here the page is rendered or a button's
+//! order carried out. An order's answer is a redirect to the page, so that reloading does not repeat it.
+
+use std::sync::Arc;
+
+use super::stats::{self, Request};
+use crate::clock;
+use crate::health::{Life, Mode};
+use crate::model::{Service, StatsPage};
+use crate::proto::http::Method;
+use crate::session::generation::Generation;
+use crate::session::http::applet::{AppletAnswer, AppletRequest, Applets};
+
+/// Tells of the kernel tier, for the page; the rest of this room knows nothing of it.
+pub trait KernelReport: Send + Sync + std::fmt::Debug {
+    /// A section of the page, as HTML.
+    fn html(&self) -> String;
+}
+
+/// The applets of this program.
+#[derive(Debug, Default)]
+pub struct Statistics {
+    /// The kernel tier, where there is one.
+    pub kernel: Option<Arc<dyn KernelReport>>,
+}
+
+impl Applets for Statistics {
+    fn statistics(&self, request: &AppletRequest<'_>, page: &StatsPage) -> AppletAnswer {
+        let admin = page.admin.iter().any(|admin| {
+            admin
+                .condition
+                .as_ref()
+                .is_none_or(|condition| condition.matches(request.view))
+        });
+        if request.head.method() == Method::Post {
+            return redirect(page, carry_out(request.generation, request.body, admin));
+        }
+        let target = String::from_utf8_lossy(request.head.target());
+        let kernel = self
+            .kernel
+            .as_ref()
+            .map_or_else(String::new, |kernel| kernel.html());
+        let response = stats::respond(
+            request.generation.running(),
+            &Request {
+                page,
+                uri: &target,
+                admin,
+                message: message(&target),
+                kernel: &kernel,
+            },
+        );
+        AppletAnswer {
+            status: 200,
+            fields: vec![
+                ("Cache-Control", "no-cache".to_owned()),
+                ("Content-Type", response.content_type.to_owned()),
+            ],
+            body: response.body.into_bytes(),
+        }
+    }
+
+    fn service(&self, _: &AppletRequest<'_>, service: Service) -> AppletAnswer {
+        match service {
+            // The language refuses this service until the exporter is there.
+            Service::PrometheusExporter => AppletAnswer {
+                status: 503,
+                ..AppletAnswer::default()
+            },
+        }
+    }
+}
+
+/// What became of an order; the letters stand after `;st=` in the page's URI, as HAProxy writes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    Partly,
+    Nothing,
+    Unknown,
+    Denied,
+}
+
+impl Outcome {
+    const ALL: [(Self, &'static str, &'static str); 5] = [
+        (Self::Done, "DONE", "The order was carried out."),
+        (
+            Self::Partly,
+            "PART",
+            "The order was carried out for some of the servers.",
+        ),
+        (
+            Self::Nothing,
+            "NONE",
+            "Nothing was selected, so nothing was changed.",
+        ),
+        (
+            Self::Unknown,
+            "UNKN",
+            "The order was not understood; nothing was changed.",
+        ),
+        (
+            Self::Denied,
+            "DENY",
+            "Changing servers is not allowed here; nothing was changed.",
+        ),
+    ];
+
+    fn letters(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|row| row.0 == self)
+            .map_or("UNKN", |row| row.1)
+    }
+}
+
+/// The message for the letters in a URI, if there are any.
+fn message(uri: &str) -> Option<&'static str> {
+    let letters = uri
+        .split([';', '&'])
+        .find_map(|word| word.strip_prefix("st="))?;
+    Outcome::ALL
+        .iter()
+        .find(|row| row.1 == letters)
+        .map(|row| row.2)
+}
+
+fn redirect(page: &StatsPage, outcome: Outcome) -> AppletAnswer {
+    AppletAnswer {
+        status: 303,
+        fields: vec![
+            ("Cache-Control", "no-cache".to_owned()),
+            ("Location", format!("{};st={}", page.uri, outcome.letters())),
+        ],
+        body: Vec::new(),
+    }
+}
+
+/// Carries out the order of a form: `b=BACKEND&action=ACTION&s=SERVER&s=SERVER…`.
+fn carry_out(generation: &Generation, body: &[u8], admin: bool) -> Outcome {
+    if !admin {
+        return Outcome::Denied;
+    }
+    let (mut backend, mut mode, mut servers) = (None, None, Vec::new());
+    for pair in body.split(|byte| *byte == b'&') {
+        let (name, value) = pair.split_at(
+            pair.iter()
+                .position(|byte| *byte == b'=')
+                .unwrap_or(pair.len()),
+        );
+        let value = decoded(value.get(1..).unwrap_or_default());
+        match name {
+            b"b" => backend = generation.backend_named(value.trim_start_matches('#')),
+            b"s" => servers.push(value),
+            b"action" => mode = mode_named(&value),
+            _ => {}
+        }
+    }
+    let (Some(backend), Some(mode)) = (backend, mode) else {
+        return Outcome::Unknown;
+    };
+    let life = Life::new(generation.running(), generation.logs());
+    let known: Vec<_> = servers
+        .iter()
+        .filter_map(|name| generation.server_named(backend, name))
+        .collect();
+    for server in &known {
+        life.set_mode(*server, mode, clock::now());
+    }
+    match (servers.len(), known.len()) {
+        (0, _) => Outcome::Nothing,
+        (_, 0) => Outcome::Unknown,
+        (asked, done) if asked == done => Outcome::Done,
+        _ => Outcome::Partly,
+    }
+}
+
+/// The mode behind an action; `enable` and `disable` are the old words for two of them.
+fn mode_named(action: &str) -> Option<Mode> {
+    match action {
+        "ready" | "enable" => Some(Mode::Ready),
+        "drain" => Some(Mode::Drain),
+        "maint" | "disable" => Some(Mode::Maintenance),
+        _ => None,
+    }
+}
+
+/// A form's value (URL standard, `application/x-www-form-urlencoded`).
+fn decoded(value: &[u8]) -> String {
+    let spaced: Vec<u8> = value
+        .iter()
+        .map(|byte| if *byte == b'+' { b' ' } else { *byte })
+        .collect();
+    percent_encoding::percent_decode(&spaced)
+        .decode_utf8_lossy()
+        .into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_in_the_uri_become_a_message() {
+        assert_eq!(message("/stats;st=DENY"), Some(Outcome::ALL[4].2));
+        assert_eq!(message("/stats;up;st=<script>"), None);
+        assert_eq!(message("/stats"), None);
+    }
+
+    #[test]
+    fn form_values_are_decoded() {
+        assert_eq!(decoded(b"a+b%2Fc%"), "a b/c%");
+    }
+}

@@ -1,0 +1,614 @@
+//! A request on its way to a server, and the server's response on its way back.
+//!
+//! Server, connection, attempts and retries; interim and final responses; what is kept and what is
+//! closed afterwards. The wire work is [`super::exchange`]'s, the search for a server
+//! [`crate::session::server`]'s.
+
+use super::cookie::{self, Presented, Told};
+use super::errors::{Failure, Stage};
+use super::exchange::{HalfClose, Progress, Upload, Wire};
+use super::front::Stays;
+use super::pool::{FirstRequest, Key, Upstream};
+use super::relay::Encoding;
+use super::stream::{HttpStream, Response, view_of};
+use super::tunnel;
+use crate::clock;
+use crate::model::{Proxy, TrailingClose};
+use crate::net::Destination;
+use crate::proto::http::http1::{
+    self, Exchange, Framing, Limits, Persistence, ResponseDecoder, encode_request, encode_response,
+};
+use crate::proto::http::{Method, Version};
+use crate::queue::Slot;
+use crate::session::persistence::Stores;
+use crate::session::server::{Persistent, SearchError, ServerSearch};
+use crate::state::{Counter, Timing};
+use crate::types::{Millis, ProxyId, ServerId};
+
+/// What one attempt is about.
+struct Link<'l> {
+    proxy: &'l Proxy,
+    server: ServerId,
+    presented: &'l Presented,
+    /// Whether persistence chose the server.
+    persistent: Option<Persistent>,
+}
+
+/// Why an attempt with one connection brought no response.
+enum Attempt {
+    /// The connection had served others before and was already closed: nothing was lost.
+    Stale,
+    /// This failure is to be retried (`retry-on`).
+    Retry(Failure),
+    Failed(Failure),
+}
+
+impl From<Failure> for Attempt {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Whether only a new connection will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fresh {
+    Yes,
+    No,
+}
+
+impl HttpStream<'_, '_> {
+    /// Sends the request to a server of the backend, and its response to the client.
+    pub(super) async fn forward(&mut self, backend: ProxyId) -> Result<(), Failure> {
+        let proxy = self.connection.generation.proxy(backend);
+        let (presented, persistent) = self.persist(proxy);
+        self.add_forwarding_fields(proxy);
+        self.stage = Stage::Queue;
+        let stays = if proxy.abort_on_close {
+            Stays::No
+        } else {
+            Stays::Yes
+        };
+        let search = ServerSearch::new(
+            self.connection,
+            self.transaction,
+            backend,
+            persistent,
+            &self.message_view(),
+        );
+        let mut search = search.ok_or(Failure::NoServer)?;
+        let assigned = self.front.attend(stays, None, search.assign()).await?;
+        let mut slot = assigned.map_err(|error| search_failure(&error))?;
+        let mut fresh = Fresh::No;
+        loop {
+            let upstream = match self.reusable(&slot, proxy, fresh) {
+                Some(upstream) => upstream,
+                None => {
+                    let connected = self.connect(stays, &mut search, slot).await?;
+                    slot = connected.0;
+                    connected.1
+                }
+            };
+            let link = Link {
+                proxy,
+                server: slot.server(),
+                presented: &presented,
+                persistent,
+            };
+            match self.attempt(upstream, &link).await {
+                Ok(()) => return Ok(()),
+                Err(Attempt::Failed(failure)) => return Err(failure),
+                Err(Attempt::Stale) => {}
+                Err(Attempt::Retry(failure)) => {
+                    let error =
+                        SearchError::Refused(Box::new(std::io::Error::other("no response")));
+                    let again = self
+                        .front
+                        .attend(stays, None, search.failed(slot, error))
+                        .await?;
+                    slot = again.map_err(|_| failure)?;
+                }
+            }
+            fresh = Fresh::Yes;
+            self.rewind();
+        }
+    }
+
+    /// An idle connection to the slot's server that this request may use.
+    fn reusable(&mut self, slot: &Slot, proxy: &Proxy, fresh: Fresh) -> Option<Upstream> {
+        let private = self.front.private.take();
+        if fresh == Fresh::Yes || keeps_nothing(proxy) {
+            return None;
+        }
+        let key = self.key(slot.server());
+        let state = self
+            .connection
+            .generation
+            .state()
+            .server_handle(slot.server());
+        let first = if self.messages.facts.first {
+            FirstRequest::Yes
+        } else {
+            FirstRequest::No
+        };
+        let found = private
+            .and_then(|private| private.matching(&state, &key))
+            .or_else(|| {
+                self.connection
+                    .worker
+                    .pool
+                    .take(&state, &key, proxy.http_reuse, first)
+            })?;
+        state.counters.count(Counter::Reuses);
+        let now = clock::now();
+        self.transaction.mark(|line| line.connected = Some(now));
+        self.transaction.reused.set(true);
+        Some(found)
+    }
+
+    /// A new connection, after as many attempts as the backend allows.
+    async fn connect(
+        &mut self,
+        stays: Stays,
+        search: &mut ServerSearch<'_>,
+        mut slot: Slot,
+    ) -> Result<(Slot, Upstream), Failure> {
+        self.stage = Stage::Connect;
+        self.transaction.reused.set(false);
+        loop {
+            let view = view_of(self.connection, self.transaction, &self.messages, None);
+            let made = self
+                .front
+                .attend(stays, None, search.connect(&slot, &view))
+                .await?;
+            let error = match made {
+                Ok(stream) => {
+                    let key = self.key(slot.server());
+                    let state = self
+                        .connection
+                        .generation
+                        .state()
+                        .server_handle(slot.server());
+                    return Ok((slot, Upstream::new(stream, key, state)));
+                }
+                Err(error) => error,
+            };
+            let failure = search_failure(&error);
+            let again = self
+                .front
+                .attend(stays, None, search.failed(slot, error))
+                .await?;
+            slot = again.map_err(|_| failure)?;
+        }
+    }
+
+    /// What connections to a server must have in common to be shared.
+    fn key(&self, server: ServerId) -> Key {
+        let port = self
+            .connection
+            .ends
+            .get()
+            .destination
+            .map(|address| address.port());
+        let address = self.connection.generation.state().server(server).address();
+        let to = match Destination::of(&address, port) {
+            Some(Destination::Tcp(address)) => Some(address),
+            _ => None,
+        };
+        Key { to, name: None }
+    }
+
+    /// Sends the request over one connection and relays the response.
+    async fn attempt(&mut self, mut upstream: Upstream, link: &Link<'_>) -> Result<(), Attempt> {
+        self.stage = Stage::Headers;
+        let reused = upstream.requests > 0;
+        upstream.requests += 1;
+        self.start_upload(link);
+        let limits = self.limits(link.proxy.accept_invalid_response);
+        let exchange = Exchange {
+            method: self.messages.request.method(),
+            upgrade: self.request.upgrade,
+        };
+        let half_close = if link.proxy.abort_on_close {
+            HalfClose::GivesUp
+        } else {
+            HalfClose::Waits
+        };
+        let mut progress = Progress::begin(clock::now());
+        let response = loop {
+            let mut decoder = ResponseDecoder::default();
+            let mut head = std::mem::take(&mut self.messages.response);
+            head.clear();
+            let mut wire = self.wire(&mut upstream, link.proxy, progress);
+            let result = wire
+                .head(&mut decoder, &mut head, exchange, &limits, half_close)
+                .await;
+            progress = wire.progress;
+            self.messages.response = head;
+            let response = result.map_err(|failure| {
+                self.attempt_failed(failure, reused, !progress.answered, link.proxy)
+            })?;
+            let status = self.messages.response.status();
+            if !(100..200).contains(&status) || status == 101 {
+                break response;
+            }
+            self.interim().await?;
+        };
+        if link
+            .proxy
+            .retry_on
+            .statuses
+            .contains(&self.messages.response.status())
+            && self.is_replayable()
+            && !self.no_retry
+        {
+            return Err(Attempt::Retry(Failure::BadResponse));
+        }
+        self.relay_response(upstream, link, response, progress, &limits)
+            .await?;
+        Ok(())
+    }
+
+    /// Judges a failure before the response's head: whether the request may go out again.
+    fn attempt_failed(
+        &self,
+        failure: Failure,
+        reused: bool,
+        silent: bool,
+        proxy: &Proxy,
+    ) -> Attempt {
+        let again = self.is_replayable();
+        let harmless = self.messages.request.method().is_idempotent();
+        if failure == Failure::ServerClosed && reused && silent && again && harmless {
+            return Attempt::Stale;
+        }
+        let wanted = match failure {
+            Failure::ServerClosed => proxy.retry_on.empty_response && silent,
+            Failure::BadResponse => proxy.retry_on.junk_response,
+            Failure::ServerTimeout => proxy.retry_on.response_timeout,
+            _ => false,
+        };
+        if wanted && again && !self.no_retry {
+            Attempt::Retry(failure)
+        } else {
+            Attempt::Failed(failure)
+        }
+    }
+
+    /// Whether the request can be sent again from what is held of it.
+    fn is_replayable(&self) -> bool {
+        matches!(self.request.framing, Framing::None | Framing::Length(0))
+            || !self.messages.replay.is_empty()
+    }
+
+    /// Gets the request ready to be sent again.
+    fn rewind(&mut self) {
+        let messages = &mut *self.messages;
+        messages.upload.rewind();
+        messages.download.rewind();
+        if !messages.replay.is_empty() {
+            self.front.input.restore(&messages.replay);
+            messages.replay.clear();
+        }
+    }
+
+    /// Puts the request's head in front of its body.
+    fn start_upload(&mut self, link: &Link<'_>) {
+        if let Some(field) = &link.proxy.send_name_header {
+            let server = self.connection.generation.model().server(link.server);
+            self.messages
+                .request
+                .set(field.as_bytes(), server.name.as_bytes());
+        }
+        self.keep_for_replay(link.proxy);
+        let framing = self.request.framing;
+        let persistence = if self.request.upgrade {
+            Persistence::Upgrade
+        } else if keeps_nothing(link.proxy) || keeps_nothing(self.proxy()) {
+            Persistence::Close
+        } else {
+            Persistence::KeepAlive
+        };
+        let encoding = if framing == Framing::Chunked {
+            Encoding::Chunked
+        } else {
+            Encoding::Plain
+        };
+        let limits = self.limits(false);
+        let messages = &mut *self.messages;
+        messages.upload.writer.clear();
+        let prefix = messages.upload.writer.prefix();
+        encode_request(&messages.request, framing, persistence, prefix);
+        messages.upload.start(framing, encoding, &limits);
+    }
+
+    /// Copies a body that is all here, if the configuration may want to send it twice.
+    fn keep_for_replay(&mut self, proxy: &Proxy) {
+        let retry = &proxy.retry_on;
+        let wanted = retry.empty_response
+            || retry.junk_response
+            || retry.response_timeout
+            || !retry.statuses.is_empty();
+        let Framing::Length(length) = self.request.framing else {
+            return;
+        };
+        let body = usize::try_from(length)
+            .ok()
+            .and_then(|n| self.front.input.bytes().get(..n));
+        let most = self.connection.generation.model().global.tune.bufsize;
+        if let Some(body) = body.filter(|body| wanted && body.len() <= most) {
+            self.messages.replay.clear();
+            self.messages.replay.extend_from_slice(body);
+        }
+    }
+
+    fn wire<'w>(
+        &'w mut self,
+        upstream: &'w mut Upstream,
+        proxy: &Proxy,
+        progress: Progress,
+    ) -> Wire<'w> {
+        let client_timeout = self.client_timeout();
+        let server_timeout = self.server_timeout(proxy);
+        let messages = &mut *self.messages;
+        Wire {
+            client: &mut self.front.stream,
+            client_input: &mut self.front.input,
+            server: &mut upstream.stream,
+            server_input: &mut upstream.input,
+            upload: &mut messages.upload,
+            download: &mut messages.download,
+            timer: &mut self.front.timer,
+            client_timeout,
+            server_timeout,
+            cut: self.front.cut,
+            progress,
+        }
+    }
+
+    fn server_timeout(&self, proxy: &Proxy) -> Option<Millis> {
+        self.transaction
+            .timeouts
+            .get()
+            .server
+            .or(proxy.timeouts.server)
+    }
+
+    /// Passes an interim response on, to clients that know of such.
+    async fn interim(&mut self) -> Result<(), Failure> {
+        let messages = &mut *self.messages;
+        messages.response.remove(b"connection");
+        if self.version == Version::Http10 {
+            return Ok(());
+        }
+        let prefix = messages.download.writer.prefix();
+        let head = &messages.response;
+        encode_response(
+            head,
+            Framing::None,
+            Persistence::KeepAlive,
+            self.version,
+            prefix,
+        );
+        self.write_out().await
+    }
+
+    /// The final response: rules, cookies, head and body to the client, and what becomes of the
+    /// server's connection.
+    async fn relay_response(
+        &mut self,
+        mut upstream: Upstream,
+        link: &Link<'_>,
+        mut response: http1::Response,
+        progress: Progress,
+        limits: &Limits,
+    ) -> Result<(), Failure> {
+        self.note_response(link);
+        if !response.tunnel {
+            // What the server said of its own connection is known; the rest is for the client's.
+            self.messages.response.remove(b"connection");
+        }
+        self.responding = true;
+        self.apply_response_rules().await?;
+        self.tell_cookie(link);
+        Stores::of_response(link.proxy.id, &self.message_view())
+            .store(link.server, &self.message_view());
+        self.apply_after_response_rules();
+        if response.tunnel && self.messages.response.status() != 101 && self.request.upgrade {
+            // A rule turned the upgrade into something else: there is no tunnel to speak of.
+            response.tunnel = false;
+        }
+        let (framing, encoding) = self.client_framing(&response);
+        let persistence = self.client_persistence(&response, framing, progress);
+        let messages = &mut *self.messages;
+        let status = messages.response.status();
+        self.transaction.status.set(status);
+        let prefix = messages.download.writer.prefix();
+        encode_response(
+            &messages.response,
+            framing,
+            persistence,
+            self.version,
+            prefix,
+        );
+        messages.download.start(response.framing, encoding, limits);
+        self.response = Response::Begun;
+        self.stage = Stage::Data;
+        self.log_early();
+        if response.tunnel {
+            return self.tunnel(upstream, link.proxy).await;
+        }
+        let mut wire = self.wire(&mut upstream, link.proxy, progress);
+        wire.body().await?;
+        let upload = wire.progress.upload;
+        if persistence == Persistence::Close || upload != Upload::Done {
+            self.request.keep_alive = false;
+        }
+        if response.keep_alive && upload == Upload::Done && !keeps_nothing(link.proxy) {
+            self.keep(upstream, link);
+        }
+        Ok(())
+    }
+
+    /// Counts and times a response's head.
+    fn note_response(&mut self, link: &Link<'_>) {
+        let now = clock::now();
+        self.transaction.mark(|line| line.response = Some(now));
+        self.transaction
+            .server_status
+            .set(self.messages.response.status());
+        let taken = self.transaction.timeline.get().response().unwrap_or(0);
+        let state = self.connection.generation.state();
+        state
+            .server(link.server)
+            .counters
+            .time(Timing::Response, taken);
+        state
+            .proxy(link.proxy.id)
+            .backend
+            .counters
+            .time(Timing::Response, taken);
+        self.capture_response();
+    }
+
+    /// Makes the response tell the client its server.
+    fn tell_cookie(&mut self, link: &Link<'_>) {
+        let Some(cookie) = &link.proxy.cookie else {
+            return;
+        };
+        let generation = &self.connection.generation;
+        let server = generation.model().server(link.server).cookie.as_deref();
+        let shown = link.presented.value.as_deref();
+        let same_server = link.persistent.is_some()
+            && shown.is_some()
+            && shown == server.map(str::as_bytes)
+            && link.presented.age == cookie::Age::Valid;
+        let told = Told {
+            method: self.method,
+            server,
+            presented: link.presented,
+            same_server,
+            wall: clock::wall().as_secs(),
+        };
+        let flag = cookie::write(cookie, &mut self.messages.response, told);
+        if cookie.mode != crate::model::CookieMode::Passive {
+            self.note_set_cookie(flag);
+        }
+    }
+
+    /// How the client is shown the body, given how the server delimits it.
+    fn client_framing(&self, response: &http1::Response) -> (Framing, Encoding) {
+        let status = self.messages.response.status();
+        if self.method == Method::Head || matches!(status, 204 | 304) {
+            return (Framing::None, Encoding::Discard);
+        }
+        match response.framing {
+            Framing::Chunked if self.version == Version::Http10 => {
+                (Framing::UntilClose, Encoding::Plain)
+            }
+            Framing::Chunked => (Framing::Chunked, Encoding::Chunked),
+            framing => (framing, Encoding::Plain),
+        }
+    }
+
+    fn client_persistence(
+        &self,
+        response: &http1::Response,
+        framing: Framing,
+        progress: Progress,
+    ) -> Persistence {
+        if response.tunnel {
+            return if self.messages.response.status() == 101 {
+                Persistence::Upgrade
+            } else {
+                Persistence::KeepAlive
+            };
+        }
+        let asked = self.messages.response.has_token(b"connection", b"close");
+        let keeps = self.request.keep_alive
+            && framing != Framing::UntilClose
+            && progress.upload != Upload::Refused
+            && !asked
+            && !self.closes_client();
+        if keeps {
+            Persistence::KeepAlive
+        } else {
+            Persistence::Close
+        }
+    }
+
+    /// Keeps the server's connection for another request.
+    fn keep(&mut self, mut upstream: Upstream, link: &Link<'_>) {
+        use crate::model::HttpReuse;
+        let server = self.connection.generation.model().server(link.server);
+        // Such a server believes the connection is one client's (PROXY header, NTLM).
+        let personal = server.send_proxy.is_some()
+            || matches!(self.messages.response.status(), 401 | 407) && self.speaks_ntlm();
+        if link.proxy.http_reuse == HttpReuse::Never || personal || upstream.is_private() {
+            upstream.make_private();
+            self.front.private = Some(upstream);
+        } else {
+            self.connection
+                .worker
+                .pool
+                .put(upstream, server, clock::now());
+        }
+    }
+
+    /// Whether the server authenticates connections instead of requests.
+    fn speaks_ntlm(&self) -> bool {
+        let schemes = [&b"www-authenticate"[..], b"proxy-authenticate"];
+        schemes.iter().any(|name| {
+            self.messages.response.values(name).any(|value| {
+                [&b"NTLM"[..], b"Negotiate", b"Nego2"].iter().any(|scheme| {
+                    value
+                        .get(..scheme.len())
+                        .is_some_and(|s| s.eq_ignore_ascii_case(scheme))
+                })
+            })
+        })
+    }
+
+    /// Hands both connections over to whatever they agreed to speak.
+    async fn tunnel(&mut self, mut upstream: Upstream, proxy: &Proxy) -> Result<(), Failure> {
+        self.write_out().await?;
+        self.request.keep_alive = false;
+        let timeouts = tunnel::Timeouts {
+            client: self.client_timeout(),
+            server: self.server_timeout(proxy),
+            tunnel: self
+                .transaction
+                .timeouts
+                .get()
+                .tunnel
+                .or(proxy.timeouts.tunnel)
+                .or(self.proxy().timeouts.tunnel),
+        };
+        let from_client = self.front.input.take();
+        self.front.stream.unread(from_client);
+        let from_server = upstream.input.take();
+        upstream.stream.unread(from_server);
+        let messages = &mut *self.messages;
+        let front = &mut *self.front;
+        let mut tunnel =
+            tunnel::Tunnel::new(&mut front.stream, &mut upstream.stream, &mut front.timer);
+        let result = tunnel.run(timeouts, front.cut).await;
+        messages.upload.count(tunnel.from_client());
+        messages.download.count(tunnel.from_server());
+        result
+    }
+}
+
+/// Whether the backend closes its servers' connections after each response.
+fn keeps_nothing(proxy: &Proxy) -> bool {
+    proxy.trailing_close != TrailingClose::KeepAlive
+}
+
+fn search_failure(error: &SearchError) -> Failure {
+    match error {
+        SearchError::NoServer | SearchError::QueueFull => Failure::NoServer,
+        SearchError::QueueTimeout => Failure::QueueTimeout,
+        SearchError::Refused(_) => Failure::ConnectRefused,
+        SearchError::ConnectTimeout => Failure::ConnectTimeout,
+        SearchError::Resource(_) => Failure::NoResource,
+    }
+}

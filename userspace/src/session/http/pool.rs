@@ -1,0 +1,207 @@
+//! Idle connections to servers, kept per thread.
+//!
+//! A connection comes here when its response is complete and both sides may go on with it, and
+//! leaves when a request of this thread takes it, when it is too old, or when the server closed it.
+//! Which requests may take which connections is `http-reuse`'s rule, applied by the caller.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+use super::input::Input;
+use crate::clock::{self, Moment};
+use crate::model::{HttpReuse, Server};
+use crate::net::Stream;
+use crate::state::{Gauge, ServerState};
+
+/// The idle connections of one thread, by server.
+#[derive(Default)]
+pub struct Pool(RefCell<FxHashMap<usize, VecDeque<Resting>>>);
+
+/// A connection to a server.
+pub(crate) struct Upstream {
+    pub(crate) stream: Stream,
+    pub(crate) input: Input,
+    /// Requests it has served.
+    pub(crate) requests: u32,
+    /// What requests must have in common to share it.
+    key: Key,
+    state: Arc<ServerState>,
+    counted: Counted,
+    /// Only the client it was made for may use it.
+    private: bool,
+}
+
+/// What makes one connection to a server as good as another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// The address it was made to: a server may move.
+    pub(crate) to: Option<SocketAddr>,
+    /// The name shown in TLS.
+    pub(crate) name: Option<Box<[u8]>>,
+}
+
+/// Whether a request is the first of its client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FirstRequest {
+    Yes,
+    No,
+}
+
+/// An idle connection, and until when it may be.
+struct Resting {
+    upstream: Upstream,
+    until: Moment,
+}
+
+/// As what a connection appears in the server's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counted {
+    Used,
+    /// Idle, and proven to survive being reused.
+    IdleSafe,
+    IdleUnsafe,
+}
+
+impl Pool {
+    /// Takes an idle connection, the one used last first.
+    pub(crate) fn take(
+        &self,
+        state: &Arc<ServerState>,
+        key: &Key,
+        reuse: HttpReuse,
+        first: FirstRequest,
+    ) -> Option<Upstream> {
+        let fewest = match (reuse, first) {
+            (HttpReuse::Never, _) | (HttpReuse::Safe, FirstRequest::Yes) => return None,
+            (HttpReuse::Aggressive, FirstRequest::Yes) => 2,
+            _ => 0,
+        };
+        let mut servers = self.0.borrow_mut();
+        let resting = servers.get_mut(&identity(state))?;
+        for at in (0..resting.len()).rev() {
+            let candidate = &resting[at].upstream;
+            if candidate.key != *key || candidate.requests < fewest {
+                continue;
+            }
+            let mut upstream = resting.remove(at)?.upstream;
+            if upstream.is_alive() {
+                upstream.count_as(Counted::Used);
+                return Some(upstream);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for later, unless there are enough.
+    pub(crate) fn put(&self, mut upstream: Upstream, server: &Server, now: Moment) {
+        let connections = &upstream.state.connections;
+        let idle = connections.idle_safe.current() + connections.idle_unsafe.current();
+        let worn_out = server
+            .max_reuse
+            .is_some_and(|most| upstream.requests > most);
+        if worn_out || server.pool_max.is_some_and(|most| idle >= most) || !upstream.is_alive() {
+            return;
+        }
+        let mut servers = self.0.borrow_mut();
+        let resting = servers.entry(identity(&upstream.state)).or_default();
+        if resting.len() < KEPT {
+            let proven = upstream.requests > 1;
+            upstream.count_as(if proven {
+                Counted::IdleSafe
+            } else {
+                Counted::IdleUnsafe
+            });
+            let until = now.after(server.pool_purge_delay.0);
+            resting.push_back(Resting { upstream, until });
+        }
+    }
+
+    /// Closes what rested for too long (`pool-purge-delay`) and what its server closed.
+    pub(crate) fn sweep(&self, now: Moment) {
+        self.0.borrow_mut().retain(|_, resting| {
+            resting.retain_mut(|one| now < one.until && one.upstream.is_alive());
+            !resting.is_empty()
+        });
+    }
+
+    /// Sweeps again and again.
+    pub(crate) async fn keep_clean(&self) {
+        loop {
+            tokio::time::sleep(SWEEP_INTERVAL).await;
+            self.sweep(clock::now());
+        }
+    }
+}
+
+impl Upstream {
+    /// A new connection.
+    pub(crate) fn new(stream: Stream, key: Key, state: Arc<ServerState>) -> Self {
+        state.connections.used.enter();
+        Self {
+            stream,
+            input: Input::default(),
+            requests: 0,
+            key,
+            state,
+            counted: Counted::Used,
+            private: false,
+        }
+    }
+
+    /// Reserves it for one client.
+    pub(crate) fn make_private(&mut self) {
+        self.private = true;
+    }
+
+    pub(crate) fn is_private(&self) -> bool {
+        self.private
+    }
+
+    /// Itself, if it leads to that server and may carry another request.
+    pub(crate) fn matching(mut self, state: &Arc<ServerState>, key: &Key) -> Option<Self> {
+        (Arc::ptr_eq(&self.state, state) && self.key == *key && self.is_alive()).then_some(self)
+    }
+
+    /// Whether it may carry another request: the server has sent nothing, not even its end.
+    fn is_alive(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        self.input.is_empty() && self.stream.poll_readable(&mut context).is_pending()
+    }
+
+    fn count_as(&mut self, counted: Counted) {
+        self.gauge().leave();
+        self.counted = counted;
+        self.gauge().enter();
+    }
+
+    fn gauge(&self) -> &Gauge {
+        let connections = &self.state.connections;
+        match self.counted {
+            Counted::Used => &connections.used,
+            Counted::IdleSafe => &connections.idle_safe,
+            Counted::IdleUnsafe => &connections.idle_unsafe,
+        }
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.gauge().leave();
+    }
+}
+
+/// A server keeps its state, and so its connections, across configurations.
+fn identity(state: &Arc<ServerState>) -> usize {
+    Arc::as_ptr(state) as usize
+}
+
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Most idle connections a thread keeps per server.
+const KEPT: usize = 1024;

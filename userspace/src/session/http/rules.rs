@@ -1,0 +1,481 @@
+//! The `http-request`, `http-response` and `http-after-response` rule sets, applied.
+//!
+//! A set is walked in order; a rule that applies edits the message, does something on the side
+//! ([`crate::session::actions`]), or ends the walk: with an answer made here, with a refusal, or
+//! simply (`allow`). What waits (tarpits, bodies) waits here.
+
+use super::answer::{Answer, Said};
+use super::edits::{self, TargetPart};
+use super::errors::{Failure, Stage};
+use super::front::Stays;
+use super::stream::HttpStream;
+use crate::clock;
+use crate::expr::{Direction, Expression, LogFormat, Sample, SampleType, View};
+use crate::model::{HttpAction, HttpRule, Proxy, Redirect, Reply, TimeoutKind};
+use crate::proto::http::Head;
+use crate::session::actions;
+use crate::session::rules::{Verdict, Walk};
+use crate::session::transaction::TimeoutOverrides;
+use crate::state::Counter;
+use crate::types::{Millis, ProxyId};
+
+/// What a rule means for those after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Next,
+    /// No later rule of the set is looked at.
+    Last,
+}
+
+/// Whether a rewrite that fails fails the request (`strict-mode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rewrites {
+    Strict,
+    Lenient,
+}
+
+impl<'c> HttpStream<'c, '_> {
+    /// What one proxy does with a request before it is routed: `tcp-request content` and
+    /// `http-request` rules, its statistics page, its `redirect` lines.
+    pub(super) async fn apply_request_rules(&mut self, proxy: ProxyId) -> Result<(), Failure> {
+        let proxy = self.connection.generation.proxy(proxy);
+        self.apply_content_rules(proxy)?;
+        let mut rewrites = Rewrites::Strict;
+        for rule in &proxy.http_request {
+            if self.applies(rule)
+                && self.apply_request_rule(&rule.action, &mut rewrites).await? == Step::Last
+            {
+                break;
+            }
+        }
+        self.serve_statistics(proxy).await?;
+        for (redirect, condition) in &proxy.redirects {
+            if condition
+                .as_ref()
+                .is_none_or(|condition| condition.matches(&self.view()))
+            {
+                self.redirect(redirect)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The `http-response` rules of the backend, then of the frontend.
+    pub(super) async fn apply_response_rules(&mut self) -> Result<(), Failure> {
+        for proxy in self.both().into_iter().flatten() {
+            let mut rewrites = Rewrites::Strict;
+            for rule in &proxy.http_response {
+                if self.applies(rule)
+                    && self
+                        .apply_response_rule(&rule.action, &mut rewrites)
+                        .await?
+                        == Step::Last
+                {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The `http-after-response` rules of the backend, then of the frontend: they apply to every
+    /// response and cannot refuse it.
+    pub(super) fn apply_after_response_rules(&mut self) {
+        for proxy in self.both().into_iter().flatten() {
+            let mut rewrites = Rewrites::Lenient;
+            for rule in &proxy.http_after_response {
+                if self.applies(rule)
+                    && self.edit(&rule.action, Direction::Response, &mut rewrites) == Ok(Step::Last)
+                {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// The backend, and the frontend if it is another proxy.
+    fn both(&self) -> [Option<&'c Proxy>; 2] {
+        let frontend = self.proxy();
+        let backend = self.backend();
+        [
+            Some(backend),
+            Some(frontend).filter(|frontend| frontend.id != backend.id),
+        ]
+    }
+
+    pub(super) fn applies(&self, rule: &HttpRule) -> bool {
+        rule.condition
+            .as_ref()
+            .is_none_or(|condition| condition.matches(&self.view()))
+    }
+
+    /// `tcp-request content` rules, which in HTTP mode see a complete request.
+    fn apply_content_rules(&mut self, proxy: &Proxy) -> Result<(), Failure> {
+        if proxy.tcp_request_content.is_empty() {
+            return Ok(());
+        }
+        match Walk::default().over(&proxy.tcp_request_content, &self.view()) {
+            Verdict::Accept | Verdict::Wait | Verdict::SwitchModeHttp => Ok(()),
+            Verdict::Reject | Verdict::Close => Err(Failure::Rejected),
+            Verdict::SilentDrop => {
+                self.vanishes = true;
+                Err(Failure::Rejected)
+            }
+        }
+    }
+
+    async fn apply_request_rule(
+        &mut self,
+        action: &HttpAction,
+        rewrites: &mut Rewrites,
+    ) -> Result<Step, Failure> {
+        match action {
+            HttpAction::Deny(reply) => Err(self.refuse(reply, Failure::Denied)),
+            HttpAction::Tarpit(reply) => {
+                self.tarpit().await?;
+                Err(self.refuse(reply, Failure::Tarpitted))
+            }
+            HttpAction::Reject => Err(Failure::Rejected),
+            HttpAction::SilentDrop => {
+                self.vanishes = true;
+                Err(Failure::Rejected)
+            }
+            HttpAction::Auth { realm } => Err(self.challenge(realm.as_deref())),
+            HttpAction::WaitForBody { time, at_least } => {
+                let deadline = clock::now().after(time.0);
+                self.wait_for_body(Some(deadline), *at_least).await?;
+                Ok(Step::Next)
+            }
+            HttpAction::UseService(service) => self.serve_service(*service),
+            HttpAction::DisableL7Retry => {
+                self.no_retry = true;
+                Ok(Step::Next)
+            }
+            _ => self.apply_any(action, Direction::Request, rewrites),
+        }
+    }
+
+    async fn apply_response_rule(
+        &mut self,
+        action: &HttpAction,
+        rewrites: &mut Rewrites,
+    ) -> Result<Step, Failure> {
+        match action {
+            HttpAction::Deny(reply) => Err(self.refuse(reply, Failure::Denied)),
+            HttpAction::SilentDrop => {
+                self.vanishes = true;
+                Err(Failure::Rejected)
+            }
+            _ => self.apply_any(action, Direction::Response, rewrites),
+        }
+    }
+
+    /// The actions that requests and responses have in common.
+    fn apply_any(
+        &mut self,
+        action: &HttpAction,
+        message: Direction,
+        rewrites: &mut Rewrites,
+    ) -> Result<Step, Failure> {
+        match action {
+            HttpAction::Return(reply) => Err(self.refuse(reply, Failure::Intercepted)),
+            HttpAction::Redirect(redirect) => self.redirect(redirect).map(|()| Step::Next),
+            HttpAction::SetTimeout(kind, value) => {
+                self.set_timeout(*kind, value);
+                Ok(Step::Next)
+            }
+            _ => self.edit(action, message, rewrites),
+        }
+    }
+
+    /// The actions that every rule set has, none of which waits or answers.
+    fn edit(
+        &mut self,
+        action: &HttpAction,
+        message: Direction,
+        rewrites: &mut Rewrites,
+    ) -> Result<Step, Failure> {
+        let done = match action {
+            HttpAction::Allow => return Ok(Step::Last),
+            HttpAction::StrictMode(true) => {
+                *rewrites = Rewrites::Strict;
+                true
+            }
+            HttpAction::StrictMode(false) => {
+                *rewrites = Rewrites::Lenient;
+                true
+            }
+            HttpAction::Common(action) => {
+                // In HTTP mode everything an action may look at is there.
+                let _done = actions::perform(action, &self.view());
+                true
+            }
+            HttpAction::Capture { sample, id } => {
+                self.capture_sample(sample, message, usize::from(id.0));
+                true
+            }
+            HttpAction::ChangePatterns { file, add, pattern } => {
+                self.change_list(file, pattern, add.then_some(None));
+                true
+            }
+            HttpAction::ChangeMap { file, key, value } => {
+                self.change_list(file, key, value.as_ref().map(Some));
+                true
+            }
+            _ => self.rewrite(action, message),
+        };
+        if done {
+            return Ok(Step::Next);
+        }
+        self.connection
+            .generation
+            .state()
+            .proxy(self.backend().id)
+            .backend
+            .counters
+            .count(Counter::FailedRewrites);
+        match rewrites {
+            Rewrites::Strict => Err(Failure::Rewrite),
+            Rewrites::Lenient => Ok(Step::Next),
+        }
+    }
+
+    /// Changes the message; false when that is not possible.
+    fn rewrite(&mut self, action: &HttpAction, message: Direction) -> bool {
+        match action {
+            HttpAction::AddHeader(name, format) => {
+                self.with_value(format, message, |head, value| {
+                    edits::is_field_value(value) && {
+                        head.add(name.as_bytes(), value);
+                        true
+                    }
+                })
+            }
+            HttpAction::SetHeader(name, format) => {
+                self.with_value(format, message, |head, value| {
+                    edits::is_field_value(value) && {
+                        head.set(name.as_bytes(), value);
+                        if name.eq_ignore_ascii_case("host") && head.is_request() {
+                            edits::follow_host(head);
+                        }
+                        true
+                    }
+                })
+            }
+            HttpAction::DeleteHeader(wanted) => {
+                self.head_mut(message)
+                    .remove_where(|name, _| edits::name_matches(wanted, name));
+                true
+            }
+            HttpAction::ReplaceHeader(name, regex, format) => {
+                self.with_value(format, message, |head, template| {
+                    edits::is_field_value(template) && {
+                        head.rewrite_values(name.as_bytes(), &mut Vec::new(), |old, new| {
+                            edits::replace(regex, old, template, new) && edits::is_field_value(new)
+                        });
+                        true
+                    }
+                })
+            }
+            HttpAction::ReplaceValue(name, regex, format) => {
+                self.with_value(format, message, |head, template| {
+                    edits::is_field_value(template) && {
+                        head.rewrite_values(name.as_bytes(), &mut Vec::new(), |old, new| {
+                            edits::replace_elements(regex, old, template, new)
+                                && edits::is_field_value(new)
+                        });
+                        true
+                    }
+                })
+            }
+            HttpAction::SetStatus(status, reason) => {
+                let usual = super::pages::reason(*status);
+                let reason = reason.as_deref().unwrap_or(usual);
+                self.head_mut(message)
+                    .set_status(*status, reason.as_bytes());
+                true
+            }
+            HttpAction::SetMethod(format) => self.with_value(format, message, |head, value| {
+                let token = !value.is_empty() && value.iter().all(u8::is_ascii_graphic);
+                token && {
+                    head.set_method(value);
+                    true
+                }
+            }),
+            HttpAction::SetPath(format) => self.set_part(format, TargetPart::Path),
+            HttpAction::SetPathQuery(format) => self.set_part(format, TargetPart::PathQuery),
+            HttpAction::SetQuery(format) => self.set_part(format, TargetPart::Query),
+            HttpAction::SetUri(format) => self.set_part(format, TargetPart::Uri),
+            HttpAction::ReplacePath(regex, format) => {
+                self.replace_part(regex, format, TargetPart::Path)
+            }
+            HttpAction::ReplacePathQuery(regex, format) => {
+                self.replace_part(regex, format, TargetPart::PathQuery)
+            }
+            HttpAction::ReplaceUri(regex, format) => {
+                self.replace_part(regex, format, TargetPart::Uri)
+            }
+            // The rest was dealt with where it belongs; the language lets no other set have it.
+            _ => true,
+        }
+    }
+
+    fn set_part(&mut self, format: &LogFormat, part: TargetPart) -> bool {
+        self.with_value(format, Direction::Request, |head, value| {
+            edits::set_target_part(head, part, value)
+        })
+    }
+
+    fn replace_part(
+        &mut self,
+        regex: &regex::bytes::Regex,
+        format: &LogFormat,
+        part: TargetPart,
+    ) -> bool {
+        self.with_value(format, Direction::Request, |head, template| {
+            let Some(old) = edits::target_part(head, part) else {
+                return true;
+            };
+            let mut new = Vec::new();
+            if !edits::replace(regex, old, template, &mut new) {
+                return true;
+            }
+            edits::set_target_part(head, part, &new)
+        })
+    }
+
+    /// Renders a format and gives it, with the message, to `change`; false when that fails or the
+    /// message has become too large for a buffer.
+    fn with_value(
+        &mut self,
+        format: &LogFormat,
+        message: Direction,
+        change: impl FnOnce(&mut Head, &[u8]) -> bool,
+    ) -> bool {
+        let mut value = std::mem::take(&mut self.messages.scratch);
+        value.clear();
+        format.render(&self.view(), &mut value);
+        let most = self.connection.generation.model().global.tune.bufsize;
+        let head = self.head_mut(message);
+        let done = change(head, &value) && (head.text_len() <= most || size(head) <= most);
+        self.messages.scratch = value;
+        done
+    }
+
+    fn head_mut(&mut self, message: Direction) -> &mut Head {
+        match message {
+            Direction::Request => &mut self.messages.request,
+            Direction::Response => &mut self.messages.response,
+        }
+    }
+
+    /// Puts a rule's answer in place and says how the request fails by it.
+    pub(super) fn refuse(&mut self, reply: &Reply, failure: fn(u16) -> Failure) -> Failure {
+        let mut answer = std::mem::take(&mut self.messages.answer);
+        let said = answer.reply(reply, self.error_files(), &self.view());
+        let status = match said {
+            Said::Something => answer.head.status(),
+            Said::Nothing => reply.status,
+        };
+        self.messages.answer = answer;
+        self.prepared = Some(said);
+        failure(status)
+    }
+
+    /// Answers with a redirect, unless it leads nowhere and may be skipped.
+    fn redirect(&mut self, redirect: &Redirect) -> Result<(), Failure> {
+        let mut answer: Answer = std::mem::take(&mut self.messages.answer);
+        let made = answer.redirect(redirect, &self.messages.request, &self.view());
+        self.messages.answer = answer;
+        if made {
+            self.prepared = Some(Said::Something);
+            return Err(Failure::Intercepted(redirect.code));
+        }
+        Ok(())
+    }
+
+    /// Asks for credentials: 401, or 407 where a client uses us as a forward proxy.
+    pub(super) fn challenge(&mut self, realm: Option<&str>) -> Failure {
+        let forward = self.proxy().use_proxy_header
+            && !matches!(self.messages.request.target().first(), Some(b'/' | b'*'));
+        let status = if forward { 407 } else { 401 };
+        let said = self.prepare_error(status);
+        if said == Said::Something {
+            let realm = realm.unwrap_or(&self.backend().name);
+            self.messages.answer.challenge(realm);
+        }
+        self.prepared = Some(said);
+        Failure::Denied(status)
+    }
+
+    /// Holds the request for `timeout tarpit`.
+    async fn tarpit(&mut self) -> Result<(), Failure> {
+        let timeouts = self.backend().timeouts;
+        let now = clock::now();
+        self.stage = Stage::Tarpit;
+        self.transaction.mark(|line| line.held = Some(now));
+        let time = timeouts.tarpit.or(timeouts.connect).unwrap_or(Millis(0));
+        let held = tokio::time::sleep(time.duration());
+        self.front.attend(Stays::No, None, held).await
+    }
+
+    fn set_timeout(&mut self, kind: TimeoutKind, value: &Expression) {
+        let time = match value
+            .eval(&self.view())
+            .and_then(|sample| sample.cast(SampleType::Int))
+        {
+            Some(Sample::Int(time)) => u64::try_from(time).ok().map(Millis),
+            _ => None,
+        };
+        let Some(time) = time else { return };
+        let mut timeouts: TimeoutOverrides = self.transaction.timeouts.get();
+        match kind {
+            TimeoutKind::Client => timeouts.client = Some(time),
+            TimeoutKind::Server => timeouts.server = Some(time),
+            TimeoutKind::Tunnel => timeouts.tunnel = Some(time),
+        }
+        self.transaction.timeouts.set(timeouts);
+    }
+
+    fn capture_sample(&self, sample: &Expression, message: Direction, slot: usize) {
+        let view = self.view();
+        if let Some(Sample::Str(text)) = sample
+            .eval(&view)
+            .and_then(|sample| sample.cast(SampleType::Str))
+        {
+            view.set_capture(message, slot, &text);
+        }
+    }
+
+    /// Adds to or removes from a list of patterns or a map. `value` is `None` to remove, and
+    /// `Some(None)` to add an entry without a value.
+    fn change_list(&self, name: &str, key: &LogFormat, value: Option<Option<&LogFormat>>) {
+        let Some(list) = self.connection.generation.model().patterns.by_name(name) else {
+            return;
+        };
+        let rendered = |format: &LogFormat| {
+            let mut text = Vec::new();
+            format.render(&self.view(), &mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        };
+        let key = rendered(key);
+        match value {
+            None => {
+                list.remove(|entry| *entry.pattern == *key);
+            }
+            Some(value) => {
+                list.remove(|entry| *entry.pattern == *key);
+                // A pattern that its list cannot take is left out, as HAProxy does.
+                let _ = list.add(&key, value.map(rendered).as_deref());
+            }
+        }
+    }
+}
+
+/// Bytes the head takes when it is written.
+fn size(head: &Head) -> usize {
+    let start = head.method_name().len() + head.target().len() + head.reason().len() + 16;
+    head.fields().fold(start, |sum, (name, value)| {
+        sum + name.len() + value.len() + 4
+    })
+}

@@ -1,0 +1,489 @@
+//! One request of a connection, from its first byte to the line in the log.
+//!
+//! HAProxy calls it a stream, and so does this program. [`HttpStream::run`] is the whole story in
+//! order; the steps are in the neighbouring files: [`super::rules`], [`super::route`],
+//! [`super::forward`], [`super::finish`].
+
+use std::task::Poll;
+
+use super::answer::Said;
+use super::errors::{self, Exit, Failure, Stage};
+use super::front::Front;
+use super::messages::Loan;
+use crate::clock::{self, Moment};
+use crate::expr::{Fetched, Inspection};
+use crate::model::{ErrorFile, Proxy, TrailingClose};
+use crate::proto::http::http1::{
+    self, BodyDecoder, Framing, Limits, Persistence, RequestDecoder, Tolerance,
+};
+use crate::proto::http::{Head, Method, Version};
+use crate::session::connection::Connection;
+use crate::session::transaction::{Termination, Transaction};
+use crate::session::view::{MessageView, SessionView};
+use crate::state::{Counter, StickEvent};
+use crate::types::{Millis, ProxyId};
+
+/// One request and what becomes of it.
+pub(crate) struct HttpStream<'c, 'f> {
+    pub(crate) connection: &'c Connection,
+    pub(crate) transaction: &'c Transaction,
+    pub(crate) front: &'c mut Front<'f>,
+    pub(crate) messages: Loan,
+    /// What the request's head says about the rest; a placeholder until it was read.
+    pub(crate) request: http1::Request,
+    /// The method the client used, whatever rules make of it.
+    pub(crate) method: Method,
+    pub(crate) version: Version,
+    pub(crate) stage: Stage,
+    /// How much of a response the client has been sent.
+    pub(crate) response: Response,
+    /// Whether the answer to give is already in `messages.answer`, or known to be none.
+    pub(crate) prepared: Option<Said>,
+    /// Whether the response's head is there for expressions to see.
+    pub(crate) responding: bool,
+    /// Whether the connection is to end without the client hearing of it.
+    pub(crate) vanishes: bool,
+    /// `disable-l7-retry`.
+    pub(crate) no_retry: bool,
+    /// Whether the copy of the body that rules look at is all of it.
+    pub(crate) body_complete: bool,
+    /// Whether a line is to be logged at the end.
+    pub(crate) logged: bool,
+}
+
+/// How far the response to the client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Response {
+    /// Nothing of it was sent; there may still be an answer of our own.
+    Unsent,
+    Begun,
+}
+
+/// What happens to the connection after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Another request may follow.
+    Request,
+    /// Nothing follows; the client may still be sending.
+    Close,
+    /// The connection is closed without ceremony.
+    Abort,
+    /// The same, with a reset.
+    Reset,
+    /// The client is not told at all.
+    Vanish,
+}
+
+impl<'c, 'f> HttpStream<'c, 'f> {
+    pub(crate) fn new(
+        connection: &'c Connection,
+        transaction: &'c Transaction,
+        front: &'c mut Front<'f>,
+    ) -> Self {
+        Self {
+            connection,
+            transaction,
+            front,
+            messages: Loan::take(),
+            request: http1::Request {
+                consumed: 0,
+                framing: Framing::None,
+                keep_alive: false,
+                upgrade: false,
+                expect_continue: false,
+            },
+            method: Method::Other,
+            version: Version::Http11,
+            stage: Stage::Request,
+            response: Response::Unsent,
+            prepared: None,
+            responding: false,
+            vanishes: false,
+            no_retry: false,
+            body_complete: false,
+            logged: true,
+        }
+    }
+
+    /// Serves the request. `deadline` is when its head must be complete, if its first byte does not
+    /// decide that.
+    pub(crate) async fn run(self, deadline: Option<Moment>) -> Next {
+        // What rules change of the client's addresses holds for this request only.
+        let connection = self.connection;
+        let ends = connection.ends.get();
+        let next = self.serve(deadline).await;
+        connection.ends.set(ends);
+        next
+    }
+
+    async fn serve(mut self, deadline: Option<Moment>) -> Next {
+        let read = self.read_head(deadline).await;
+        let first = self.front.requests == 0;
+        let nothing = self.transaction.timeline.get().first_byte.is_none();
+        if read.is_err() && nothing && (!first || self.proxy().http_ignore_probes) {
+            // A connection that ends between two requests is the normal end of a connection.
+            return Next::Abort;
+        }
+        if nothing && self.proxy().dont_log_null {
+            self.logged = false;
+        }
+        self.front.requests += 1;
+        self.begin(first, read.is_ok());
+        let result = match read {
+            Ok(()) => self.process().await,
+            Err(failure) => Err(failure),
+        };
+        self.conclude(result).await
+    }
+
+    /// The frontend.
+    pub(crate) fn proxy(&self) -> &'c Proxy {
+        self.connection.frontend()
+    }
+
+    /// The backend once there is one, else the frontend.
+    pub(crate) fn backend(&self) -> &'c Proxy {
+        let id = self
+            .transaction
+            .backend()
+            .unwrap_or(self.connection.frontend);
+        self.connection.generation.proxy(id)
+    }
+
+    /// The bounds of message heads.
+    pub(crate) fn limits(&self, unsafe_violations: bool) -> Limits {
+        let tune = &self.connection.generation.model().global.tune;
+        let tolerance = if unsafe_violations {
+            Tolerance::Unsafe
+        } else {
+            Tolerance::Strict
+        };
+        Limits {
+            head: tune.bufsize.saturating_sub(tune.maxrewrite),
+            fields: tune.http_maxhdr.saturating_sub(1),
+            tolerance,
+        }
+    }
+
+    /// What expressions see now.
+    pub(crate) fn view(&self) -> SessionView<'_> {
+        let mut view = self.message_view();
+        view.client = Some(&self.front.stream);
+        view
+    }
+
+    /// The same without the client's socket, for work that goes on while the client is watched.
+    pub(crate) fn message_view(&self) -> SessionView<'_> {
+        let response = self.responding.then_some(&self.messages.response);
+        let mut view = view_of(self.connection, self.transaction, &self.messages, response);
+        view.request.body = self.body_view();
+        view
+    }
+
+    /// `timeout client` in force.
+    pub(crate) fn client_timeout(&self) -> Option<Millis> {
+        self.transaction
+            .timeouts
+            .get()
+            .client
+            .or(self.proxy().timeouts.client)
+    }
+
+    async fn read_head(&mut self, deadline: Option<Moment>) -> Result<(), Failure> {
+        let limits = self.limits(self.proxy().accept_invalid_request);
+        let timeouts = self.proxy().timeouts;
+        let first = self.front.requests == 0;
+        let mut deadline = deadline;
+        let mut decoder = RequestDecoder::default();
+        loop {
+            if !self.front.input.is_empty() {
+                if self.transaction.timeline.get().first_byte.is_none() {
+                    let now = clock::now();
+                    self.transaction.mark(|line| {
+                        line.first_byte = Some(now);
+                        line.request_date = clock::wall();
+                    });
+                    if !first {
+                        let limit = timeouts.http_request.or(timeouts.client);
+                        deadline = limit.map(|limit| now.after(limit.0));
+                    }
+                }
+                let head = &mut self.messages.request;
+                match decoder.decode(self.front.input.bytes(), head, &limits) {
+                    Ok(Some(request)) => {
+                        self.front.input.consume(request.consumed);
+                        self.messages.upload.received += request.consumed as u64;
+                        self.request = request;
+                        return Ok(());
+                    }
+                    Ok(None) if self.front.input.is_full() => return Err(Failure::BadRequest(400)),
+                    Ok(None) => {}
+                    Err(error) => return Err(Failure::BadRequest(error.reason.status())),
+                }
+            }
+            if self.front.read(deadline).await? == 0 {
+                return Err(Failure::ClientClosed);
+            }
+            if timeouts.http_request.is_none() {
+                deadline = timeouts.client.map(|limit| clock::now().after(limit.0));
+            }
+        }
+    }
+
+    /// Counts the request and remembers what logs will want to know of it.
+    fn begin(&mut self, first: bool, complete: bool) {
+        let now = clock::now();
+        let frontend = &self
+            .connection
+            .generation
+            .state()
+            .proxy(self.connection.frontend)
+            .frontend;
+        frontend.counters.count(Counter::Requests);
+        frontend.counters.count(Counter::Http1Requests);
+        frontend.request_rate.add(1, now);
+        self.transaction
+            .count_tracked(self.connection, StickEvent::Request, 1, now);
+        self.messages.facts.first = first;
+        if !complete {
+            return;
+        }
+        self.transaction.mark(|line| line.head = Some(now));
+        self.method = self.messages.request.method();
+        self.version = self.messages.request.version();
+        let messages = &mut *self.messages;
+        messages.facts.remember(&messages.request);
+        self.capture_request();
+    }
+
+    /// What the configuration says is done with the request.
+    async fn process(&mut self) -> Result<(), Failure> {
+        self.monitor()?;
+        let frontend = self.connection.frontend;
+        self.apply_request_rules(frontend).await?;
+        let Some(backend) = self.route() else {
+            self.transaction
+                .enter_backend(self.connection, frontend, clock::now());
+            return Err(Failure::NoServer);
+        };
+        self.transaction
+            .enter_backend(self.connection, backend, clock::now());
+        if backend != frontend {
+            self.apply_request_rules(backend).await?;
+        }
+        self.buffer_body().await?;
+        self.forward(backend).await
+    }
+
+    /// Answers the health checks of whoever is in front of us (manual §4.2 `monitor-uri`): before
+    /// any rule, and never logged.
+    fn monitor(&mut self) -> Result<(), Failure> {
+        let proxy = self.proxy();
+        let Some(uri) = &proxy.monitor_uri else {
+            return Ok(());
+        };
+        if self.messages.request.target() != uri.as_bytes() {
+            return Ok(());
+        }
+        self.logged = false;
+        let failing = proxy
+            .monitor_fail
+            .iter()
+            .any(|condition| condition.matches(&self.view()));
+        let status = if failing { 503 } else { 200 };
+        Err(Failure::Intercepted(status))
+    }
+
+    /// Gives the answer the failure calls for, if one can be given, and ends the request.
+    async fn conclude(mut self, result: Result<(), Failure>) -> Next {
+        let next = match result {
+            Ok(()) => self.after_response(),
+            Err(failure) => self.fail(failure).await,
+        };
+        self.finish();
+        next
+    }
+
+    async fn fail(&mut self, failure: Failure) -> Next {
+        let Exit { status, flags } = errors::exit(failure, self.stage);
+        self.transaction.termination.set(Termination(flags));
+        self.count_failure(failure);
+        let closes = matches!(
+            failure,
+            Failure::ClientClosed
+                | Failure::ClientReset
+                | Failure::ClientTimeout
+                | Failure::BadRequest(_)
+                | Failure::BadRequestBody
+                | Failure::Cut(_)
+        );
+        match (status, self.response) {
+            (Some(status), Response::Unsent) => {
+                if closes {
+                    self.request.keep_alive = false;
+                }
+                let said = self.prepared.unwrap_or_else(|| self.prepare_error(status));
+                if said == Said::Nothing {
+                    self.transaction.status.set(status);
+                    return Next::Close;
+                }
+                match self.answer().await {
+                    Ok(next) => next,
+                    Err(_) => Next::Abort,
+                }
+            }
+            _ if self.vanishes => Next::Vanish,
+            (_, Response::Unsent) if failure == Failure::Rejected => Next::Abort,
+            _ => Next::Abort,
+        }
+    }
+
+    /// Puts the answer for an error status in place.
+    pub(crate) fn prepare_error(&mut self, status: u16) -> Said {
+        let mut answer = std::mem::take(&mut self.messages.answer);
+        let said = answer.error(status, self.error_files(), &self.view());
+        self.messages.answer = answer;
+        said
+    }
+
+    /// The error files in force: the backend's before the frontend's.
+    pub(crate) fn error_files(&self) -> impl Iterator<Item = &'c ErrorFile> + use<'c> {
+        let frontend = self.proxy();
+        let backend = Some(self.backend()).filter(|backend| backend.id != frontend.id);
+        backend
+            .into_iter()
+            .flat_map(|proxy| &proxy.error_files)
+            .chain(&frontend.error_files)
+    }
+
+    /// Sends the answer that was put in place, after the `http-after-response` rules.
+    pub(crate) async fn answer(&mut self) -> Result<Next, Failure> {
+        let messages = &mut *self.messages;
+        std::mem::swap(&mut messages.response, &mut messages.answer.head);
+        self.responding = true;
+        self.apply_after_response_rules();
+        let drained = self.skip_request_body();
+        let keep = self.request.keep_alive && drained && !self.closes_client();
+        let persistence = if keep {
+            Persistence::KeepAlive
+        } else {
+            Persistence::Close
+        };
+        let messages = &mut *self.messages;
+        let status = messages.response.status();
+        self.transaction.status.set(status);
+        let body = messages.answer.body();
+        let framing = match status {
+            100..200 | 204 | 304 => Framing::None,
+            _ => Framing::Length(body.len() as u64),
+        };
+        let bodyless = self.method == Method::Head || framing == Framing::None;
+        let writer = &mut messages.download.writer;
+        writer.clear();
+        http1::encode_response(
+            &messages.response,
+            framing,
+            persistence,
+            self.version,
+            writer.prefix(),
+        );
+        if !bodyless {
+            writer.prefix().extend_from_slice(messages.answer.body());
+        }
+        self.response = Response::Begun;
+        let before = self.messages.download.sent;
+        let written = self.write_out().await;
+        // `%B` counts what the client was given, whoever made it.
+        let given = self.messages.download.sent - before;
+        self.messages.download.count((given, 0));
+        written?;
+        Ok(if keep { Next::Request } else { Next::Close })
+    }
+
+    /// Writes what waits in the download's writer.
+    pub(crate) async fn write_out(&mut self) -> Result<(), Failure> {
+        let deadline = self
+            .client_timeout()
+            .map(|limit| clock::now().after(limit.0));
+        let download = &mut self.messages.download;
+        let front = &mut *self.front;
+        std::future::poll_fn(|context| {
+            let step = download
+                .writer
+                .poll(context, &mut front.stream, &[], &mut download.sent);
+            match step {
+                Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(Front::write_error(&error))),
+                Poll::Pending => front
+                    .timer
+                    .poll(context, deadline)
+                    .map(|()| Err(Failure::ClientTimeout)),
+            }
+        })
+        .await
+    }
+
+    /// What follows a response that came from a server.
+    fn after_response(&mut self) -> Next {
+        let sent_all = self.messages.upload.is_received();
+        if self.request.keep_alive && sent_all {
+            Next::Request
+        } else {
+            Next::Close
+        }
+    }
+
+    /// Whether the configuration wants the client's connection closed after the response.
+    pub(crate) fn closes_client(&self) -> bool {
+        let both = TrailingClose::Both;
+        self.connection.worker.is_stopping()
+            || self.proxy().trailing_close == both
+            || self.backend().trailing_close == both
+    }
+
+    /// Throws away the request's body if all of it has arrived; false when some is still to come.
+    fn skip_request_body(&mut self) -> bool {
+        if self.messages.upload.is_started() {
+            return self.messages.upload.is_received();
+        }
+        let mut decoder = BodyDecoder::new(self.request.framing, &Limits::default());
+        if decoder.is_done() {
+            return true;
+        }
+        match decoder.decode(self.front.input.bytes_mut()) {
+            Ok(progress) if progress.done => {
+                self.front.input.consume(progress.consumed);
+                true
+            }
+            Ok(_) | Err(_) => false,
+        }
+    }
+}
+
+/// What expressions see of a request and, if it is there, its response.
+pub(crate) fn view_of<'a>(
+    connection: &'a Connection,
+    transaction: &'a Transaction,
+    messages: &'a super::messages::Messages,
+    response: Option<&'a Head>,
+) -> SessionView<'a> {
+    let mut view = SessionView::of(connection).with(transaction);
+    view.inspection = Inspection::Over;
+    view.http = Some(&messages.facts);
+    view.request = MessageView {
+        head: Fetched::Value(&messages.request),
+        ..MessageView::NONE
+    };
+    view.response = MessageView {
+        head: response.into(),
+        ..MessageView::NONE
+    };
+    view
+}
+
+/// The backend a request without a better choice goes to.
+pub(crate) fn own_backend(proxy: &Proxy) -> Option<ProxyId> {
+    proxy
+        .default_backend
+        .or_else(|| proxy.kind.has_backend().then_some(proxy.id))
+}
