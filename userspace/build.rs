@@ -2,12 +2,13 @@
 //!
 //! Without it the program still builds and runs every configuration that does not need the kernel tier.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-env-changed={OVERRIDE}");
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bpf/tidegate-xdp");
+    let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let built = package.join("../target/bpf/tidegate-xdp");
     let source = env::var_os(OVERRIDE)
         .filter(|path| !path.is_empty())
         .map_or(built, PathBuf::from);
@@ -19,8 +20,7 @@ fn main() -> io::Result<()> {
         fs::write(&source, [])?;
     }
     println!("cargo::rerun-if-changed={}", source.display());
-    let object =
-        PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("tidegate-xdp");
+    let object = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("tidegate-xdp");
     fs::copy(&source, object)?;
     Ok(())
 }

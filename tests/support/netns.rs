@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// One network namespace; it goes with its devices when this is dropped, also by a panic.
-pub struct Namespace {
+pub(crate) struct Namespace {
     name: String,
 }
 
 impl Namespace {
     /// Makes a namespace with the loopback device up.
-    pub fn new(label: &str) -> Self {
+    pub(crate) fn new(label: &str) -> Self {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
         let name = format!(
             "tg-{label}-{}-{}",
@@ -32,29 +32,29 @@ impl Namespace {
     }
 
     /// Its name, for `ip netns exec`.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// Runs `ip` with these words inside.
-    pub fn ip(&self, words: &str) {
+    pub(crate) fn ip(&self, words: &str) {
         let mut arguments = vec!["-n", &self.name];
         arguments.extend(words.split_whitespace());
         command("ip", &arguments);
     }
 
     /// Runs a program inside and returns what it printed.
-    pub fn exec(&self, words: &str) -> String {
+    pub(crate) fn exec(&self, words: &str) -> String {
         let mut arguments = vec!["netns", "exec", &self.name];
         arguments.extend(words.split_whitespace());
         command("ip", &arguments)
     }
 
     /// Runs `work` on a thread of its own inside, and waits for it. Sockets made there stay there.
-    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
-                self.enter();
+                enter(&self.name);
                 work()
             });
             match thread.join() {
@@ -64,17 +64,9 @@ impl Namespace {
         })
     }
 
-    /// Moves the calling thread into the namespace for good.
-    pub fn enter(&self) {
-        let file =
-            File::open(format!("/run/netns/{}", self.name)).expect("the namespace was just made");
-        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
-            .expect("entering needs root");
-    }
-
     /// Connects two namespaces with a veth pair whose ends behave like NICs: no checksums left undone, and NAPI on,
     /// which `XDP_TX` and redirects towards them need.
-    pub fn connect(&self, device: &str, other: &Self, other_device: &str) {
+    pub(crate) fn connect(&self, device: &str, other: &Self, other_device: &str) {
         self.ip(&format!(
             "link add {device} type veth peer name {other_device} netns {}",
             other.name
@@ -86,7 +78,7 @@ impl Namespace {
     }
 
     /// Adds an address; IPv6 ones are usable at once.
-    pub fn address(&self, device: &str, address: &str) {
+    pub(crate) fn address(&self, device: &str, address: &str) {
         let nodad = if address.contains(':') { " nodad" } else { "" };
         self.ip(&format!("address add {address} dev {device}{nodad}"));
     }
@@ -104,8 +96,15 @@ impl Drop for Namespace {
     }
 }
 
+/// Moves the calling thread into a namespace for good.
+pub(crate) fn enter(name: &str) {
+    let file = File::open(format!("/run/netns/{name}")).expect("the namespace exists");
+    move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+        .expect("entering needs root");
+}
+
 /// Whether this machine lets tests make namespaces. Says why not, or fails where kernel tests must run.
-pub fn available() -> bool {
+pub(crate) fn available() -> bool {
     let reason = if !rustix::process::geteuid().is_root() {
         "not root"
     } else if Command::new("ip").arg("-V").output().is_err() {
@@ -122,7 +121,7 @@ pub fn available() -> bool {
     clippy::print_stderr,
     reason = "the reason is for the person who runs the tests"
 )]
-pub fn skip(reason: &str) {
+pub(crate) fn skip(reason: &str) {
     assert!(
         std::env::var_os("TIDEGATE_KERNEL_TESTS").is_none(),
         "kernel tests must run here: {reason}"
@@ -135,7 +134,7 @@ pub fn skip(reason: &str) {
     clippy::disallowed_methods,
     reason = "the test waits in real time for the kernel"
 )]
-pub fn eventually<T>(what: &str, mut question: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, mut question: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(answer) = question() {

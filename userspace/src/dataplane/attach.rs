@@ -24,7 +24,7 @@ pub enum Attachment {
 }
 
 /// A link in force. Dropping it detaches, unless it is pinned.
-pub struct Attached {
+pub(super) struct Attached {
     /// Where.
     pub interface: Interface,
     /// How.
@@ -35,7 +35,7 @@ pub struct Attached {
 enum Held {
     Pinned(LinkPin),
     /// Lives as long as this process.
-    Process(#[expect(dead_code, reason = "held for its Drop, which detaches")] XdpLink),
+    Process(XdpLink),
 }
 
 /// Why the program is not on an interface.
@@ -97,30 +97,86 @@ impl Attachment {
     }
 }
 
+/// The links of the program that runs now, of this process or an earlier one.
+#[derive(Default)]
+pub(super) struct Earlier {
+    /// Those that are pinned.
+    pub pinned: Vec<LinkPin>,
+    /// Those that live as long as this process.
+    pub held: Vec<Attached>,
+}
+
+impl Earlier {
+    /// Takes the link of an interface whose way of attaching `mode` allows.
+    fn take(&mut self, interface: u32, mode: model::XdpMode) -> Option<(Attachment, Held)> {
+        let fits = |index, attachment| index == interface && allows(mode, attachment);
+        if let Some(at) = self
+            .pinned
+            .iter()
+            .position(|pin| fits(pin.interface, pin.attachment))
+        {
+            let pin = self.pinned.swap_remove(at);
+            return Some((pin.attachment, Held::Pinned(pin)));
+        }
+        let at = self
+            .held
+            .iter()
+            .position(|held| fits(held.interface.index, held.attachment))?;
+        let held = self.held.swap_remove(at);
+        Some((held.attachment, held.link))
+    }
+
+    /// Whether an interface can be taken over in place.
+    pub(super) fn has(&self, interface: u32, mode: model::XdpMode) -> bool {
+        let held = self
+            .held
+            .iter()
+            .map(|held| (held.interface.index, held.attachment));
+        let mut all = self
+            .pinned
+            .iter()
+            .map(|pin| (pin.interface, pin.attachment))
+            .chain(held);
+        all.any(|(index, attachment)| index == interface && allows(mode, attachment))
+    }
+
+    /// Takes the earlier program off where it still is: interfaces that are no longer named, or attached otherwise.
+    pub(super) fn detach(self) -> Result<(), AttachError> {
+        // Those this process holds go by being dropped.
+        self.pinned.iter().try_for_each(detach)
+    }
+
+    fn detach_from(&mut self, interface: u32) -> Result<(), AttachError> {
+        self.held.retain(|held| held.interface.index != interface);
+        self.pinned
+            .iter()
+            .filter(|pin| pin.interface == interface)
+            .try_for_each(detach)?;
+        self.pinned.retain(|pin| pin.interface != interface);
+        Ok(())
+    }
+}
+
 impl Attached {
-    /// Puts `program` on `interface`: by swapping it into the link an earlier process left where the mode allows, else
-    /// by a new link. The old program handles packets until the new one does.
-    pub fn new(
+    /// Puts `program` on `interface`: by swapping it into the earlier link where there is one and the mode allows, else
+    /// by a new link. The earlier program handles packets until the new one does.
+    pub(super) fn new(
         program: &mut Xdp,
         interface: &Interface,
         mode: model::XdpMode,
         pins: Option<&Pins>,
-        earlier: &[LinkPin],
+        earlier: &mut Earlier,
     ) -> Result<Self, AttachError> {
-        for pin in earlier
-            .iter()
-            .filter(|pin| pin.interface == interface.index)
+        if let Some((attachment, held)) = earlier.take(interface.index, mode)
+            && let Some(link) = swap(program, held)?
         {
-            if allows(mode, pin.attachment) && swap(program, pin)? {
-                let attachment = pin.attachment;
-                return Ok(Self {
-                    interface: interface.clone(),
-                    attachment,
-                    link: Held::Pinned(pin.clone()),
-                });
-            }
-            detach(pin)?;
+            return Ok(Self {
+                interface: interface.clone(),
+                attachment,
+                link,
+            });
         }
+        earlier.detach_from(interface.index)?;
         let (attachment, link) = attach(program, interface, mode)?;
         let link = match pins {
             None => Held::Process(link),
@@ -138,7 +194,7 @@ impl Attached {
     }
 
     /// Takes the program off, unless another process has meanwhile swapped its own in. Tells whether it was ours.
-    pub fn detach(self, program: u32) -> Result<bool, AttachError> {
+    pub(super) fn detach(self, program: u32) -> Result<bool, AttachError> {
         let Held::Pinned(pin) = &self.link else {
             return Ok(true);
         };
@@ -151,7 +207,7 @@ impl Attached {
 }
 
 /// The number of the program a pinned link runs; `None` when there is no such link.
-pub fn program_of(pin: &LinkPin) -> Result<Option<u32>, AttachError> {
+pub(super) fn program_of(pin: &LinkPin) -> Result<Option<u32>, AttachError> {
     match open(pin)? {
         None => Ok(None),
         Some(link) => link
@@ -162,7 +218,7 @@ pub fn program_of(pin: &LinkPin) -> Result<Option<u32>, AttachError> {
 }
 
 /// Removes a pinned link and so detaches what it attached.
-pub fn detach(pin: &LinkPin) -> Result<(), AttachError> {
+pub(super) fn detach(pin: &LinkPin) -> Result<(), AttachError> {
     match fs::remove_file(&pin.path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             let source = aya::sys::SyscallError {
@@ -193,18 +249,27 @@ fn open(pin: &LinkPin) -> Result<Option<FdLink>, AttachError> {
     }
 }
 
-/// Replaces the program of a pinned link. False when the link is dead because its device is gone.
-fn swap(program: &mut Xdp, pin: &LinkPin) -> Result<bool, AttachError> {
-    let Some(link) = open(pin)? else {
-        return Ok(false);
+/// Replaces the program of a link. `None` when the link is dead because its device is gone; then its pin is removed.
+fn swap(program: &mut Xdp, held: Held) -> Result<Option<Held>, AttachError> {
+    let (pin, link) = match held {
+        Held::Process(link) => (None, Some(link)),
+        Held::Pinned(pin) => {
+            let link = open(&pin)?
+                .map(XdpLink::try_from)
+                .transpose()
+                .map_err(|source| unusable(&pin, source))?;
+            (Some(pin), link)
+        }
     };
-    let link = XdpLink::try_from(link).map_err(|source| unusable(pin, source))?;
-    let Ok(id) = program.attach_to_link(link) else {
-        return Ok(false);
-    };
-    // The pin keeps the link; this end of it may go.
-    drop(program.take_link(id));
-    Ok(true)
+    let swapped = link.and_then(|link| program.attach_to_link(link).ok());
+    // A pin keeps its link, so this end of it may go.
+    let link = swapped.and_then(|id| program.take_link(id).ok());
+    match (pin, link) {
+        (Some(pin), Some(_)) => Ok(Some(Held::Pinned(pin))),
+        (None, Some(link)) => Ok(Some(Held::Process(link))),
+        (Some(pin), None) => detach(&pin).map(|()| None),
+        (None, None) => Ok(None),
+    }
 }
 
 fn attach(

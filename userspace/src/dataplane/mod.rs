@@ -1,8 +1,255 @@
 //! MODEL → KERNEL: everything that knows the word "XDP".
-pub mod attach;
-pub mod neighbours;
-pub mod netlink;
-pub mod pins;
+//!
+//! [`offload`] compiles a model into a [`plan::Plan`] and says for every rule where it runs; [`Dataplane`] loads the
+//! kernel's program, tells it the plan, keeps it up to date while servers and the network change, and reads its counters.
+//! No client's connection passes through here: what the kernel does not decide goes on into the stack, to the sockets of
+//! [`crate::net`].
+
+mod attach;
+mod classes;
+mod engine;
+pub mod explain;
+mod feedback;
+mod loader;
+mod mmap;
+mod neighbours;
+mod netlink;
+pub mod offload;
+mod pins;
+pub mod plan;
+mod predecessor;
+mod sizes;
+mod tables;
+mod ticks;
+mod writer;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+
+pub use attach::AttachError;
+use engine::Engine;
+pub use engine::StartError;
+pub use feedback::{
+    DropCount, Feedback, InterfaceSnapshot, ServerCounts, ServerSnapshot, ServiceSnapshot,
+    Snapshot, SourceCount,
+};
+pub use loader::{LoadError, OBJECT};
+
+use crate::log::notice;
+use crate::state::Running;
+use offload::Compiled;
+
+/// The kernel tier at work.
+///
+/// One thread of its own follows the network and the servers; everything else may be called from any thread. Dropping it
+/// leaves the program on the wire where it is pinned, as a crash would.
+pub struct Dataplane {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What happens to packets when the daemon stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The program is taken off the wire.
+    Detach,
+    /// It goes on with what it was told last, and the next process takes it over.
+    Keep,
+}
+
+struct Shared {
+    object: &'static [u8],
+    engine: Mutex<Option<Engine>>,
+    feedback: ArcSwap<Feedback>,
+    /// Counted up to wake the thread.
+    wake: OwnedFd,
+    ended: AtomicBool,
+}
+
+impl Dataplane {
+    /// Starts the kernel tier for a configuration that needs it: `None` where no address is looked after by the kernel.
+    /// Runs in the calling thread's network namespace. On an error, what ran before still runs.
+    pub fn start(compiled: &Compiled, running: &Running) -> Result<Option<Self>, StartError> {
+        Self::start_with(OBJECT, compiled, running)
+    }
+
+    /// The same with another kernel object.
+    pub fn start_with(
+        object: &'static [u8],
+        compiled: &Compiled,
+        running: &Running,
+    ) -> Result<Option<Self>, StartError> {
+        if compiled.plan.services.is_empty() {
+            return Ok(None);
+        }
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|error| StartError::Thread(error.into()))?;
+        let engine = Engine::start(object, compiled.plan.clone(), running.clone(), None)?;
+        let shared = Arc::new(Shared {
+            object,
+            feedback: ArcSwap::new(Arc::clone(engine.feedback())),
+            engine: Mutex::new(Some(engine)),
+            wake,
+            ended: AtomicBool::new(false),
+        });
+        let own = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("dataplane".to_owned());
+        let thread = thread
+            .spawn(move || own.follow())
+            .map_err(StartError::Thread)?;
+        Ok(Some(Self {
+            shared,
+            thread: Some(thread),
+        }))
+    }
+
+    /// Puts another configuration in force, as a whole. Flows and counts go on where they still have a meaning. On an
+    /// error the one before stays in force.
+    pub fn apply(&self, compiled: &Compiled, running: &Running) -> Result<(), StartError> {
+        let mut engine = self.shared.engine.lock();
+        let next = Engine::start(
+            self.shared.object,
+            compiled.plan.clone(),
+            running.clone(),
+            engine.as_mut(),
+        )?;
+        self.shared.feedback.store(Arc::clone(next.feedback()));
+        *engine = Some(next);
+        Ok(())
+    }
+
+    /// Says that the state, weight or address of some server has changed. Returns at once; the rings follow within
+    /// milliseconds, many changes together.
+    pub fn servers_changed(&self) {
+        self.shared.wake();
+    }
+
+    /// What the kernel counts. Cheap; keep it no longer than for one answer, because a reload makes another.
+    pub fn feedback(&self) -> arc_swap::Guard<Arc<Feedback>> {
+        self.shared.feedback.load()
+    }
+
+    /// Ends the kernel tier of this process.
+    pub fn stop(mut self, what: Stop) -> Result<(), LoadError> {
+        self.end_thread();
+        match (self.shared.engine.lock().take(), what) {
+            (Some(engine), Stop::Detach) => engine.stop(),
+            (_, Stop::Keep) | (None, _) => Ok(()),
+        }
+    }
+
+    fn end_thread(&mut self) {
+        self.shared.ended.store(true, Ordering::Release);
+        self.shared.wake();
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has already said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Dataplane {
+    fn drop(&mut self) {
+        self.end_thread();
+    }
+}
+
+impl Shared {
+    /// The thread's life: waits for something to change, then brings the maps up to date.
+    fn follow(&self) {
+        let mut failed = false;
+        while !self.ended.load(Ordering::Acquire) {
+            self.wait();
+            if self.ended.load(Ordering::Acquire) {
+                return;
+            }
+            let mut engine = self.engine.lock();
+            let Some(engine) = engine.as_mut() else {
+                return;
+            };
+            match engine.refresh() {
+                Ok(()) => failed = false,
+                Err(error) => {
+                    if !failed {
+                        notice::warning(format_args!(
+                            "The kernel tier cannot follow a change: {}.",
+                            Chain(&error)
+                        ));
+                    }
+                    failed = true;
+                }
+            }
+        }
+    }
+
+    /// Returns when something may have changed, at the latest after a few seconds. Changes that come close together
+    /// count as one.
+    fn wait(&self) {
+        let (changes, most) = match self.engine.lock().as_ref() {
+            Some(engine) => (
+                engine.changes().try_clone_to_owned(),
+                if engine.incomplete() { SOON } else { LATE },
+            ),
+            None => return,
+        };
+        let Ok(changes) = changes else {
+            std::thread::sleep(SOON);
+            return;
+        };
+        let mut sources = [
+            PollFd::new(&self.wake, PollFlags::IN),
+            PollFd::new(&changes, PollFlags::IN),
+        ];
+        let most = Timespec {
+            tv_sec: most.as_secs() as i64,
+            tv_nsec: i64::from(most.subsec_nanos()),
+        };
+        // Interrupted or not, the tables are looked at again.
+        let _ = poll(&mut sources, Some(&most));
+        let by_network = sources[1].revents().contains(PollFlags::IN);
+        let mut count = [0; 8];
+        let _ = rustix::io::read(&self.wake, &mut count);
+        if by_network && !self.ended.load(Ordering::Acquire) {
+            std::thread::sleep(TOGETHER);
+        }
+    }
+
+    fn wake(&self) {
+        // It only fails when it is already awake a few billion times.
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+}
+
+/// An error with all its causes, in one line.
+pub struct Chain<'a>(pub &'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(formatter, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// How long the thread sleeps at most.
+const LATE: Duration = Duration::from_secs(5);
+
+/// The same while some server's hardware address is being asked for.
+const SOON: Duration = Duration::from_millis(500);
+
+/// How long notifications of the network are collected.
+const TOGETHER: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 #[allow(

@@ -14,7 +14,7 @@ use std::os::fd::BorrowedFd;
 use super::netlink::{Interface, Mac, Neighbour, Netlink, NetlinkError, Route};
 
 /// The next hops of a set of addresses, as of the last refresh.
-pub struct Neighbours {
+pub(super) struct Neighbours {
     netlink: Netlink,
     /// Interfaces the program is attached to, by number: only through these can frames leave and answers come back.
     attached: Vec<u32>,
@@ -23,7 +23,7 @@ pub struct Neighbours {
 
 /// What is known about the way to one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hop {
+pub(super) enum Hop {
     /// Frames can be sent.
     Reachable(NextHop),
     /// They cannot, for this reason.
@@ -32,7 +32,7 @@ pub enum Hop {
 
 /// All that a frame to one address needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NextHop {
+pub(super) struct NextHop {
     /// Number of the interface to send through.
     pub interface: u32,
     /// Largest packet that fits there, in bytes.
@@ -49,7 +49,7 @@ pub struct NextHop {
 
 /// Why frames cannot be sent to an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Obstacle {
+pub(super) enum Obstacle {
     /// The routing table has no way.
     NoRoute,
     /// The address belongs to this machine.
@@ -62,11 +62,17 @@ pub enum Obstacle {
     Asking(IpAddr),
     /// ARP or neighbour discovery got no answer.
     NoAnswer(IpAddr),
+    /// A router is in between, and `forward dsr` needs the server on the link.
+    BehindRouter(IpAddr),
+    /// This machine has no address of that family on the way to it, which `forward nat` needs.
+    NoSource,
+    /// Its name does not resolve.
+    NoAddress,
 }
 
 impl Neighbours {
     /// Starts with no addresses, in the calling thread's network namespace.
-    pub fn open(attached: Vec<u32>) -> Result<Self, NetlinkError> {
+    pub(super) fn open(attached: Vec<u32>) -> Result<Self, NetlinkError> {
         Ok(Self {
             netlink: Netlink::open()?,
             attached,
@@ -75,27 +81,22 @@ impl Neighbours {
     }
 
     /// Readable when the kernel's tables changed, and so [`Self::refresh`] is due.
-    pub fn changes(&self) -> BorrowedFd<'_> {
+    pub(super) fn changes(&self) -> BorrowedFd<'_> {
         self.netlink.changes()
     }
 
     /// Takes the pending notifications.
-    pub fn drain_changes(&mut self) -> bool {
+    pub(super) fn drain_changes(&mut self) -> bool {
         self.netlink.drain_changes()
     }
 
     /// What the last refresh found for `address`.
-    pub fn hop(&self, address: IpAddr) -> Option<&Hop> {
+    pub(super) fn hop(&self, address: IpAddr) -> Option<&Hop> {
         self.hops.get(&address)
     }
 
-    /// Every address with what is known about it.
-    pub fn iter(&self) -> impl Iterator<Item = (IpAddr, &Hop)> {
-        self.hops.iter().map(|(address, hop)| (*address, hop))
-    }
-
     /// Whether any address still lacks its next hop, so that another refresh should follow soon.
-    pub fn incomplete(&self) -> bool {
+    pub(super) fn incomplete(&self) -> bool {
         self.hops.values().any(|hop| {
             matches!(
                 hop,
@@ -104,8 +105,15 @@ impl Neighbours {
         })
     }
 
+    /// Whether any address's next hop has been asked for and not been answered yet.
+    pub(super) fn asking(&self) -> bool {
+        self.hops
+            .values()
+            .any(|hop| matches!(hop, Hop::Unreachable(Obstacle::Asking(_))))
+    }
+
     /// Replaces the set of addresses to follow. Known ones keep what is known.
-    pub fn follow(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
+    pub(super) fn follow(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
         let mut known = std::mem::take(&mut self.hops);
         self.hops = addresses
             .into_iter()
@@ -120,7 +128,7 @@ impl Neighbours {
 
     /// Asks the kernel about every address, probes what is missing or stale, and returns the addresses whose hop is
     /// not what it was.
-    pub fn refresh(&mut self) -> Result<Vec<IpAddr>, NetlinkError> {
+    pub(super) fn refresh(&mut self) -> Result<Vec<IpAddr>, NetlinkError> {
         let mut interfaces = BTreeMap::new();
         let mut changed = Vec::new();
         for (address, known) in &mut self.hops {
@@ -212,6 +220,12 @@ impl fmt::Display for Obstacle {
                 "its route leaves through '{name}', which is not Ethernet"
             ),
             Self::Asking(via) => write!(formatter, "waiting for the hardware address of {via}"),
+            Self::BehindRouter(via) => write!(
+                formatter,
+                "it is behind {via}, and 'forward dsr' needs it on the link"
+            ),
+            Self::NoSource => formatter.write_str("there is no local address to translate to"),
+            Self::NoAddress => formatter.write_str("its name does not resolve"),
             Self::NoAnswer(via) => write!(
                 formatter,
                 "{via} does not answer ARP or neighbour discovery"

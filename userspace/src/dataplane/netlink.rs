@@ -13,8 +13,10 @@ use rtnetlink::constants::{
     RTMGRP_NEIGH,
 };
 use rtnetlink::packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
+    NetlinkPayload,
 };
+use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkLayerType, LinkMessage};
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
@@ -28,10 +30,10 @@ use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily as SocketFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 /// A hardware address.
-pub type Mac = [u8; 6];
+pub(super) type Mac = [u8; 6];
 
 /// One request socket and one socket that only listens to changes.
-pub struct Netlink {
+pub(super) struct Netlink {
     requests: OwnedFd,
     changes: OwnedFd,
     sequence: u32,
@@ -40,7 +42,7 @@ pub struct Netlink {
 
 /// Where the kernel would send a packet for an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Route {
+pub(super) struct Route {
     /// Number of the interface the packet leaves through.
     pub interface: u32,
     /// The router, or none where the address is on the link itself.
@@ -53,7 +55,7 @@ pub struct Route {
 
 /// What the neighbour table says about one address on one link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Neighbour {
+pub(super) enum Neighbour {
     /// Resolved and recently confirmed, or fixed by the administrator.
     Fresh(Mac),
     /// Resolved, but not confirmed for a while.
@@ -68,7 +70,7 @@ pub enum Neighbour {
 
 /// One network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interface {
+pub(super) struct Interface {
     /// The kernel's number for it.
     pub index: u32,
     /// Its name, as in `xdp interface <name>`.
@@ -97,7 +99,7 @@ pub enum NetlinkError {
 
 impl Netlink {
     /// Opens both sockets in the calling thread's network namespace.
-    pub fn open() -> Result<Self, NetlinkError> {
+    pub(super) fn open() -> Result<Self, NetlinkError> {
         Ok(Self {
             requests: socket(0, SocketFlags::CLOEXEC)?,
             changes: socket(CHANGE_GROUPS, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?,
@@ -107,13 +109,13 @@ impl Netlink {
     }
 
     /// Readable when routes, neighbours, links or addresses changed; then call [`Self::drain_changes`].
-    pub fn changes(&self) -> BorrowedFd<'_> {
+    pub(super) fn changes(&self) -> BorrowedFd<'_> {
         self.changes.as_fd()
     }
 
     /// Takes all pending notifications and tells whether there were any. One that was lost because the kernel's
     /// buffer was full counts as one.
-    pub fn drain_changes(&mut self) -> bool {
+    pub(super) fn drain_changes(&mut self) -> bool {
         let mut any = false;
         for _ in 0..MAX_NOTIFICATIONS {
             match rustix::net::recv(
@@ -130,7 +132,7 @@ impl Netlink {
     }
 
     /// The kernel's route to `address`; `None` when there is none.
-    pub fn route(&mut self, address: IpAddr) -> Result<Option<Route>, NetlinkError> {
+    pub(super) fn route(&mut self, address: IpAddr) -> Result<Option<Route>, NetlinkError> {
         let mut message = RouteMessage::default();
         message.header.address_family = family(address);
         message.header.destination_prefix_length = if address.is_ipv4() { 32 } else { 128 };
@@ -145,7 +147,7 @@ impl Netlink {
     }
 
     /// The neighbour table's entry for `address` on `interface`.
-    pub fn neighbour(
+    pub(super) fn neighbour(
         &mut self,
         interface: u32,
         address: IpAddr,
@@ -160,7 +162,7 @@ impl Netlink {
 
     /// Makes the kernel ask for (ARP, neighbour discovery) or confirm `address` on `interface`, as if a packet had
     /// been sent to it. A refusal is the kernel's last word and shows as a failed neighbour later.
-    pub fn probe(&mut self, interface: u32, address: IpAddr) -> Result<(), NetlinkError> {
+    pub(super) fn probe(&mut self, interface: u32, address: IpAddr) -> Result<(), NetlinkError> {
         let mut message = neighbour_message(interface, address);
         message.header.flags = NeighbourFlags::Use;
         let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
@@ -173,14 +175,17 @@ impl Netlink {
     }
 
     /// The interface with this number; `None` when there is none.
-    pub fn interface(&mut self, index: u32) -> Result<Option<Interface>, NetlinkError> {
+    pub(super) fn interface(&mut self, index: u32) -> Result<Option<Interface>, NetlinkError> {
         let mut message = LinkMessage::default();
         message.header.index = index;
         self.interface_by(message)
     }
 
     /// The interface of this name; `None` when there is none.
-    pub fn interface_named(&mut self, name: &str) -> Result<Option<Interface>, NetlinkError> {
+    pub(super) fn interface_named(
+        &mut self,
+        name: &str,
+    ) -> Result<Option<Interface>, NetlinkError> {
         let mut message = LinkMessage::default();
         message
             .attributes
@@ -196,6 +201,28 @@ impl Netlink {
         }
     }
 
+    /// Every address of this machine but those of the loopback device.
+    pub(super) fn addresses(&mut self) -> Result<Vec<IpAddr>, NetlinkError> {
+        let about = "this machine's addresses";
+        let mut found = Vec::new();
+        self.send(
+            RouteNetlinkMessage::GetAddress(AddressMessage::default()),
+            NLM_F_DUMP,
+            about,
+        )?;
+        loop {
+            for message in self.receive(about)? {
+                match message.payload {
+                    NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(message)) => {
+                        found.extend(read_address(&message));
+                    }
+                    NetlinkPayload::Done(_) => return Ok(found),
+                    _ => return Err(NetlinkError::Unexpected(about)),
+                }
+            }
+        }
+    }
+
     /// Sends one request and waits for the answer that carries its sequence number.
     fn ask(
         &mut self,
@@ -203,10 +230,30 @@ impl Netlink {
         flags: u16,
         about: &'static str,
     ) -> Result<Answer, NetlinkError> {
-        let failed = |error: Errno| NetlinkError::Socket {
-            doing: about,
-            source: error.into(),
-        };
+        self.send(request, flags, about)?;
+        let answers = self.receive(about)?;
+        match answers.into_iter().next().map(|message| message.payload) {
+            Some(NetlinkPayload::InnerMessage(message)) => Ok(Answer::Message(message)),
+            Some(NetlinkPayload::Error(error)) if error.code.is_none() => Ok(Answer::Done),
+            Some(NetlinkPayload::Error(error))
+                if error.raw_code() == -Errno::PERM.raw_os_error() =>
+            {
+                Err(NetlinkError::Socket {
+                    doing: about,
+                    source: Errno::PERM.into(),
+                })
+            }
+            Some(NetlinkPayload::Error(_)) => Ok(Answer::Refused),
+            _ => Err(NetlinkError::Unexpected(about)),
+        }
+    }
+
+    fn send(
+        &mut self,
+        request: RouteNetlinkMessage,
+        flags: u16,
+        about: &'static str,
+    ) -> Result<(), NetlinkError> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut message = NetlinkMessage::from(request);
         message.header.flags = NLM_F_REQUEST | flags;
@@ -214,7 +261,22 @@ impl Netlink {
         message.finalize();
         let mut bytes = vec![0; message.buffer_len()];
         message.serialize(&mut bytes);
-        rustix::net::send(&self.requests, &bytes, SendFlags::empty()).map_err(failed)?;
+        let sent = rustix::net::send(&self.requests, &bytes, SendFlags::empty());
+        sent.map(|_| ()).map_err(|error| NetlinkError::Socket {
+            doing: about,
+            source: error.into(),
+        })
+    }
+
+    /// The next datagram's messages that answer the last request; late answers to earlier ones are skipped.
+    fn receive(
+        &mut self,
+        about: &'static str,
+    ) -> Result<Vec<NetlinkMessage<RouteNetlinkMessage>>, NetlinkError> {
+        let failed = |error: Errno| NetlinkError::Socket {
+            doing: about,
+            source: error.into(),
+        };
         for _ in 0..MAX_NOTIFICATIONS {
             let (length, _) = rustix::net::recv(
                 &self.requests,
@@ -222,20 +284,20 @@ impl Netlink {
                 RecvFlags::empty(),
             )
             .map_err(failed)?;
-            let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&self.buffer[..length])
-                .map_err(|_| NetlinkError::Unexpected(about))?;
-            if answer.header.sequence_number != self.sequence {
-                continue;
-            }
-            return match answer.payload {
-                NetlinkPayload::InnerMessage(message) => Ok(Answer::Message(message)),
-                NetlinkPayload::Error(error) if error.code.is_none() => Ok(Answer::Done),
-                NetlinkPayload::Error(error) if error.raw_code() == -Errno::PERM.raw_os_error() => {
-                    Err(failed(Errno::PERM))
+            let mut rest = &self.buffer[..length];
+            let mut messages = Vec::new();
+            while !rest.is_empty() {
+                let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
+                    .map_err(|_| NetlinkError::Unexpected(about))?;
+                let length = (message.header.length as usize).next_multiple_of(4);
+                rest = rest.get(length.max(4)..).unwrap_or_default();
+                if message.header.sequence_number == self.sequence {
+                    messages.push(message);
                 }
-                NetlinkPayload::Error(_) => Ok(Answer::Refused),
-                _ => Err(NetlinkError::Unexpected(about)),
-            };
+            }
+            if !messages.is_empty() {
+                return Ok(messages);
+            }
         }
         Err(NetlinkError::Unexpected(about))
     }
@@ -333,6 +395,25 @@ fn read_neighbour(message: &NeighbourMessage) -> Neighbour {
         (NeighbourState::Incomplete, _) => Neighbour::Asking,
         _ => Neighbour::Unknown,
     }
+}
+
+fn read_address(message: &AddressMessage) -> Option<IpAddr> {
+    // The local end of a point-to-point link is not the address the link is known by.
+    let local = message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            AddressAttribute::Local(address) => Some(*address),
+            _ => None,
+        });
+    let known = message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            AddressAttribute::Address(address) => Some(*address),
+            _ => None,
+        });
+    local.or(known).filter(|address| !address.is_loopback())
 }
 
 fn read_interface(message: &LinkMessage) -> Interface {

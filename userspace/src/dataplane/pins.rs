@@ -1,14 +1,13 @@
 //! The names under which maps, programs and links outlive the process, on a BPF file system.
 //!
 //! ```text
-//! <directory>/link-<interface number>-<native|generic>      one per attached interface
-//! <directory>/tables-<layout version>-<serial>/<map name>   every map of one set
-//! <directory>/tables-<layout version>-<serial>/program-<id> the program(s) that use the set
+//! <directory>/link-<interface number>-<native|generic>    one per attached interface
+//! <directory>/tables-<layout version>-<program>/<map>     the maps of the program with this number
 //! ```
 //!
-//! A set belongs to what runs if it holds the pin of the program a link names; so a process that died anywhere in
-//! between leaves either the old state or the new one, never a mixture. This file only names and lists: what is loaded
-//! and swapped is [`super::loader`]'s business.
+//! The set of maps that is in force is the one of the program a link names; a process that died while it was starting
+//! leaves a set that no link names, which the next start removes. This file only names and lists: what is loaded and
+//! swapped is [`super::loader`]'s business.
 
 use std::fs;
 use std::io;
@@ -18,15 +17,16 @@ use super::attach::Attachment;
 
 /// The directory of all pins of one daemon.
 #[derive(Clone, Debug)]
-pub struct Pins {
+pub(super) struct Pins {
     directory: PathBuf,
 }
 
-/// One set of maps with the programs that use it.
+/// The maps of one program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TableSet {
+pub(super) struct TableSet {
     path: PathBuf,
     layout: u32,
+    program: u32,
 }
 
 /// One pinned link.
@@ -58,7 +58,7 @@ pub enum PinsError {
 
 impl Pins {
     /// Makes the directory where needed and checks that objects can be pinned in it.
-    pub fn open(directory: &Path) -> Result<Self, PinsError> {
+    pub(super) fn open(directory: &Path) -> Result<Self, PinsError> {
         let existing = directory
             .ancestors()
             .find(|path| path.exists())
@@ -73,7 +73,7 @@ impl Pins {
     }
 
     /// Every pinned link.
-    pub fn links(&self) -> Result<Vec<LinkPin>, PinsError> {
+    pub(super) fn links(&self) -> Result<Vec<LinkPin>, PinsError> {
         Ok(self
             .entries()?
             .into_iter()
@@ -82,7 +82,7 @@ impl Pins {
     }
 
     /// Where the link of an interface is or will be pinned.
-    pub fn link(&self, interface: u32, attachment: Attachment) -> LinkPin {
+    pub(super) fn link(&self, interface: u32, attachment: Attachment) -> LinkPin {
         let path = self
             .directory
             .join(format!("link-{interface}-{}", attachment.name()));
@@ -94,7 +94,7 @@ impl Pins {
     }
 
     /// Every set of maps.
-    pub fn sets(&self) -> Result<Vec<TableSet>, PinsError> {
+    pub(super) fn sets(&self) -> Result<Vec<TableSet>, PinsError> {
         Ok(self
             .entries()?
             .into_iter()
@@ -102,24 +102,24 @@ impl Pins {
             .collect())
     }
 
-    /// Makes an empty set.
-    pub fn new_set(&self, layout: u32) -> Result<TableSet, PinsError> {
-        for serial in 0..=MAX_SETS {
-            let path = self.directory.join(format!("tables-{layout}-{serial}"));
-            match fs::create_dir(&path) {
-                Ok(()) => return Ok(TableSet { path, layout }),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(source) => return Err(failed(&path, source)),
-            }
+    /// Makes an empty set for a program.
+    pub(super) fn new_set(&self, layout: u32, program: u32) -> Result<TableSet, PinsError> {
+        let path = self.directory.join(format!("tables-{layout}-{program}"));
+        let set = TableSet {
+            path,
+            layout,
+            program,
+        };
+        if set.path.exists() {
+            // Numbers start over when the machine does, but so do pins: this can only be a directory somebody copied.
+            set.remove()?;
         }
-        Err(failed(
-            &self.directory,
-            io::ErrorKind::DirectoryNotEmpty.into(),
-        ))
+        fs::create_dir(&set.path).map_err(|source| failed(&set.path, source))?;
+        Ok(set)
     }
 
     /// Removes every set but `kept`.
-    pub fn remove_sets_except(&self, kept: Option<&TableSet>) -> Result<(), PinsError> {
+    pub(super) fn remove_sets_except(&self, kept: Option<&TableSet>) -> Result<(), PinsError> {
         self.sets()?
             .iter()
             .filter(|set| Some(*set) != kept)
@@ -127,7 +127,7 @@ impl Pins {
     }
 
     /// Removes the directory itself if nothing is left in it.
-    pub fn remove_if_empty(&self) {
+    pub(super) fn remove_if_empty(&self) {
         // Not empty, or the mount point itself: both are fine.
         let _ = fs::remove_dir(&self.directory);
     }
@@ -139,38 +139,22 @@ impl Pins {
 
 impl TableSet {
     /// The version of the maps' layout.
-    pub fn layout(&self) -> u32 {
+    pub(super) fn layout(&self) -> u32 {
         self.layout
     }
 
     /// The file of a map.
-    pub fn map(&self, name: &str) -> PathBuf {
+    pub(super) fn map(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// The file of a program.
-    pub fn program(&self, id: u32) -> PathBuf {
-        self.path.join(format!("{PROGRAM}{id}"))
-    }
-
-    /// Whether the program with this number uses the set.
-    pub fn used_by(&self, id: u32) -> bool {
-        self.program(id).exists()
-    }
-
-    /// Removes the pins of all programs but one.
-    pub fn remove_programs_except(&self, id: u32) -> Result<(), PinsError> {
-        let kept = self.program(id);
-        for path in list(&self.path)? {
-            if path != kept && name_of(&path).starts_with(PROGRAM) {
-                fs::remove_file(&path).map_err(|source| failed(&path, source))?;
-            }
-        }
-        Ok(())
+    /// The number of the program it was made for.
+    pub(super) fn program(&self) -> u32 {
+        self.program
     }
 
     /// Removes the whole set. The kernel frees what no program uses any more.
-    pub fn remove(&self) -> Result<(), PinsError> {
+    pub(super) fn remove(&self) -> Result<(), PinsError> {
         for path in list(&self.path)? {
             fs::remove_file(&path).map_err(|source| failed(&path, source))?;
         }
@@ -206,10 +190,13 @@ fn read_link_name(path: &Path) -> Option<LinkPin> {
 }
 
 fn read_set_name(path: PathBuf) -> Option<TableSet> {
-    let (layout, serial) = name_of(&path).strip_prefix("tables-")?.split_once('-')?;
-    let layout = layout.parse().ok()?;
-    serial.parse::<u32>().ok()?;
-    Some(TableSet { path, layout })
+    let (layout, program) = name_of(&path).strip_prefix("tables-")?.split_once('-')?;
+    let (layout, program) = (layout.parse().ok()?, program.parse().ok()?);
+    Some(TableSet {
+        path,
+        layout,
+        program,
+    })
 }
 
 fn failed(path: &Path, source: io::Error) -> PinsError {
@@ -219,14 +206,8 @@ fn failed(path: &Path, source: io::Error) -> PinsError {
     }
 }
 
-const PROGRAM: &str = "program-";
-
 /// `BPF_FS_MAGIC` of linux/magic.h.
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
-
-/// Sets left behind by processes that died while starting, at most; each start removes them.
-const MAX_SETS: u32 = 64;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,18 +239,16 @@ mod tests {
     }
 
     #[test]
-    fn a_set_belongs_to_the_program_pinned_in_it() {
+    fn sets_are_found_by_their_program_and_removed_with_their_maps() {
         let (_directory, pins) = pins();
-        let (old, new) = (pins.new_set(7).unwrap(), pins.new_set(7).unwrap());
-        assert_ne!(old, new);
-        fs::write(old.program(41), []).unwrap();
-        fs::write(old.program(42), []).unwrap();
-        assert!(old.used_by(41) && old.used_by(42) && !new.used_by(42));
-        old.remove_programs_except(42).unwrap();
-        assert!(!old.used_by(41) && old.used_by(42));
-        fs::write(new.map("FLOWS"), []).unwrap();
-        pins.remove_sets_except(Some(&old)).unwrap();
-        assert_eq!(pins.sets().unwrap(), [old]);
+        let (old, new) = (pins.new_set(7, 41).unwrap(), pins.new_set(8, 42).unwrap());
+        fs::write(old.map("flows"), []).unwrap();
+        let mut sets = pins.sets().unwrap();
+        sets.sort_by_key(TableSet::program);
+        assert_eq!(sets, [old, new.clone()]);
+        assert_eq!((sets[0].layout(), sets[1].layout()), (7, 8));
+        pins.remove_sets_except(Some(&new)).unwrap();
+        assert_eq!(pins.sets().unwrap(), [new]);
     }
 
     #[test]

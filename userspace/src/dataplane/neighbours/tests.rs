@@ -169,3 +169,20 @@ fn replaced_server_is_noticed_by_its_new_hardware_address() {
         assert_eq!(after.mac, [2, 0, 0, 0, 0, 0x77]);
     });
 }
+
+#[test]
+fn machine_knows_its_own_addresses() {
+    if !available() {
+        return;
+    }
+    let (balancer, _server) = wire();
+    for n in 0..300 {
+        balancer.address("wire0", &format!("10.7.{}.{}/32", n / 256, n % 256));
+    }
+    let own = balancer.inside(|| Netlink::open().unwrap().addresses().unwrap());
+    for expected in ["192.0.2.1", "2001:db8::1", "10.7.0.0", "10.7.1.43"] {
+        assert!(own.contains(&address(expected)), "{expected}");
+    }
+    assert!(own.len() >= 303, "{}", own.len());
+    assert!(own.iter().all(|address| !address.is_loopback()), "{own:?}");
+}

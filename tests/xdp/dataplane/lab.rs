@@ -1,0 +1,254 @@
+//! Three namespaces on two wires, a BPF file system for pins, and servers that say who they are.
+//!
+//! ```text
+//! client cl0 192.0.2.10 ── 192.0.2.1 lb0 balancer lb1 10.0.0.254 ── 10.0.0.1-3 sv0 servers
+//!        2001:db8:1::10 ── 2001:db8:1::1           2001:db8:2::fe ── 2001:db8:2::1-3
+//! ```
+//! The service addresses 198.51.100.80 and 2001:db8:80::80 are nobody's: the client's routes lead to the balancer.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tidegate::dataplane::offload::Compiled;
+use tidegate::dataplane::{Dataplane, OBJECT};
+use tidegate::state::Running;
+
+use super::netns::{self, Namespace};
+
+/// Where clients send to.
+pub(crate) const VIP: &str = "198.51.100.80";
+/// The same for IPv6.
+pub(crate) const VIP6: &str = "2001:db8:80::80";
+
+/// Client, balancer and servers.
+pub(crate) struct Lab {
+    pub(crate) client: Namespace,
+    pub(crate) balancer: Namespace,
+    pub(crate) servers: Namespace,
+    pins: Mount,
+}
+
+/// A BPF file system of its own.
+struct Mount(PathBuf);
+
+impl Lab {
+    /// The lab, or `None` where it cannot be; then the reason has been said.
+    pub(crate) fn new(label: &str) -> Option<Self> {
+        if !netns::available() {
+            return None;
+        }
+        if OBJECT.is_empty() {
+            netns::skip("built without the kernel object");
+            return None;
+        }
+        let named = |role: &str| Namespace::new(&format!("{label}{role}"));
+        let lab = Self {
+            client: named("c"),
+            balancer: named("b"),
+            servers: named("s"),
+            pins: Mount::new(label),
+        };
+        lab.client.connect("cl0", &lab.balancer, "lb0");
+        lab.balancer.connect("lb1", &lab.servers, "sv0");
+        for address in [
+            "192.0.2.10/24",
+            "192.0.2.11/24",
+            "192.0.2.66/24",
+            "2001:db8:1::10/64",
+            "2001:db8:1::66/64",
+        ] {
+            lab.client.address("cl0", address);
+        }
+        for (device, address) in [
+            ("lb0", "192.0.2.1/24"),
+            ("lb0", "2001:db8:1::1/64"),
+            ("lb1", "10.0.0.254/24"),
+            ("lb1", "2001:db8:2::fe/64"),
+        ] {
+            lab.balancer.address(device, address);
+        }
+        for number in 1..=3 {
+            lab.servers.address("sv0", &format!("10.0.0.{number}/24"));
+            lab.servers
+                .address("sv0", &format!("2001:db8:2::{number}/64"));
+        }
+        lab.client
+            .ip(&format!("route add {VIP} via 192.0.2.1 src 192.0.2.10"));
+        lab.client.ip(&format!(
+            "route add {VIP6} via 2001:db8:1::1 src 2001:db8:1::10"
+        ));
+        lab.servers.ip("route add default via 10.0.0.254");
+        lab.servers.ip("route add default via 2001:db8:2::fe");
+        for setting in ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"] {
+            lab.balancer.exec(&format!("sysctl -qw {setting}"));
+        }
+        Some(lab)
+    }
+
+    /// Where the balancer pins its maps.
+    pub(crate) fn pin(&self) -> PathBuf {
+        self.pins.0.join("tidegate")
+    }
+
+    /// Starts the kernel tier in the balancer.
+    pub(crate) fn start(&self, (compiled, running): &(Compiled, Running)) -> Dataplane {
+        self.balancer
+            .inside(|| Dataplane::start(compiled, running))
+            .expect("it starts")
+            .expect("it is needed")
+    }
+
+    /// Serves TCP connections on an address in the servers' namespace: each is greeted with `name`, then echoed.
+    pub(crate) fn serve(&self, name: &'static str, address: &str) {
+        let address: SocketAddr = address.parse().unwrap();
+        let listener = self
+            .servers
+            .inside(move || TcpListener::bind(address))
+            .unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                std::thread::spawn(move || greet_and_echo(name, stream));
+            }
+        });
+    }
+
+    /// Serves UDP on an address in the servers' namespace: each datagram is answered with `name`.
+    pub(crate) fn serve_udp(&self, name: &'static str, address: &str) {
+        let address: SocketAddr = address.parse().unwrap();
+        let socket = self
+            .servers
+            .inside(move || UdpSocket::bind(address))
+            .unwrap();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 64];
+            while let Ok((_, peer)) = socket.recv_from(&mut buffer) {
+                if socket.send_to(name.as_bytes(), peer).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Connects from the client; the greeting has come when this returns.
+    pub(crate) fn connect(&self, target: &str) -> std::io::Result<Session> {
+        self.connect_from(None, target)
+    }
+
+    /// Connects from one of the client's addresses.
+    pub(crate) fn connect_from(
+        &self,
+        source: Option<IpAddr>,
+        target: &str,
+    ) -> std::io::Result<Session> {
+        let target: SocketAddr = target.parse().unwrap();
+        self.client.inside(move || {
+            let domain = socket2::Domain::for_address(target);
+            let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+            if let Some(source) = source {
+                socket.bind(&SocketAddr::new(source, 0).into())?;
+            }
+            socket.connect_timeout(&target.into(), PATIENCE)?;
+            let mut stream = TcpStream::from(socket);
+            stream.set_read_timeout(Some(PATIENCE))?;
+            let mut name = [0; 2];
+            stream.read_exact(&mut name)?;
+            Ok(Session {
+                stream,
+                server: String::from_utf8_lossy(&name).into_owned(),
+            })
+        })
+    }
+
+    /// Asks a UDP service from the client and returns who answered.
+    pub(crate) fn ask_udp(&self, target: &str) -> std::io::Result<String> {
+        let target: SocketAddr = target.parse().unwrap();
+        self.client.inside(move || {
+            let own: SocketAddr = if target.is_ipv4() {
+                "0.0.0.0:0"
+            } else {
+                "[::]:0"
+            }
+            .parse()
+            .unwrap();
+            let socket = UdpSocket::bind(own)?;
+            socket.set_read_timeout(Some(PATIENCE))?;
+            socket.connect(target)?;
+            socket.send(b"who are you")?;
+            let mut buffer = [0; 64];
+            let length = socket.recv(&mut buffer)?;
+            Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+        })
+    }
+
+    /// Whether the program is on an interface of the balancer.
+    pub(crate) fn attached(&self, device: &str) -> bool {
+        self.balancer
+            .exec(&format!("ip link show dev {device}"))
+            .contains("xdp")
+    }
+}
+
+/// A client's connection to some server.
+pub(crate) struct Session {
+    stream: TcpStream,
+    /// Who greeted.
+    pub(crate) server: String,
+}
+
+impl Session {
+    /// Sends something and waits for the echo.
+    pub(crate) fn ping(&mut self) -> std::io::Result<()> {
+        static SERIAL: AtomicU32 = AtomicU32::new(0);
+        let sent = SERIAL.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        self.stream.write_all(&sent)?;
+        let mut back = [0; 4];
+        self.stream.read_exact(&mut back)?;
+        assert_eq!(sent, back, "the echo is what was sent");
+        Ok(())
+    }
+}
+
+impl Mount {
+    fn new(label: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tg-{label}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "bpf", "bpf"])
+            .arg(&path)
+            .status()
+            .unwrap();
+        assert!(
+            mounted.success(),
+            "a BPF file system is mounted at {}",
+            path.display()
+        );
+        Self(path)
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Pins that a failed test left would keep the program on the wire until the namespace is gone.
+        let _ = Command::new("umount").arg(&self.0).status();
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+fn greet_and_echo(name: &str, mut stream: TcpStream) {
+    let mut buffer = [0; 256];
+    if stream.write_all(name.as_bytes()).is_err() {
+        return;
+    }
+    while let Ok(length @ 1..) = stream.read(&mut buffer) {
+        if stream.write_all(&buffer[..length]).is_err() {
+            return;
+        }
+    }
+}
+
+/// How long anything may take that should happen.
+const PATIENCE: Duration = Duration::from_secs(2);

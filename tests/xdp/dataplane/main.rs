@@ -1,0 +1,18 @@
+//! The kernel tier on real devices: a client, a balancer and three servers in network namespaces of their own.
+//!
+//! Every test starts a [`tidegate::dataplane::Dataplane`] in the balancer's namespace, exactly as the daemon does, and
+//! then behaves like clients and servers. Without root or without the kernel object they say so and pass; under
+//! `cargo xtask test --kernel` that is a failure.
+
+#[path = "../../support/netns.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the unit tests, which use other parts of it"
+)]
+mod netns;
+
+mod configuration;
+mod guard;
+mod l4;
+mod lab;
+mod restart;

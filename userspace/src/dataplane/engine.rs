@@ -1,0 +1,455 @@
+//! One program at work: its maps, its links, and what it was told; and how one is put in the place of another.
+//!
+//! [`Engine::start`] goes through everything a program needs before its first packet, in an order in which a failure
+//! leaves untouched what ran before; [`Engine::refresh`] is called whenever a server or the network may have changed.
+//! When that is, is the facade's business ([`super::Dataplane`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tidegate_common::maps::Sizes;
+
+use super::attach::Attached;
+use super::feedback::{Feedback, KnownServer, KnownService, Region};
+use super::loader::{self, Keeping, LoadError, Loaded};
+use super::neighbours::Neighbours;
+use super::netlink::{Interface, Netlink, NetlinkError};
+use super::pins::{Pins, PinsError, TableSet};
+use super::plan::Plan;
+use super::predecessor::Predecessor;
+use super::sizes::sizes;
+use super::tables::{Readings, Tables, layout};
+use super::ticks::Ticks;
+use super::writer::{Notice, Standing, Standings, Surroundings, WriteError, Writer, regions};
+use crate::log::notice;
+use crate::model::{self, XdpGlobal};
+use crate::state::{Operational, Running};
+use crate::types::ServerId;
+
+/// One program at work.
+pub(super) struct Engine {
+    running: Running,
+    loaded: Loaded,
+    writer: Writer,
+    neighbours: Neighbours,
+    netlink: Netlink,
+    interfaces: Vec<Interface>,
+    feedback: Arc<Feedback>,
+}
+
+/// Why the kernel tier does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An `xdp interface` line names nothing.
+    #[error("'xdp interface {0}': there is no such interface")]
+    NoInterface(String),
+    /// The program could not be loaded or attached.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The maps could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The kernel could not be asked about its routes and addresses.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    /// The pin directory could not be used.
+    #[error(transparent)]
+    Pins(#[from] PinsError),
+    /// The source lists of all frontends together.
+    #[error(transparent)]
+    Classes(#[from] super::classes::TooManyClasses),
+    /// A thread or its descriptor could not be made.
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
+    /// The system does not tell how many CPUs it may have.
+    #[error("cannot tell the number of CPUs")]
+    Cpus(#[source] std::io::Error),
+}
+
+impl Engine {
+    /// Loads a program for `plan`, fills its maps and puts it on the wire in the place of the one before: `earlier`, or
+    /// what an earlier process left pinned.
+    pub(super) fn start(
+        object: &[u8],
+        plan: Plan,
+        running: Running,
+        earlier: Option<&mut Self>,
+    ) -> Result<Self, StartError> {
+        let model = Arc::clone(&running.model);
+        let settings = &model.global.xdp;
+        let mut netlink = Netlink::open()?;
+        let interfaces = find_interfaces(&mut netlink, settings)?;
+        let own = netlink.addresses()?;
+        let neighbours = find_neighbours(&plan, &running, &interfaces)?;
+
+        let pins = open_pins(&settings.pin)?;
+        let set = pins.as_ref().map_or(Ok(None), loader::running)?;
+        let (sizes, adopted) = choose_sizes(&plan, settings, &own, set)?;
+        let predecessor = adopted.as_ref().map(Predecessor::open).transpose()?;
+        let sources = keep_sources(&plan, &sizes, predecessor.as_ref());
+        let mut loaded = Loaded::new(object, &layout(&sizes, sources), pins, adopted.as_ref())?;
+        let ticks = Ticks::calibrate(|| loaded.tick())?;
+
+        let plain: Vec<Interface> = interfaces
+            .iter()
+            .map(|(interface, _)| interface.clone())
+            .collect();
+        let surroundings = Surroundings {
+            sizes,
+            interfaces: &plain,
+            own,
+            nat_ports: nat_ports(),
+            predecessor: predecessor.as_ref(),
+        };
+        let (tables, readings) = Tables::open(&mut loaded, &sizes)?;
+        let (writer, notices) = Writer::fill(
+            tables,
+            ticks,
+            plan,
+            &surroundings,
+            &Live(&running),
+            &neighbours,
+        )?;
+        loaded.attach(&interfaces, earlier.map(|earlier| &mut earlier.loaded))?;
+        let feedback = Arc::new(feedback(
+            &model,
+            &writer,
+            readings,
+            &sizes,
+            loaded.attached(),
+        ));
+        let mut engine = Self {
+            running,
+            loaded,
+            writer,
+            neighbours,
+            netlink,
+            interfaces: plain,
+            feedback,
+        };
+        engine.writer.settle();
+        engine.tell(&notices);
+        engine.publish_servers();
+        Ok(engine)
+    }
+
+    /// What the program counts.
+    pub(super) fn feedback(&self) -> &Arc<Feedback> {
+        &self.feedback
+    }
+
+    /// Readable when the network may have changed.
+    pub(super) fn changes(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.neighbours.changes()
+    }
+
+    /// Whether some server's next hop is still being asked for.
+    pub(super) fn incomplete(&self) -> bool {
+        self.neighbours.incomplete()
+    }
+
+    /// Takes over what health checks, operators and the network have changed.
+    pub(super) fn refresh(&mut self) -> Result<(), StartError> {
+        self.neighbours.drain_changes();
+        let live = Live(&self.running);
+        self.neighbours
+            .follow(Writer::server_addresses(self.writer.plan(), &live));
+        self.neighbours.refresh()?;
+        let notices = self.writer.refresh(&live, &self.neighbours)?;
+        self.tell(&notices);
+        self.publish_servers();
+        let own = self.netlink.addresses()?;
+        self.writer.set_own_addresses(&own)?;
+        self.refresh_interfaces()
+    }
+
+    /// Takes the program off the wire, unless another process has put its own there.
+    pub(super) fn stop(self) -> Result<(), LoadError> {
+        self.loaded.detach()
+    }
+
+    fn refresh_interfaces(&mut self) -> Result<(), StartError> {
+        let mut changed = Vec::new();
+        for known in &mut self.interfaces {
+            match self.netlink.interface(known.index)? {
+                Some(now) if now.mac != known.mac => {
+                    *known = now.clone();
+                    changed.push(now);
+                }
+                _ => {}
+            }
+        }
+        Ok(self.writer.write_interfaces(&changed)?)
+    }
+
+    fn publish_servers(&self) {
+        let known = self.writer.server_records().map(|server| KnownServer {
+            service: server.service,
+            id: server.id,
+            name: server.name.to_owned(),
+            index: server.index,
+            state: server.state,
+            trouble: server.trouble.map(ToString::to_string),
+        });
+        self.feedback.servers.store(Arc::new(known.collect()));
+    }
+
+    fn tell(&self, notices: &[Notice]) {
+        for Notice {
+            backend,
+            server,
+            trouble,
+        } in notices
+        {
+            match trouble {
+                Some(trouble) => notice::warning(format_args!(
+                    "Server {backend}/{server} cannot be reached by the kernel and gets no new flows: {trouble}."
+                )),
+                None => notice::notice(format_args!(
+                    "Server {backend}/{server} can be reached by the kernel again."
+                )),
+            }
+        }
+    }
+}
+
+/// How the servers of the configuration in force stand.
+struct Live<'a>(&'a Running);
+
+impl Standings for Live<'_> {
+    fn standing(&self, server: ServerId) -> Standing {
+        let state = self.0.state.server(server);
+        Standing {
+            usable: state.is_usable(),
+            stopped: state.operational() == Operational::Stopped,
+            weight: state.effective_weight(),
+            address: state.socket_address(),
+        }
+    }
+}
+
+fn find_interfaces(
+    netlink: &mut Netlink,
+    settings: &XdpGlobal,
+) -> Result<Vec<(Interface, model::XdpMode)>, StartError> {
+    let mut interfaces = Vec::new();
+    for line in &settings.interfaces {
+        let interface = netlink
+            .interface_named(&line.name)?
+            .ok_or_else(|| StartError::NoInterface(line.name.clone()))?;
+        interfaces.push((interface, line.mode));
+    }
+    Ok(interfaces)
+}
+
+/// Asks for all next hops and gives them a moment to be found, so that the first rings are not empty.
+fn find_neighbours(
+    plan: &Plan,
+    running: &Running,
+    interfaces: &[(Interface, model::XdpMode)],
+) -> Result<Neighbours, StartError> {
+    let mut neighbours = Neighbours::open(
+        interfaces
+            .iter()
+            .map(|(interface, _)| interface.index)
+            .collect(),
+    )?;
+    neighbours.follow(Writer::server_addresses(plan, &Live(running)));
+    let begun = crate::clock::now();
+    loop {
+        neighbours.refresh()?;
+        if !neighbours.asking() || crate::clock::now().since(begun) >= FIRST_ANSWERS {
+            return Ok(neighbours);
+        }
+        wait_for(&neighbours, Duration::from_millis(20));
+        neighbours.drain_changes();
+    }
+}
+
+fn wait_for(neighbours: &Neighbours, most: Duration) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut changes = [PollFd::from_borrowed_fd(
+        neighbours.changes(),
+        PollFlags::IN,
+    )];
+    let most = Timespec {
+        tv_sec: 0,
+        tv_nsec: i64::from(most.subsec_nanos()),
+    };
+    // Interrupted or not, the caller looks again.
+    let _ = poll(&mut changes, Some(&most));
+}
+
+/// The pin directory. The default one may be missing, at a price; one that was asked for may not.
+fn open_pins(directory: &Path) -> Result<Option<Pins>, StartError> {
+    match Pins::open(directory) {
+        Ok(pins) => Ok(Some(pins)),
+        Err(PinsError::NotBpf(_)) if directory == XdpGlobal::default().pin => {
+            notice::warning(format_args!(
+                "There is no BPF file system at '{}' and no 'xdp pin' in 'global': packets stop with this process, and a \
+                 reload forgets the flows.",
+                directory.display()
+            ));
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The sizes of all maps, and the set that can be taken over with them.
+fn choose_sizes(
+    plan: &Plan,
+    settings: &XdpGlobal,
+    own: &[IpAddr],
+    running: Option<TableSet>,
+) -> Result<(Sizes, Option<TableSet>), StartError> {
+    let cpus = aya::util::nr_cpus().map_err(|(_, error)| StartError::Cpus(error))? as u32;
+    let own: BTreeSet<IpAddr> = own.iter().copied().collect();
+    let earlier = running.as_ref().map_or_else(BTreeMap::new, loader::entries);
+    let sizes = sizes(plan, settings, &own, cpus, &earlier)?;
+    let Some(set) = running else {
+        return Ok((sizes, None));
+    };
+    match loader::difference(&set, &layout(&sizes, Keeping::Fresh)) {
+        None => Ok((sizes, Some(set))),
+        Some(reason) => {
+            notice::warning(format_args!("The kernel's flows begin anew: {reason}."));
+            Ok((sizes, None))
+        }
+    }
+}
+
+/// Whether the counts of sources can be taken over: when every limit keeps its region.
+fn keep_sources(plan: &Plan, sizes: &Sizes, predecessor: Option<&Predecessor>) -> Keeping {
+    let Some(predecessor) = predecessor else {
+        return Keeping::Fresh;
+    };
+    let regions = regions(plan, sizes.source_buckets);
+    let same = plan.services.iter().all(|service| {
+        let limit = service
+            .policy
+            .and_then(|policy| plan.policies[usize::from(policy.0)].rate.as_ref());
+        let Some(limit) = limit else { return true };
+        let named = service
+            .binds
+            .iter()
+            .filter(|bind| !bind.address.is_unspecified());
+        let mut before = named
+            .filter_map(|bind| predecessor.service(bind.address, bind.first, service.protocol));
+        let region = regions.get(limit.table_name.as_str()).copied();
+        before.next().and_then(|number| predecessor.region(number)) == region
+    });
+    if same { Keeping::Kept } else { Keeping::Fresh }
+}
+
+fn feedback(
+    model: &model::Model,
+    writer: &Writer,
+    readings: Readings,
+    sizes: &Sizes,
+    attached: &[Attached],
+) -> Feedback {
+    let plan = writer.plan();
+    let ticks = writer.ticks();
+    let mut known: Vec<Region> = Vec::new();
+    let regions = regions(plan, sizes.source_buckets);
+    for limit in plan
+        .policies
+        .iter()
+        .filter_map(|policy| policy.rate.as_ref())
+    {
+        let (first, buckets) = regions
+            .get(limit.table_name.as_str())
+            .copied()
+            .unwrap_or_default();
+        match known.iter_mut().find(|region| region.table == limit.table) {
+            Some(region) => region.spared = region.spared.min(limit.limit),
+            None => known.push(Region {
+                table: limit.table,
+                first,
+                buckets,
+                period: ticks.span(limit.period),
+                spared: limit.limit,
+                v6: limit.v6,
+            }),
+        }
+    }
+    let services = writer.services().map(|(index, service)| KnownService {
+        index,
+        frontend: service.frontend.clone(),
+        backend: service
+            .delivery
+            .forwarding()
+            .map(|forwarding| forwarding.backend.clone()),
+        protocol: service.protocol.name(),
+        binds: service.binds.iter().map(ToString::to_string).collect(),
+    });
+    let Readings {
+        counters,
+        drops,
+        sources,
+        flows,
+    } = readings;
+    Feedback {
+        counters,
+        drops,
+        sources,
+        flows,
+        flow_limit: u64::from(model.global.xdp.flows),
+        ticks,
+        key: writer.table_key(),
+        regions: known,
+        interfaces: attached
+            .iter()
+            .map(|at| (at.interface.name.clone(), at.attachment.name()))
+            .collect(),
+        services: services.collect(),
+        servers: ArcSwap::default(),
+    }
+}
+
+/// Source ports for NAT: the larger of the two ranges around the one the kernel itself takes ports from. First port and
+/// how many.
+fn nat_ports() -> (u16, u16) {
+    let text =
+        std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut numbers = text
+        .split_whitespace()
+        .filter_map(|word| word.parse::<u16>().ok());
+    nat_ports_beside(
+        numbers.next().unwrap_or(32_768),
+        numbers.next().unwrap_or(60_999),
+    )
+}
+
+fn nat_ports_beside(first: u16, last: u16) -> (u16, u16) {
+    let below = first.saturating_sub(LOWEST_PORT);
+    let above = u16::MAX - last;
+    if below >= above {
+        (LOWEST_PORT, below)
+    } else {
+        (last + 1, above)
+    }
+}
+
+/// Ports below belong to services.
+const LOWEST_PORT: u16 = 1024;
+
+/// How long a start waits for ARP and neighbour discovery, in milliseconds.
+const FIRST_ANSWERS: u64 = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nat_ports_stay_out_of_the_kernels_own() {
+        assert_eq!(nat_ports_beside(32_768, 60_999), (1024, 31_744));
+        assert_eq!(nat_ports_beside(1024, 20_000), (20_001, 45_535));
+        assert_eq!(nat_ports_beside(1024, 65_535), (1024, 0));
+    }
+}

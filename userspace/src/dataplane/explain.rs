@@ -1,0 +1,298 @@
+//! Prints what the compiler decided: `tidegate explain`, and the summary of `-c -V`.
+//!
+//! Input is a [`Compiled`] model; output is text for people, aligned, or one JSON object for programs. Whatever the kernel
+//! does differently from the userspace tier, for a client or an operator to notice, is said here.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::offload::Compiled;
+use super::offload::report::{Row, Tier};
+use super::plan::{Delivery, Plan, Service};
+
+/// The table for people.
+pub fn text(compiled: &Compiled) -> String {
+    let mut out = String::new();
+    services(&mut out, &compiled.plan);
+    rules(&mut out, &compiled.rows);
+    let differences = differences(compiled);
+    if !differences.is_empty() {
+        out.push_str("\nDifferences an operator should know:\n");
+        for difference in differences {
+            let _ = writeln!(out, "  - {difference}");
+        }
+    }
+    let _ = writeln!(out, "\n{}", summary(compiled));
+    out
+}
+
+/// The same as one JSON object.
+pub fn json(compiled: &Compiled) -> String {
+    let report = Report {
+        services: &compiled.plan.services,
+        rules: &compiled.rows,
+        differences: differences(compiled),
+    };
+    serde_json::to_string_pretty(&report)
+        .unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
+        + "\n"
+}
+
+/// One line.
+pub fn summary(compiled: &Compiled) -> String {
+    let (kernel, userspace) = compiled.tally();
+    let forwarded = compiled
+        .plan
+        .services
+        .iter()
+        .filter(|service| service.delivery != Delivery::Local)
+        .count();
+    format!(
+        "{kernel} rules run in the kernel, {userspace} in userspace; {forwarded} services are forwarded in the kernel"
+    )
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    services: &'a [Service],
+    rules: &'a [Row],
+    differences: Vec<&'static str>,
+}
+
+fn services(out: &mut String, plan: &Plan) {
+    if plan.services.is_empty() {
+        out.push_str("No address is looked after by the kernel.\n");
+        return;
+    }
+    out.push_str("Addresses the kernel looks after:\n");
+    let lines: Vec<[String; 3]> = plan.services.iter().flat_map(service).collect();
+    columns(out, &lines);
+}
+
+/// A service's binds with the frontend and what happens there.
+fn service(service: &Service) -> Vec<[String; 3]> {
+    let delivery = match &service.delivery {
+        Delivery::Local => "guarded, then passed to userspace".to_owned(),
+        Delivery::Forward(forwarding) => {
+            let servers: Vec<&str> = forwarding
+                .servers
+                .iter()
+                .map(|server| server.name.as_str())
+                .collect();
+            let servers = if servers.is_empty() {
+                "no server of this family".to_owned()
+            } else {
+                servers.join(" ")
+            };
+            format!(
+                "forwarded by {} to {}: {servers}",
+                forwarding.method.name(),
+                forwarding.backend
+            )
+        }
+    };
+    let named = |bind: &super::plan::Bind| {
+        let all = bind.address.is_unspecified();
+        format!(
+            "{} {bind}{}",
+            service.protocol.name(),
+            if all {
+                " (every address of this machine)"
+            } else {
+                ""
+            }
+        )
+    };
+    service
+        .binds
+        .iter()
+        .map(|bind| [named(bind), service.frontend.clone(), delivery.clone()])
+        .collect()
+}
+
+fn rules(out: &mut String, rows: &[Row]) {
+    let mut last = None;
+    let mut lines = Vec::new();
+    for row in rows {
+        if last != Some(&row.proxy) {
+            columns(out, &lines);
+            lines.clear();
+            let _ = writeln!(out, "\n{}:", row.proxy);
+            last = Some(&row.proxy);
+        }
+        let (tier, why) = match &row.tier {
+            Tier::Kernel(note) => (
+                "kernel",
+                note.as_ref().map(ToString::to_string).unwrap_or_default(),
+            ),
+            Tier::Userspace(reason) => ("userspace", format!("because {reason}")),
+        };
+        lines.push([
+            tier.to_owned(),
+            row.rule.clone(),
+            why,
+            format!("({})", row.place),
+        ]);
+    }
+    columns(out, &lines);
+}
+
+/// What is not the same for a client or an operator although the decision is.
+fn differences(compiled: &Compiled) -> Vec<&'static str> {
+    let refuses = compiled
+        .plan
+        .policies
+        .iter()
+        .any(|policy| policy.rate.is_some() || policy.sources.drops());
+    let local = compiled
+        .plan
+        .services
+        .iter()
+        .any(|service| service.delivery == Delivery::Local && service.policy.is_some());
+    let mut differences = Vec::new();
+    if refuses {
+        differences.push(
+            "A client refused by the kernel gets no answer at all (its SYN is dropped), where 'reject' in userspace closes \
+             the connection after accepting it. Such clients appear in no log and in no session counter, only in the \
+             kernel's drop counters ('show xdp').",
+        );
+        differences.push(
+            "A connection that is already open when its source is listed is cut: its packets are dropped from then on. In \
+             userspace it would go on.",
+        );
+    }
+    if local {
+        differences.push(
+            "Userspace goes on evaluating every rule of the services it terminates; the kernel only refuses earlier what \
+             userspace would refuse.",
+        );
+    }
+    differences
+}
+
+/// Lines of cells, each column as wide as its widest cell, indented by two.
+fn columns<const N: usize>(out: &mut String, lines: &[[String; N]]) {
+    let width = |column: usize| {
+        lines
+            .iter()
+            .map(|line| line[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: [usize; N] = std::array::from_fn(width);
+    for line in lines {
+        let mut text = String::from(" ");
+        for (cell, width) in line.iter().zip(widths) {
+            let _ = write!(text, " {cell:width$} ");
+        }
+        out.push_str(text.trim_end());
+        out.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataplane::offload::report::{Charged, Note, Reason};
+    use crate::dataplane::plan::{
+        Bind, Counting, Family, Policy, PolicyId, Protocol, SourceAction, SourceTable,
+    };
+    use crate::types::ProxyId;
+
+    fn row(proxy: &str, line: u32, rule: &str, tier: Tier) -> Row {
+        Row {
+            proxy: proxy.to_owned(),
+            place: format!("web.cfg:{line}"),
+            rule: rule.to_owned(),
+            tier,
+        }
+    }
+
+    fn compiled() -> Compiled {
+        let limit = Note::Limit {
+            limit: 100,
+            period: 10_000,
+            charged: Charged::Accepted,
+            counting: Counting::All,
+        };
+        let listed = SourceTable {
+            v4: vec![("10.0.0.0/8".parse().unwrap(), SourceAction::Drop)],
+            v6: Vec::new(),
+        };
+        Compiled {
+            plan: Plan {
+                policies: vec![Policy {
+                    frontend: "web".to_owned(),
+                    sources: listed,
+                    rate: None,
+                }],
+                services: vec![Service {
+                    frontend: "web".to_owned(),
+                    proxy: ProxyId(0),
+                    protocol: Protocol::Tcp,
+                    family: Family::V4,
+                    binds: vec![Bind {
+                        address: "0.0.0.0".parse().unwrap(),
+                        first: 80,
+                        last: 80,
+                    }],
+                    policy: Some(PolicyId(0)),
+                    delivery: Delivery::Local,
+                }],
+            },
+            rows: vec![
+                row(
+                    "web",
+                    7,
+                    "tcp-request connection reject if blacklist",
+                    Tier::Kernel(Some(Note::Prefixes { v4: 1, v6: 0 })),
+                ),
+                row(
+                    "web",
+                    9,
+                    "tcp-request connection reject if flood",
+                    Tier::Kernel(Some(limit)),
+                ),
+                row(
+                    "web",
+                    11,
+                    "http-request deny if bad",
+                    Tier::Userspace(Reason::Stage("a request")),
+                ),
+                row(
+                    "api",
+                    20,
+                    "tcp-request content accept",
+                    Tier::Userspace(Reason::Stage("bytes of the connection")),
+                ),
+            ],
+            refusals: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn text_is_aligned_and_tells_the_differences() {
+        insta::assert_snapshot!(text(&compiled()));
+    }
+
+    #[test]
+    fn json_holds_the_same() {
+        let value: serde_json::Value = serde_json::from_str(&json(&compiled())).unwrap();
+        assert_eq!(value["rules"][0]["tier"]["runs_in"], "kernel");
+        assert_eq!(value["rules"][2]["tier"]["because"], "it needs a request");
+        assert_eq!(value["services"][0]["binds"][0]["first"], 80);
+        assert_eq!(value["services"][0]["delivery"], "local");
+        assert_eq!(value["differences"].as_array().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn nothing_in_the_kernel_is_said_plainly() {
+        let text = text(&Compiled::default());
+        assert!(
+            text.starts_with("No address is looked after by the kernel."),
+            "{text}"
+        );
+        assert!(!text.contains("Differences"), "{text}");
+    }
+}

@@ -1,0 +1,289 @@
+//! The compiler from a model to a [`Plan`].
+//!
+//! Input is a model; output is the plan of what the kernel does, a [`Row`] for every rule that says where it runs and
+//! why, and the [`Refusal`]s: what a `mode l4` proxy asks for that only userspace could do. It is a pure function: a rule
+//! goes into the kernel only if its outcome is exactly the same there, and it is never weakened, reordered or half-done
+//! to make it fit.
+
+pub mod flatten;
+pub mod report;
+
+mod condition;
+mod connection;
+mod overlap;
+mod services;
+
+use std::collections::BTreeMap;
+
+use super::classes::Classes;
+use super::plan::{Delivery, Plan, Policy, PolicyId, Protocol, Service, SourceTable};
+use crate::model::{HttpRule, Mode, Model, Proxy, TcpRule};
+use crate::types::ProxyId;
+use connection::Lowered;
+use report::{Charged, Reason, Row, Tier};
+
+/// What became of a model.
+#[derive(Clone, Debug, Default)]
+pub struct Compiled {
+    /// What the kernel does; empty without `xdp interface`.
+    pub plan: Plan,
+    /// Every rule of every proxy, in the order of the file.
+    pub rows: Vec<Row>,
+    /// Why the configuration cannot run, if it cannot.
+    pub refusals: Vec<Refusal>,
+}
+
+/// Something a `mode l4` proxy cannot have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// `file:line`.
+    pub place: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Compiles a model.
+pub fn compile(model: &Model) -> Compiled {
+    let mut compiled = Compiled::default();
+    let mut services = Vec::new();
+    if model.global.xdp.interfaces.is_empty() {
+        refuse_without_interface(model, &mut compiled.refusals);
+    } else {
+        for proxy in frontends(model) {
+            services.extend(services::services(model, proxy, &mut compiled.refusals));
+        }
+        overlap::separate(model, &mut services, &mut compiled.refusals);
+    }
+    compiled.plan.services = services;
+    for proxy in &model.proxies {
+        compiled.connection_rules(model, proxy);
+        compiled.later_rules(proxy);
+    }
+    compiled.limit_classes(model);
+    compiled
+}
+
+impl Compiled {
+    fn connection_rules(&mut self, model: &Model, proxy: &Proxy) {
+        if proxy.tcp_request_connection.is_empty() {
+            return;
+        }
+        let own = |service: &&mut Service| service.proxy == proxy.id;
+        let protocols: Vec<Protocol> = self
+            .plan
+            .services
+            .iter()
+            .filter(|service| service.proxy == proxy.id)
+            .map(|service| service.protocol)
+            .collect();
+        if protocols.is_empty() {
+            let reason = if model.global.xdp.interfaces.is_empty() {
+                Reason::NoInterface
+            } else {
+                Reason::NoAddress
+            };
+            let rows = proxy
+                .tcp_request_connection
+                .iter()
+                .map(|rule| tcp_row(proxy, CONNECTION, rule, reason.clone()));
+            self.rows.extend(rows);
+            return;
+        }
+        let charged = match (proxy.mode, protocols.contains(&Protocol::Tcp)) {
+            (Mode::Tcp | Mode::Http, _) => Charged::Accepted,
+            (Mode::L4, true) => Charged::Established,
+            (Mode::L4, false) => Charged::FirstPacket,
+        };
+        let Lowered { policy, rows } = connection::lower(model, proxy, charged);
+        if let Some(policy) = policy {
+            let id = PolicyId(self.plan.policies.len() as u16);
+            self.plan.policies.push(policy);
+            self.plan
+                .services
+                .iter_mut()
+                .filter(own)
+                .for_each(|service| service.policy = Some(id));
+        }
+        if proxy.mode == Mode::L4 {
+            self.refusals.extend(rows.iter().filter_map(refusal));
+        }
+        self.rows.extend(rows);
+    }
+
+    /// Rules that need an accepted connection or more.
+    fn later_rules(&mut self, proxy: &Proxy) {
+        let first = self.rows.len();
+        let tcp: [(&str, &[TcpRule], &'static str); 3] = [
+            (
+                "tcp-request session",
+                &proxy.tcp_request_session,
+                "an accepted connection",
+            ),
+            (
+                "tcp-request content",
+                &proxy.tcp_request_content,
+                "bytes of the connection",
+            ),
+            (
+                "tcp-response content",
+                &proxy.tcp_response_content,
+                "bytes of the connection",
+            ),
+        ];
+        for (set, rules, what) in tcp {
+            self.rows.extend(
+                rules
+                    .iter()
+                    .map(|rule| tcp_row(proxy, set, rule, Reason::Stage(what))),
+            );
+        }
+        let http: [(&str, &[HttpRule], &'static str); 3] = [
+            ("http-request", &proxy.http_request, "a request"),
+            ("http-response", &proxy.http_response, "a response"),
+            (
+                "http-after-response",
+                &proxy.http_after_response,
+                "a response",
+            ),
+        ];
+        for (set, rules, what) in http {
+            self.rows.extend(rules.iter().map(|rule| Row {
+                proxy: proxy.name.clone(),
+                place: rule.place.clone(),
+                rule: format!("{set} {}", rule.text),
+                tier: Tier::Userspace(Reason::Stage(what)),
+            }));
+        }
+        self.rows.extend(proxy.use_backends.iter().map(|rule| Row {
+            proxy: proxy.name.clone(),
+            place: rule.place.clone(),
+            rule: "use_backend".to_owned(),
+            tier: Tier::Userspace(Reason::Stage("an accepted connection")),
+        }));
+        if proxy.mode == Mode::L4 {
+            self.refusals
+                .extend(self.rows[first..].iter().filter_map(refusal));
+        }
+    }
+
+    /// Takes policies out, the last ones first, until the lists of the others can be told apart.
+    fn limit_classes(&mut self, model: &Model) {
+        while let Err(error) = Classes::merge(
+            &self
+                .plan
+                .policies
+                .iter()
+                .map(|policy| &policy.sources)
+                .collect::<Vec<_>>(),
+        ) {
+            let owner = |id: PolicyId| {
+                self.plan
+                    .services
+                    .iter()
+                    .find(|service| service.policy == Some(id))
+            };
+            let ids = (0..self.plan.policies.len())
+                .rev()
+                .map(|id| PolicyId(id as u16));
+            let removable = ids.clone().find_map(|id| {
+                let service = owner(id).filter(|service| service.delivery == Delivery::Local)?;
+                Some((id, service.proxy))
+            });
+            let Some((id, proxy)) = removable else {
+                let place = model
+                    .proxies
+                    .first()
+                    .map_or_else(String::new, |proxy| proxy.place.clone());
+                self.refusals.push(Refusal {
+                    place,
+                    message: error.to_string(),
+                });
+                return;
+            };
+            self.take_out(id, proxy, model);
+        }
+    }
+
+    fn take_out(&mut self, id: PolicyId, proxy: ProxyId, model: &Model) {
+        let name = &model.proxy(proxy).name;
+        let Policy { sources, rate, .. } = &mut self.plan.policies[usize::from(id.0)];
+        (*sources, *rate) = (SourceTable::default(), None);
+        self.plan
+            .services
+            .iter_mut()
+            .filter(|service| service.policy == Some(id))
+            .for_each(|service| service.policy = None);
+        for row in self.rows.iter_mut().filter(|row| row.proxy == *name) {
+            if matches!(row.tier, Tier::Kernel(_)) {
+                row.tier = Tier::Userspace(Reason::Classes);
+            }
+        }
+    }
+
+    /// Where the rules run: how many in the kernel, how many in userspace.
+    pub fn tally(&self) -> (usize, usize) {
+        let kernel = self
+            .rows
+            .iter()
+            .filter(|row| matches!(row.tier, Tier::Kernel(_)))
+            .count();
+        (kernel, self.rows.len() - kernel)
+    }
+
+    /// The frontends with rules or services in the kernel, by name, with how many of each.
+    pub fn frontends(&self) -> BTreeMap<&str, usize> {
+        let mut frontends = BTreeMap::new();
+        for service in &self.plan.services {
+            *frontends.entry(service.frontend.as_str()).or_insert(0) += service.binds.len();
+        }
+        frontends
+    }
+}
+
+fn frontends(model: &Model) -> impl Iterator<Item = &Proxy> {
+    model
+        .proxies
+        .iter()
+        .filter(|proxy| proxy.kind.has_frontend() && !proxy.disabled)
+}
+
+fn refuse_without_interface(model: &Model, refusals: &mut Vec<Refusal>) {
+    for proxy in frontends(model).filter(|proxy| proxy.mode == Mode::L4) {
+        let message = format!(
+            "'mode l4' of '{}' runs in the kernel only; add 'xdp interface <name>' to 'global'",
+            proxy.name
+        );
+        refusals.push(Refusal {
+            place: proxy.place.clone(),
+            message,
+        });
+    }
+}
+
+fn tcp_row(proxy: &Proxy, set: &str, rule: &TcpRule, reason: Reason) -> Row {
+    Row {
+        proxy: proxy.name.clone(),
+        place: rule.place.clone(),
+        rule: format!("{set} {}", rule.text),
+        tier: Tier::Userspace(reason),
+    }
+}
+
+/// Why a rule of a `mode l4` proxy is an error.
+fn refusal(row: &Row) -> Option<Refusal> {
+    match &row.tier {
+        Tier::Kernel(_) => None,
+        Tier::Userspace(reason) => Some(Refusal {
+            place: row.place.clone(),
+            message: format!(
+                "'{}' is not possible in 'mode l4', because {reason}",
+                row.rule
+            ),
+        }),
+    }
+}
+
+const CONNECTION: &str = "tcp-request connection";
+
+#[cfg(test)]
+mod tests;

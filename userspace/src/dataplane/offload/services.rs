@@ -1,0 +1,301 @@
+//! Which addresses the kernel looks after, and for `mode l4` where it forwards their packets.
+//!
+//! Input is the model, output are the services without policies, and a [`Refusal`] for everything a `mode l4` proxy
+//! asks for that the kernel cannot do: such a proxy has no userspace half that could. Rules are
+//! [`super::connection`]'s business.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use super::Refusal;
+use crate::dataplane::plan::{
+    Bind, Choice, Delivery, Family, Forwarding, IdleTimes, Method, Protocol, Server, Service,
+};
+use crate::model::{
+    self, BalanceKind, BindAddress, Forward, Mode, Model, OnMarkedDown, Proxy, ServerAddress,
+    Timeouts,
+};
+use crate::types::Millis;
+
+/// The services of one frontend: one per transport and family it has addresses in.
+pub(super) fn services(
+    model: &Model,
+    frontend: &Proxy,
+    refusals: &mut Vec<Refusal>,
+) -> Vec<Service> {
+    let mut services: Vec<Service> = Vec::new();
+    for bind in frontend.binds.iter().map(|id| model.bind(*id)) {
+        let listens = match frontend.mode {
+            Mode::L4 => forwarded(bind, refusals),
+            Mode::Tcp | Mode::Http => local(bind),
+        };
+        for (protocol, listen) in listens {
+            let family = Family::of(listen.address);
+            let same =
+                |service: &&mut Service| service.protocol == protocol && service.family == family;
+            if let Some(service) = services.iter_mut().find(same) {
+                service.binds.push(listen);
+                continue;
+            }
+            let delivery = match frontend.mode {
+                Mode::L4 => match forwarding(model, frontend, protocol, family, refusals) {
+                    Some(forwarding) => Delivery::Forward(forwarding),
+                    None => return Vec::new(),
+                },
+                Mode::Tcp | Mode::Http => Delivery::Local,
+            };
+            services.push(Service {
+                frontend: frontend.name.clone(),
+                proxy: frontend.id,
+                protocol,
+                family,
+                binds: vec![listen],
+                policy: None,
+                delivery,
+            });
+        }
+    }
+    services
+}
+
+/// The addresses of a bind line whose connections end in this process, as far as the kernel can tell them by
+/// destination alone.
+fn local(bind: &model::Bind) -> Vec<(Protocol, Bind)> {
+    let BindAddress::Tcp(address) = &bind.address else {
+        return Vec::new();
+    };
+    // Port 0 is not known before the start. A socket that is tied to a device or takes foreign addresses does not own
+    // its address for all packets.
+    if address.port() == 0 || bind.options.interface.is_some() || bind.options.transparent {
+        return Vec::new();
+    }
+    let one = |ip: IpAddr| {
+        (
+            Protocol::Tcp,
+            Bind {
+                address: ip,
+                first: address.port(),
+                last: address.port(),
+            },
+        )
+    };
+    let both =
+        bind.options.family == model::AddressFamily::Both && address.ip() == Ipv6Addr::UNSPECIFIED;
+    let v4 = both.then(|| one(std::net::Ipv4Addr::UNSPECIFIED.into()));
+    std::iter::once(one(address.ip())).chain(v4).collect()
+}
+
+/// The addresses of a bind line of a `mode l4` proxy.
+fn forwarded(bind: &model::Bind, refusals: &mut Vec<Refusal>) -> Vec<(Protocol, Bind)> {
+    let mut refuse = |message: &str| {
+        refusals.push(Refusal {
+            place: bind.place.clone(),
+            message: message.to_owned(),
+        });
+        Vec::new()
+    };
+    if bind.tls.is_some() {
+        return refuse("'ssl' needs a connection that ends here, which 'mode l4' does not have");
+    }
+    if bind.accept_proxy {
+        return refuse(
+            "'accept-proxy' needs a connection that ends here, which 'mode l4' does not have",
+        );
+    }
+    let one = |address: &SocketAddr| Bind {
+        address: address.ip(),
+        first: address.port(),
+        last: address.port(),
+    };
+    let (protocol, listen) = match &bind.address {
+        BindAddress::Tcp(address) => (Protocol::Tcp, one(address)),
+        BindAddress::Udp(address) => (Protocol::Udp, one(address)),
+        BindAddress::PortRange { first, last, udp } => {
+            let protocol = if *udp { Protocol::Udp } else { Protocol::Tcp };
+            (
+                protocol,
+                Bind {
+                    last: *last,
+                    ..one(first)
+                },
+            )
+        }
+        _ => return refuse("'mode l4' listens on IP addresses only"),
+    };
+    if listen.first == 0 {
+        return refuse("'mode l4' needs a port");
+    }
+    vec![(protocol, listen)]
+}
+
+/// Where the packets of a `mode l4` frontend go; `None` when that was refused.
+fn forwarding(
+    model: &Model,
+    frontend: &Proxy,
+    protocol: Protocol,
+    family: Family,
+    refusals: &mut Vec<Refusal>,
+) -> Option<Forwarding> {
+    let before = refusals.len();
+    let own = frontend.kind.has_backend().then_some(frontend.id);
+    let Some(backend) = frontend.default_backend.or(own).map(|id| model.proxy(id)) else {
+        refusals.push(Refusal {
+            place: frontend.place.clone(),
+            message: format!(
+                "frontend '{}' in 'mode l4' needs a 'default_backend'",
+                frontend.name
+            ),
+        });
+        return None;
+    };
+    check_backend(backend, refusals);
+    let servers = backend
+        .servers
+        .iter()
+        .filter_map(|id| server(model.server(*id), protocol, family, refusals))
+        .collect();
+    let choice = match &backend.balance.kind {
+        BalanceKind::Maglev => Choice::Maglev,
+        BalanceKind::Source => Choice::Source,
+        _ => {
+            refusals.push(Refusal {
+                place: backend.place.clone(),
+                message: format!(
+                    "backend '{}' in 'mode l4' balances by 'maglev' or 'source' only",
+                    backend.name
+                ),
+            });
+            return None;
+        }
+    };
+    let method = match backend.forward {
+        Forward::Nat => Method::Nat,
+        Forward::Dsr => Method::Dsr,
+    };
+    (refusals.len() == before).then(|| Forwarding {
+        backend: backend.name.clone(),
+        proxy: backend.id,
+        method,
+        choice,
+        servers,
+        all_backups: backend.all_backups,
+        idle: idle_times(&frontend.timeouts, &backend.timeouts),
+    })
+}
+
+fn check_backend(backend: &Proxy, refusals: &mut Vec<Refusal>) {
+    let mut refuse = |wrong: bool, message: &str| {
+        if wrong {
+            let message = format!("backend '{}': {message}", backend.name);
+            refusals.push(Refusal {
+                place: backend.place.clone(),
+                message,
+            });
+        }
+    };
+    refuse(
+        backend.mode != Mode::L4,
+        "a 'mode l4' frontend needs a 'mode l4' backend",
+    );
+    refuse(
+        backend.source.is_some(),
+        "'source' is not possible in 'mode l4'",
+    );
+    refuse(
+        backend.cookie.is_some(),
+        "'cookie' is not possible in 'mode l4'",
+    );
+    refuse(
+        !backend.use_servers.is_empty(),
+        "'use-server' is not possible in 'mode l4'",
+    );
+    refuse(
+        !backend.stick_rules.is_empty(),
+        "'stick' rules are not possible in 'mode l4'",
+    );
+}
+
+fn server(
+    server: &model::Server,
+    protocol: Protocol,
+    family: Family,
+    refusals: &mut Vec<Refusal>,
+) -> Option<Server> {
+    let mut wrong = Vec::new();
+    let address = match server.address {
+        ServerAddress::Inet {
+            address,
+            port_offset,
+        } => {
+            if port_offset.is_some_and(|offset| offset != 0) {
+                wrong.push("a port offset");
+            }
+            Some(address)
+        }
+        ServerAddress::Unresolved { .. } => None,
+        _ => {
+            wrong.push("a Unix socket");
+            None
+        }
+    };
+    let not_possible = [
+        (server.tls.is_some(), "'ssl'"),
+        (server.send_proxy.is_some(), "'send-proxy'"),
+        (server.maxconn.is_some(), "'maxconn'"),
+        (server.source.is_some(), "'source'"),
+        (server.cookie.is_some(), "'cookie'"),
+        (server.redirect_prefix.is_some(), "'redir'"),
+    ];
+    wrong.extend(
+        not_possible
+            .iter()
+            .filter(|(set, _)| *set)
+            .map(|(_, what)| *what),
+    );
+    for what in &wrong {
+        let message = format!(
+            "server '{}': {what} is not possible in 'mode l4'",
+            server.name
+        );
+        if !refusals
+            .iter()
+            .any(|known| known.message == message && known.place == server.place)
+        {
+            refusals.push(Refusal {
+                place: server.place.clone(),
+                message,
+            });
+        }
+    }
+    let other_family = address.is_some_and(|address| Family::of(address.ip()) != family);
+    (wrong.is_empty() && !other_family).then(|| Server {
+        name: server.name.clone(),
+        id: server.id,
+        address,
+        weight: server.weight.0,
+        backup: server.backup,
+        cut_when_down: protocol == Protocol::Udp
+            || server.on_marked_down == Some(OnMarkedDown::ShutdownSessions),
+    })
+}
+
+fn idle_times(frontend: &Timeouts, backend: &Timeouts) -> IdleTimes {
+    let longer = |one: Option<Millis>, other: Option<Millis>| one.max(other).map(|time| time.0);
+    let unlimited = frontend.client.is_none() || backend.server.is_none();
+    IdleTimes {
+        opening: backend.connect.map_or(OPENING, |time| time.0),
+        established: longer(frontend.client, backend.server)
+            .filter(|_| !unlimited)
+            .unwrap_or(UNLIMITED),
+        closing: longer(frontend.client_fin, backend.server_fin).unwrap_or(CLOSING),
+    }
+}
+
+/// How long an unanswered SYN is remembered without `timeout connect`, in milliseconds.
+const OPENING: u64 = 60_000;
+
+/// How long a closing flow is remembered without `timeout client-fin` and `server-fin`, in milliseconds: the length of
+/// TIME-WAIT in Linux.
+const CLOSING: u64 = 60_000;
+
+/// A missing `timeout client` or `server` means no limit, as everywhere; a full table still reuses the oldest entries.
+const UNLIMITED: u64 = u64::MAX;

@@ -1,0 +1,289 @@
+//! The whole desired state of the kernel tier, as inert data.
+//!
+//! [`super::offload`] makes a [`Plan`] from a model, [`super::explain`] prints it, and the writer compares it with what
+//! the maps hold. It has names and addresses where the maps have indexes, and knows nothing of servers going up and
+//! down or of next hops: those are added when the maps are written.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::{Ipv4Net, Ipv6Net};
+use serde::Serialize;
+
+use crate::types::{ProxyId, ServerId, TableId};
+
+/// Everything the kernel should do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// What sources may do, one policy per frontend that restricts them.
+    pub policies: Vec<Policy>,
+    /// Every address the program looks after.
+    pub services: Vec<Service>,
+}
+
+/// Index into [`Plan::policies`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct PolicyId(pub u16);
+
+/// What sources may do at one frontend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Policy {
+    /// The frontend's name.
+    pub frontend: String,
+    /// What its source rules say.
+    pub sources: SourceTable,
+    /// Its limit of connections per source, for sources the table says [`SourceAction::Next`] about.
+    pub rate: Option<RateLimit>,
+}
+
+/// What the source rules of a frontend say about every address: the longest prefix that covers it counts, and none
+/// means [`SourceAction::Next`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SourceTable {
+    /// About IPv4 addresses.
+    pub v4: Vec<(Ipv4Net, SourceAction)>,
+    /// About IPv6 addresses.
+    pub v6: Vec<(Ipv6Net, SourceAction)>,
+}
+
+impl SourceTable {
+    /// Whether any source is dropped.
+    pub fn drops(&self) -> bool {
+        let v4 = self.v4.iter().map(|(_, action)| *action);
+        let mut actions = v4.chain(self.v6.iter().map(|(_, action)| *action));
+        actions.any(|action| action == SourceAction::Drop)
+    }
+}
+
+/// What happens to connections from a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceAction {
+    /// No source rule speaks about it: the rate limit is asked next.
+    Next,
+    /// Accepted, past every later rule.
+    Accept,
+    /// Dropped.
+    Drop,
+}
+
+/// A limit of connections per source (manual: `conn_rate`, `sc0_conn_rate gt N`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RateLimit {
+    /// The stick table whose numbers the kernel keeps.
+    #[serde(skip)]
+    pub table: TableId,
+    /// Its name.
+    pub table_name: String,
+    /// The period of `conn_rate`, in milliseconds.
+    pub period: u64,
+    /// A source with more connections than this in the period is refused.
+    pub limit: u32,
+    /// What the limit is compared with.
+    pub counting: Counting,
+    /// Whether the table holds IPv6 addresses (`type ipv6`); those of `type ip` do not limit IPv6 sources.
+    pub v6: bool,
+}
+
+/// What a limit of connections is compared with (manual §4.3 `tcp-request connection`, its two examples).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Counting {
+    /// `track-sc0 src` before `reject`: every connection counts, also a refused one, and the new one is among them.
+    All,
+    /// `reject` before `track-sc0 src`: only accepted connections count, and the new one is not among them.
+    Accepted,
+}
+
+/// The addresses of one frontend in one family and transport, and what happens to their packets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Service {
+    /// The frontend's name.
+    pub frontend: String,
+    /// The frontend in the model the plan was made from.
+    #[serde(skip)]
+    pub proxy: ProxyId,
+    /// The transport.
+    pub protocol: Protocol,
+    /// The family of all its addresses.
+    pub family: Family,
+    /// Where clients send to.
+    pub binds: Vec<Bind>,
+    /// What its sources may do.
+    pub policy: Option<PolicyId>,
+    /// What happens to packets that are let through.
+    pub delivery: Delivery,
+}
+
+/// One address, or all addresses, with one port or a range of ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct Bind {
+    /// The address; the unspecified one means every address of this machine.
+    pub address: IpAddr,
+    /// The first port.
+    pub first: u16,
+    /// The last port, usually the same.
+    pub last: u16,
+}
+
+/// IPv4 or IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub enum Family {
+    /// IPv4.
+    #[serde(rename = "ipv4")]
+    V4,
+    /// IPv6.
+    #[serde(rename = "ipv6")]
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub const fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() {
+            Self::V4
+        } else {
+            Self::V6
+        }
+    }
+}
+
+/// The transport of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// What happens to packets that are let through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delivery {
+    /// They go on into this machine's stack: the userspace tier listens there.
+    Local,
+    /// They are forwarded to a server of a backend.
+    Forward(Forwarding),
+}
+
+impl Delivery {
+    /// How packets are forwarded, where they are.
+    pub const fn forwarding(&self) -> Option<&Forwarding> {
+        match self {
+            Self::Local => None,
+            Self::Forward(forwarding) => Some(forwarding),
+        }
+    }
+}
+
+/// How packets are forwarded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Forwarding {
+    /// The backend's name.
+    pub backend: String,
+    /// The backend in the model the plan was made from.
+    #[serde(skip)]
+    pub proxy: ProxyId,
+    /// How they reach the server.
+    pub method: Method,
+    /// How the server of a new flow is chosen.
+    pub choice: Choice,
+    /// All servers, in the order of the file.
+    pub servers: Vec<Server>,
+    /// `option allbackups`: all backup servers share the work, not only the first.
+    pub all_backups: bool,
+    /// How long flows live without a packet, in milliseconds.
+    pub idle: IdleTimes,
+}
+
+/// How packets reach a server; tunnels will join the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Source and destination are rewritten, in both directions.
+    Nat,
+    /// The packet goes unchanged to the server's hardware address, and the server answers the client directly.
+    Dsr,
+}
+
+impl Method {
+    /// Its name, as after `forward`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nat => "nat",
+            Self::Dsr => "dsr",
+        }
+    }
+}
+
+/// How the server of a new flow is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Choice {
+    /// Maglev over both addresses and ports.
+    Maglev,
+    /// Maglev over the client's address alone.
+    Source,
+}
+
+/// One server a service may forward to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Server {
+    /// Its name.
+    pub name: String,
+    /// The server in the model the plan was made from.
+    #[serde(skip)]
+    pub id: ServerId,
+    /// Where it is; none while its name does not resolve. Port 0 keeps the port the client sent to.
+    pub address: Option<SocketAddr>,
+    /// `weight`.
+    pub weight: u16,
+    /// `backup`.
+    pub backup: bool,
+    /// Its flows move to other servers when it goes down: `on-marked-down shutdown-sessions`, and always for UDP, where
+    /// a flow has no end that a client would notice.
+    pub cut_when_down: bool,
+}
+
+/// How long a flow without packets is remembered, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct IdleTimes {
+    /// Before the handshake is complete: `timeout connect`.
+    pub opening: u64,
+    /// Established TCP, and UDP: the longer of `timeout client` and `timeout server`.
+    pub established: u64,
+    /// After a FIN or RST: the longer of `timeout client-fin` and `timeout server-fin`.
+    pub closing: u64,
+}
+
+impl Protocol {
+    /// Its number in the IP header.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+/// As messages name it: `192.0.2.1:80`, `192.0.2.1:8000-8010`.
+impl fmt::Display for Bind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", SocketAddr::new(self.address, self.first))?;
+        if self.first == self.last {
+            Ok(())
+        } else {
+            write!(formatter, "-{}", self.last)
+        }
+    }
+}

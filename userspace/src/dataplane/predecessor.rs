@@ -1,0 +1,117 @@
+//! What an earlier program was told, as far as its successor goes on with it.
+//!
+//! Input is a set of pinned maps, read and never written; output are the numbers under which flows, servers and counts
+//! are remembered: the same bind keeps its service's number, and with it its rings and its sources' region. Names are not
+//! in the maps, so addresses and ports are what a service is recognised by.
+
+use std::net::IpAddr;
+
+use tidegate_common::bind::{BindBucket, BindKey, RangeRow, Target};
+use tidegate_common::config::{BindView, Config};
+use tidegate_common::maps::name;
+use tidegate_common::rate::RateRule;
+use tidegate_common::service::{Guard, Nature, Rings, Service, ServiceIndex};
+use tidegate_common::word::{high, low};
+
+use super::loader::LoadError;
+use super::mmap::Mapped;
+use super::pins::TableSet;
+use super::plan::Protocol;
+use super::tables::pinned;
+
+/// The maps of an earlier program that are not taken over as they are.
+pub(super) struct Predecessor {
+    config: Mapped<Config>,
+    services: Mapped<Service>,
+    rates: Mapped<RateRule>,
+    binds: Mapped<BindBucket>,
+    ranges: Mapped<RangeRow>,
+}
+
+impl Predecessor {
+    /// Opens what is pinned.
+    pub(super) fn open(set: &TableSet) -> Result<Self, LoadError> {
+        Ok(Self {
+            config: pinned(&set.map(name::CONFIG), name::CONFIG)?,
+            services: pinned(&set.map(name::SERVICES), name::SERVICES)?,
+            rates: pinned(&set.map(name::RATES), name::RATES)?,
+            binds: pinned(&set.map(name::BINDS), name::BINDS)?,
+            ranges: pinned(&set.map(name::RANGES), name::RANGES)?,
+        })
+    }
+
+    /// The keys of the hashes: of the tables, of the rings.
+    pub(super) fn keys(&self) -> (u64, u64) {
+        let config = self.config.first();
+        config.map_or((0, 0), |config| {
+            (config.table_key.load(), config.ring_key.load())
+        })
+    }
+
+    /// The service that answers for an address and port.
+    pub(super) fn service(
+        &self,
+        address: IpAddr,
+        port: u16,
+        protocol: Protocol,
+    ) -> Option<ServiceIndex> {
+        let protocol = protocol.number();
+        let exact = BindKey {
+            address: address.into(),
+            port_be: port.to_be_bytes(),
+            protocol,
+        };
+        if let Some(Target::Service(service)) = self.find(exact) {
+            return Some(service);
+        }
+        match self.find(BindKey::address(address.into()))? {
+            Target::Ranges { first, rows } => (u32::from(first)
+                ..u32::from(first) + u32::from(rows))
+                .filter_map(|row| self.ranges.get(row as usize))
+                .find_map(|row| row.find(port, protocol)),
+            Target::Service(_) => None,
+        }
+    }
+
+    /// What a service is; `None` for a free number.
+    pub(super) fn nature(&self, service: ServiceIndex) -> Option<Nature> {
+        Nature::from_word(self.services.get(usize::from(service.0))?.nature.load())
+    }
+
+    /// A service's rings.
+    pub(super) fn rings(&self, service: ServiceIndex) -> Rings {
+        self.services
+            .get(usize::from(service.0))
+            .map_or(Rings::default(), |record| {
+                Rings::from_word(record.rings.load())
+            })
+    }
+
+    /// The region of `sources` in which a service's clients are counted: its first bucket and how many they are.
+    pub(super) fn region(&self, service: ServiceIndex) -> Option<(u32, u32)> {
+        let guard = Guard::from_word(self.services.get(usize::from(service.0))?.guard.load());
+        let rule = self
+            .rates
+            .get(usize::from(guard.rate))
+            .filter(|_| guard.rate > 0)?;
+        let region = rule.region.load();
+        Some((low(region), high(region)))
+    }
+
+    /// The numbers of all services.
+    pub(super) fn services(&self) -> impl Iterator<Item = ServiceIndex> {
+        let numbers = (0..=u16::MAX).take(self.services.len()).map(ServiceIndex);
+        numbers.filter(|service| self.nature(*service).is_some())
+    }
+
+    fn find(&self, key: BindKey) -> Option<Target> {
+        let config = self.config.first()?;
+        let buckets = low(config.sizes.load());
+        let view = BindView::from_word(config.bind_view.load());
+        let bucket = view
+            .half
+            .checked_mul(buckets)?
+            .checked_add(key.bucket(view.seed, buckets))?;
+        self.binds.get(bucket as usize)?.find(key)
+    }
+}

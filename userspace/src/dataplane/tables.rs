@@ -1,0 +1,235 @@
+//! The program's maps, opened: arrays as memory, the rest through aya.
+//!
+//! [`layout`] tells the loader what the maps of a plan look like; [`Tables`] holds the maps of one loaded program. What
+//! their records mean, and in which order they may change, is said in [`tidegate_common::maps`]; who changes them is the
+//! [`super::writer`].
+
+use std::io;
+use std::os::fd::AsFd;
+
+use aya::maps::lpm_trie::LpmTrie;
+use aya::maps::xdp::DevMap;
+use aya::maps::{Map, MapData, MapError, PerCpuArray};
+use tidegate_common::action::ActionRow;
+use tidegate_common::bind::{BindBucket, RangeRow};
+use tidegate_common::config::Config;
+use tidegate_common::counters::ServerCounters;
+use tidegate_common::flow::FlowBucket;
+use tidegate_common::interface::Interface;
+use tidegate_common::list4::ListRow;
+use tidegate_common::list6::ListBucket;
+use tidegate_common::maps::{PROGRAM, Sizes, name};
+use tidegate_common::nat::NatEntry;
+use tidegate_common::rate::RateRule;
+use tidegate_common::ring::RingRow;
+use tidegate_common::server::Server;
+use tidegate_common::service::Service;
+use tidegate_common::source::SourceBucket;
+
+use super::loader::{Keeping, Layout, LoadError, Loaded, Table};
+use super::mmap::{Mapped, Record};
+
+/// The maps of one loaded program.
+pub(super) struct Tables {
+    /// Sizes and switches.
+    pub config: Mapped<Config>,
+    /// Both halves of the binds.
+    pub binds: Mapped<BindBucket>,
+    /// Port ranges.
+    pub ranges: Mapped<RangeRow>,
+    /// Services.
+    pub services: Mapped<Service>,
+    /// Servers.
+    pub servers: Mapped<Server>,
+    /// Rings, in rows.
+    pub rings: Mapped<RingRow>,
+    /// Interfaces.
+    pub interfaces: Mapped<Interface>,
+    /// Where redirected frames leave.
+    pub devices: DevMap<MapData>,
+    /// Classes of IPv4 sources.
+    pub lists4: Mapped<ListRow>,
+    /// Classes of IPv6 sources.
+    pub lists6: Mapped<ListBucket>,
+    /// What the table before could not hold.
+    pub lists6_trie: LpmTrie<MapData, [u8; 16], u32>,
+    /// Policies.
+    pub actions: Mapped<ActionRow>,
+    /// Rate rules.
+    pub rates: Mapped<RateRule>,
+    /// What servers got, to begin anew with a new server.
+    pub counters: PerCpuArray<MapData, ServerCounters>,
+}
+
+/// The maps the program writes and userspace reads.
+pub(super) struct Readings {
+    /// What servers got.
+    pub counters: PerCpuArray<MapData, ServerCounters>,
+    /// What was dropped.
+    pub drops: PerCpuArray<MapData, u64>,
+    /// Connection counts of sources.
+    pub sources: Mapped<SourceBucket>,
+    /// Flows, to count them.
+    pub flows: Mapped<FlowBucket>,
+}
+
+/// What the maps look like with these sizes.
+pub(super) fn layout(sizes: &Sizes, sources: Keeping) -> Layout {
+    let value = |name: &str| -> usize {
+        match name {
+            name::BINDS => size_of::<BindBucket>(),
+            name::RANGES => size_of::<RangeRow>(),
+            name::SERVICES => size_of::<Service>(),
+            name::SERVERS => size_of::<Server>(),
+            name::RINGS => size_of::<RingRow>(),
+            name::INTERFACES => size_of::<Interface>(),
+            name::LISTS4 => size_of::<ListRow>(),
+            name::LISTS6 => size_of::<ListBucket>(),
+            name::ACTIONS => size_of::<ActionRow>(),
+            name::RATES => size_of::<RateRule>(),
+            name::SOURCES => size_of::<SourceBucket>(),
+            name::FLOWS => size_of::<FlowBucket>(),
+            name::NAT => size_of::<NatEntry>(),
+            name::COUNTERS => size_of::<ServerCounters>(),
+            name::DROPS => size_of::<u64>(),
+            name::LISTS6_TRIE => size_of::<u32>(),
+            // A devmap's entry: interface and program.
+            _ => 8,
+        }
+    };
+    let keeping = |name: &str| match name {
+        name::SERVERS | name::RINGS | name::FLOWS | name::NAT | name::COUNTERS | name::DROPS => {
+            Keeping::Kept
+        }
+        name::SOURCES => sources,
+        _ => Keeping::Fresh,
+    };
+    let key = |name: &str| {
+        if name == name::LISTS6_TRIE {
+            size_of::<u32>() + size_of::<[u8; 16]>()
+        } else {
+            size_of::<u32>()
+        }
+    };
+    let one = |(name, entries)| Table {
+        name,
+        key: key(name) as u32,
+        value: value(name) as u32,
+        entries,
+        keeping: keeping(name),
+    };
+    let mut tables: Vec<Table> = sizes.entries().map(one).into();
+    let config = size_of::<Config>() as u32;
+    tables.push(Table {
+        name: name::CONFIG,
+        key: 4,
+        value: config,
+        entries: 1,
+        keeping: Keeping::Fresh,
+    });
+    Layout {
+        version: LAYOUT,
+        program: PROGRAM,
+        tables,
+    }
+}
+
+impl Tables {
+    /// Opens the maps of a loaded program.
+    pub(super) fn open(loaded: &mut Loaded, sizes: &Sizes) -> Result<(Self, Readings), LoadError> {
+        let entries = sizes.entries();
+        let size = |wanted: &str| {
+            entries
+                .iter()
+                .find(|(name, _)| *name == wanted)
+                .map_or(1, |(_, entries)| *entries)
+        };
+        let mut map = |name: &'static str| loaded.take_map(name);
+        let counters = map(name::COUNTERS)?;
+        let again = second(&counters, name::COUNTERS)?;
+        let tables = Self {
+            config: mapped(&map(name::CONFIG)?, name::CONFIG, 1)?,
+            binds: mapped(&map(name::BINDS)?, name::BINDS, size(name::BINDS))?,
+            ranges: mapped(&map(name::RANGES)?, name::RANGES, size(name::RANGES))?,
+            services: mapped(&map(name::SERVICES)?, name::SERVICES, size(name::SERVICES))?,
+            servers: mapped(&map(name::SERVERS)?, name::SERVERS, size(name::SERVERS))?,
+            rings: mapped(&map(name::RINGS)?, name::RINGS, size(name::RINGS))?,
+            interfaces: mapped(
+                &map(name::INTERFACES)?,
+                name::INTERFACES,
+                size(name::INTERFACES),
+            )?,
+            devices: other(map(name::DEVICES)?, name::DEVICES)?,
+            lists4: mapped(&map(name::LISTS4)?, name::LISTS4, size(name::LISTS4))?,
+            lists6: mapped(&map(name::LISTS6)?, name::LISTS6, size(name::LISTS6))?,
+            lists6_trie: other(map(name::LISTS6_TRIE)?, name::LISTS6_TRIE)?,
+            actions: mapped(&map(name::ACTIONS)?, name::ACTIONS, size(name::ACTIONS))?,
+            rates: mapped(&map(name::RATES)?, name::RATES, size(name::RATES))?,
+            counters: other(counters, name::COUNTERS)?,
+        };
+        let readings = Readings {
+            counters: other(again, name::COUNTERS)?,
+            drops: other(map(name::DROPS)?, name::DROPS)?,
+            sources: mapped(&map(name::SOURCES)?, name::SOURCES, size(name::SOURCES))?,
+            flows: mapped(&map(name::FLOWS)?, name::FLOWS, size(name::FLOWS))?,
+        };
+        Ok((tables, readings))
+    }
+}
+
+/// An array map as memory.
+pub(super) fn mapped<T: Record>(
+    map: &Map,
+    name: &'static str,
+    records: u32,
+) -> Result<Mapped<T>, LoadError> {
+    let Map::Array(data) = map else {
+        return Err(LoadError::Foreign {
+            what: "array",
+            name,
+        });
+    };
+    Mapped::new(data.fd(), records).map_err(|source| LoadError::Memory { name, source })
+}
+
+/// Another handle of a per-CPU array.
+fn second(map: &Map, name: &'static str) -> Result<Map, LoadError> {
+    let Map::PerCpuArray(data) = map else {
+        return Err(LoadError::Foreign {
+            what: "per-CPU array",
+            name,
+        });
+    };
+    let failed = |source| LoadError::Map { name, source };
+    let descriptor = data
+        .fd()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|error| failed(MapError::IoError(error)))?;
+    MapData::from_fd(descriptor)
+        .and_then(Map::from_map_data)
+        .map_err(failed)
+}
+
+fn other<T: TryFrom<Map, Error = MapError>>(map: Map, name: &'static str) -> Result<T, LoadError> {
+    T::try_from(map).map_err(|source| LoadError::Map { name, source })
+}
+
+/// Version of the records' meaning. It goes up when a kept map's records change without changing their size.
+const LAYOUT: u32 = 1;
+
+/// Maps the array pinned at a path; for reading what an earlier program was told.
+pub(super) fn pinned<T: Record>(
+    path: &std::path::Path,
+    name: &'static str,
+) -> Result<Mapped<T>, LoadError> {
+    let failed = |source| LoadError::Map { name, source };
+    let data = MapData::from_pin(path).map_err(failed)?;
+    let records = data.info().map_err(failed)?.max_entries();
+    let value = data.info().map_err(failed)?.value_size();
+    if value as usize != size_of::<T>() {
+        let source = io::Error::new(io::ErrorKind::InvalidData, "its records have another size");
+        return Err(LoadError::Memory { name, source });
+    }
+    Mapped::new(data.fd(), records).map_err(|source| LoadError::Memory { name, source })
+}

@@ -1,0 +1,471 @@
+//! Writes a plan into the maps of a program, and keeps the servers in them up to date.
+//!
+//! [`Writer::fill`] writes everything before the program goes on the wire; numbers under which flows and counts are
+//! remembered are taken over from the program before, so what was established goes on. Afterwards
+//! [`Writer::refresh`] applies what changes while it runs: states, weights, addresses and next hops of servers, and the
+//! addresses of this machine. Each change is made in the order of `tidegate_common::maps`, so that no packet meets half
+//! of it. A change of the plan itself is a new program with new tables, swapped in as a whole.
+
+mod binds;
+mod lists;
+mod policies;
+mod rings;
+mod servers;
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use tidegate_common::config::{Clock, Config, FlowSizes, NatSizes};
+use tidegate_common::interface;
+use tidegate_common::maps::Sizes;
+use tidegate_common::service::{
+    Forward, Guard, Hashing, ListedFlows, Nature, Rings, Service, ServiceIndex, Timeouts,
+};
+use tidegate_common::word::pair;
+
+use super::mmap::wait_for_programs;
+use super::neighbours::Neighbours;
+use super::netlink::{Interface, Mac};
+use super::plan::{self, Choice, Delivery, IdleTimes, Method, Plan};
+use super::predecessor::Predecessor;
+use super::tables::Tables;
+use super::ticks::Ticks;
+use crate::types::ServerId;
+pub(super) use binds::sizes as bind_sizes;
+pub(super) use lists::{prefixes6, rows4};
+pub(super) use policies::regions;
+use rings::RingNumbers;
+use servers::{ServerNumbers, ServerRecord};
+
+/// The maps of one program, and what has been written into them.
+pub(super) struct Writer {
+    tables: Tables,
+    ticks: Ticks,
+    plan: Plan,
+    services: Vec<ServiceRecord>,
+    servers: ServerNumbers,
+    rings: RingNumbers,
+    interface_modulus: u32,
+    /// Rows of `ranges` come in two halves, like the binds.
+    half: u32,
+    /// This machine's addresses, as the wildcard binds were last entered for.
+    own: BTreeSet<IpAddr>,
+}
+
+/// What a program is given besides the plan.
+pub(super) struct Surroundings<'a> {
+    /// Sizes of its maps.
+    pub sizes: Sizes,
+    /// The interfaces it will be attached to.
+    pub interfaces: &'a [Interface],
+    /// This machine's addresses.
+    pub own: Vec<IpAddr>,
+    /// First port for source NAT and how many follow it.
+    pub nat_ports: (u16, u16),
+    /// The program that runs until now.
+    pub predecessor: Option<&'a Predecessor>,
+}
+
+/// How a server stands now, as health checks and operators see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// May be given new flows.
+    pub usable: bool,
+    /// Is down or in maintenance, not merely draining.
+    pub stopped: bool,
+    /// Its share relative to the others.
+    pub weight: u32,
+    /// Where it is now, if that was changed or resolved at run time.
+    pub address: Option<SocketAddr>,
+}
+
+/// Where the writer learns how servers stand.
+pub(super) trait Standings {
+    /// How a server stands now.
+    fn standing(&self, server: ServerId) -> Standing;
+}
+
+/// Why the plan could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// A table has no room.
+    #[error("the kernel's table of {0} is full")]
+    Full(&'static str),
+    /// The binds could not be placed.
+    #[error("the kernel's table of addresses and ports is full")]
+    Binds,
+    /// The map of devices refused an entry.
+    #[error("cannot enter an interface")]
+    Device(#[from] aya::maps::xdp::XdpMapError),
+    /// A map refused an entry.
+    #[error("cannot write the map of {what}")]
+    Map {
+        /// What it holds.
+        what: &'static str,
+        /// Why.
+        source: aya::maps::MapError,
+    },
+    /// More interfaces than can be told apart.
+    #[error("more than {} interfaces with 'xdp interface'", interface::LIMIT)]
+    Interfaces,
+    /// The source lists of all frontends together.
+    #[error(transparent)]
+    Classes(#[from] super::classes::TooManyClasses),
+}
+
+/// Something an operator should read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Notice {
+    /// The backend.
+    pub backend: String,
+    /// Its server.
+    pub server: String,
+    /// Why the kernel cannot reach it; `None` when it can again.
+    pub trouble: Option<super::neighbours::Obstacle>,
+}
+
+/// One service in the maps.
+struct ServiceRecord {
+    index: ServiceIndex,
+    plan: plan::Service,
+    servers: Vec<ServerRecord>,
+    rings: Rings,
+    /// What the current ring was made of.
+    shares: Vec<tidegate_common::ring::Share>,
+}
+
+impl Writer {
+    /// Writes everything a program needs before it sees its first packet.
+    pub(super) fn fill(
+        tables: Tables,
+        ticks: Ticks,
+        plan: Plan,
+        surroundings: &Surroundings<'_>,
+        standings: &dyn Standings,
+        neighbours: &Neighbours,
+    ) -> Result<(Self, Vec<Notice>), WriteError> {
+        let numbers: Vec<u32> = surroundings
+            .interfaces
+            .iter()
+            .map(|interface| interface.index)
+            .collect();
+        let interface_modulus = interface::modulus(&numbers).ok_or(WriteError::Interfaces)?;
+        let services = number_services(&plan, &tables, surroundings)?;
+        let mut writer = Self {
+            servers: ServerNumbers::new(&tables, services.iter().map(|service| service.index)),
+            rings: RingNumbers::new(&tables, surroundings.predecessor),
+            tables,
+            ticks,
+            plan,
+            services,
+            interface_modulus,
+            half: 0,
+            own: surroundings.own.iter().copied().collect(),
+        };
+        writer.write_config(surroundings);
+        writer.write_interfaces(surroundings.interfaces)?;
+        writer.write_policies(surroundings)?;
+        let mut notices = Vec::new();
+        for at in 0..writer.services.len() {
+            notices.extend(writer.refresh_service(at, standings, neighbours)?);
+            writer.publish(at);
+        }
+        writer.place_binds()?;
+        Ok((writer, notices))
+    }
+
+    /// Forgets what only the program before needed; call it when that one no longer runs.
+    pub(super) fn settle(&mut self) {
+        wait_for_programs();
+        self.rings
+            .settle(self.services.iter().map(|service| service.rings));
+        self.servers.settle(&self.tables, self.ticks.now());
+    }
+
+    /// Brings states, weights, addresses and next hops of all servers up to date, and retires what is due.
+    pub(super) fn refresh(
+        &mut self,
+        standings: &dyn Standings,
+        neighbours: &Neighbours,
+    ) -> Result<Vec<Notice>, WriteError> {
+        let mut notices = Vec::new();
+        for at in 0..self.services.len() {
+            notices.extend(self.refresh_service(at, standings, neighbours)?);
+        }
+        self.servers.retire(&self.tables, self.ticks.now());
+        Ok(notices)
+    }
+
+    /// Enters wildcard binds for exactly these addresses of this machine.
+    pub(super) fn set_own_addresses(&mut self, own: &[IpAddr]) -> Result<(), WriteError> {
+        let own: BTreeSet<IpAddr> = own.iter().copied().collect();
+        let wildcard = |service: &ServiceRecord| {
+            service
+                .plan
+                .binds
+                .iter()
+                .any(|bind| bind.address.is_unspecified())
+        };
+        if own == self.own || !self.services.iter().any(wildcard) {
+            return Ok(());
+        }
+        self.own = own;
+        self.place_binds()
+    }
+
+    /// The key of the tables' hashes.
+    pub(super) fn table_key(&self) -> u64 {
+        self.tables
+            .config
+            .first()
+            .map_or(0, |config| config.table_key.load())
+    }
+
+    /// The plan that was written.
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The kernel's clock.
+    pub(super) fn ticks(&self) -> Ticks {
+        self.ticks
+    }
+
+    /// Every service with its number.
+    pub(super) fn services(&self) -> impl Iterator<Item = (ServiceIndex, &plan::Service)> {
+        self.services
+            .iter()
+            .map(|service| (service.index, &service.plan))
+    }
+
+    /// Every server of every service, with its number where it has one, its state there, and what is in its way.
+    pub(super) fn server_records(&self) -> impl Iterator<Item = servers::ServerView<'_>> {
+        self.services.iter().flat_map(|service| {
+            service
+                .servers
+                .iter()
+                .map(move |server| server.view(service.index))
+        })
+    }
+
+    /// Every address servers are at, whose next hops are needed.
+    pub(super) fn server_addresses(plan: &Plan, standings: &dyn Standings) -> BTreeSet<IpAddr> {
+        let forwardings = plan
+            .services
+            .iter()
+            .filter_map(|service| service.delivery.forwarding());
+        let servers = forwardings.flat_map(|forwarding| &forwarding.servers);
+        servers
+            .filter_map(|server| standings.standing(server.id).address.or(server.address))
+            .map(|address| address.ip())
+            .collect()
+    }
+
+    fn write_config(&self, surroundings: &Surroundings<'_>) {
+        let Some(config) = self.tables.config.first() else {
+            return;
+        };
+        let Config {
+            table_key,
+            ring_key,
+            flows,
+            nat,
+            clock,
+            sizes,
+            ..
+        } = config;
+        let (tables, rings) = surroundings
+            .predecessor
+            .map_or_else(|| (random(), RING_KEY), Predecessor::keys);
+        table_key.store(tables);
+        ring_key.store(rings);
+        let Sizes {
+            flow_buckets,
+            flow_regions,
+            nat_entries,
+            bind_buckets,
+            list6_buckets,
+            ..
+        } = surroundings.sizes;
+        flows.store(
+            FlowSizes {
+                buckets: flow_buckets,
+                regions: flow_regions,
+            }
+            .word(),
+        );
+        let (first_port, ports) = surroundings.nat_ports;
+        nat.store(
+            NatSizes {
+                entries: nat_entries,
+                first_port,
+                ports,
+            }
+            .word(),
+        );
+        let per_second = self.ticks.per_second();
+        clock.store(
+            Clock {
+                per_second,
+                interface_modulus: self.interface_modulus,
+            }
+            .word(),
+        );
+        sizes.store(pair(bind_buckets, list6_buckets));
+    }
+
+    /// Enters the interfaces; also when a hardware address has changed.
+    pub(super) fn write_interfaces(&mut self, interfaces: &[Interface]) -> Result<(), WriteError> {
+        for interface in interfaces {
+            let index = interface.index % self.interface_modulus;
+            let macs: &[Mac] = interface.mac.as_slice();
+            if let Some(record) = self.tables.interfaces.get(index as usize) {
+                record.publish(interface.index, macs);
+            }
+            self.tables.devices.set(index, interface.index, None, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the record of a service that no bind names yet.
+    fn publish(&self, at: usize) {
+        let service = &self.services[at];
+        let Some(record) = self.tables.services.get(usize::from(service.index.0)) else {
+            return;
+        };
+        let Service { rings, guard, .. } = record;
+        rings.store(service.rings.word());
+        guard.store(self.guard(&service.plan).word());
+        record.publish(nature(&service.plan), self.timeouts(&service.plan));
+    }
+
+    fn guard(&self, service: &plan::Service) -> Guard {
+        let policy = service
+            .policy
+            .map(|policy| policy.0 + 1)
+            .unwrap_or_default();
+        let grace = service.delivery.forwarding().map_or(0, |forwarding| {
+            self.ticks
+                .span(forwarding.idle.established.min(LONGEST_GRACE))
+        });
+        Guard {
+            policy,
+            rate: policies::rate_number(&self.plan, service),
+            ring_grace: grace,
+        }
+    }
+
+    fn timeouts(&self, service: &plan::Service) -> Timeouts {
+        let idle = service
+            .delivery
+            .forwarding()
+            .map_or(NO_FLOWS, |forwarding| forwarding.idle);
+        Timeouts {
+            opening: self.ticks.span(idle.opening),
+            established: self.ticks.span(idle.established),
+            closing: self.ticks.span(idle.closing),
+            datagram: self.ticks.span(idle.established),
+        }
+    }
+}
+
+/// What never changes while a service has its number.
+fn nature(service: &plan::Service) -> Nature {
+    let (forward, hashing) = match &service.delivery {
+        Delivery::Local => (Forward::Local, Hashing::Tuple),
+        Delivery::Forward(forwarding) => {
+            let forward = match forwarding.method {
+                Method::Nat => Forward::Nat,
+                Method::Dsr => Forward::Dsr,
+            };
+            let hashing = match forwarding.choice {
+                Choice::Maglev => Hashing::Tuple,
+                Choice::Source => Hashing::Source,
+            };
+            (forward, hashing)
+        }
+    };
+    Nature {
+        forward,
+        hashing,
+        listed_flows: ListedFlows::Cut,
+    }
+}
+
+/// Gives every service its number: the one it had, where one of its binds led to a service of the same nature.
+fn number_services(
+    plan: &Plan,
+    tables: &Tables,
+    surroundings: &Surroundings<'_>,
+) -> Result<Vec<ServiceRecord>, WriteError> {
+    let earlier = |service: &plan::Service| {
+        let predecessor = surroundings.predecessor?;
+        let listens = binds::listens(service, &surroundings.own.iter().copied().collect());
+        let mut known = listens.iter().filter_map(|(address, first, _)| {
+            predecessor.service(*address, *first, service.protocol)
+        });
+        known.find(|number| predecessor.nature(*number) == Some(nature(service)))
+    };
+    let mut taken: BTreeSet<ServiceIndex> = BTreeSet::from([ServiceIndex(0)]);
+    let kept: Vec<Option<ServiceIndex>> = plan
+        .services
+        .iter()
+        .map(|service| earlier(service).filter(|number| taken.insert(*number)))
+        .collect();
+    // A number that flows may still lead to is not given to another service.
+    taken.extend(
+        surroundings
+            .predecessor
+            .into_iter()
+            .flat_map(Predecessor::services),
+    );
+    taken.extend(servers::named_services(tables));
+    let mut free = (1..=u16::MAX)
+        .take(tables.services.len().saturating_sub(1))
+        .map(ServiceIndex);
+    let mut records = Vec::new();
+    for (service, kept) in plan.services.iter().zip(kept) {
+        let fresh = || free.find(|number| taken.insert(*number));
+        let index = kept.or_else(fresh).ok_or(WriteError::Full("services"))?;
+        let rings = kept
+            .zip(surroundings.predecessor)
+            .map_or(Rings::default(), |(number, old)| old.rings(number));
+        let servers = service
+            .delivery
+            .forwarding()
+            .map_or_else(Vec::new, |forwarding| {
+                forwarding
+                    .servers
+                    .iter()
+                    .map(|server| ServerRecord::new(server.clone()))
+                    .collect()
+            });
+        records.push(ServiceRecord {
+            index,
+            plan: service.clone(),
+            servers,
+            rings,
+            shares: Vec::new(),
+        });
+    }
+    Ok(records)
+}
+
+/// A secret from the system.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0_u8)
+}
+
+/// The same everywhere, so that balancers that stand in for each other choose alike.
+const RING_KEY: u64 = 0x7469_6465_6761_7465;
+
+/// For how long packets of unknown flows follow the ring before, in milliseconds.
+const LONGEST_GRACE: u64 = 600_000;
+
+/// Times of a service whose flows are not remembered here.
+const NO_FLOWS: IdleTimes = IdleTimes {
+    opening: 0,
+    established: 0,
+    closing: 0,
+};
