@@ -47,3 +47,6 @@ pub use view::{
     Inspection, NoView, Number, ServerNumber, Side, TableNumber, Text, Tls, TlsNumber, TlsText,
     View,
 };
+
+#[cfg(test)]
+mod tests;

@@ -267,18 +267,8 @@ impl Files for Texts {
         self.0
             .get(path)
             .map(|text| text.as_bytes().to_vec())
-            .ok_or("no such file".into())
+            .ok_or_else(|| "no such file".into())
     }
-}
-
-/// Parses with a set of files and no declared ACLs; for HTTP requests.
-pub(crate) fn parsing<T>(files: &Texts, parse: impl FnOnce(&mut Parsing<'_>) -> T) -> T {
-    parse(&mut Parsing::new(
-        Stage::Request,
-        files,
-        &NoAcls,
-        &mut Patterns::default(),
-    ))
 }
 
 /// An expression from one word, at the stage that has everything it may need.

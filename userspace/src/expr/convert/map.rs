@@ -76,7 +76,6 @@ fn map(
         run: Run::Map,
         compile: None,
         map: Some((matching, output)),
-        ..Converter::BASE
     }
 }
 

@@ -340,7 +340,8 @@ fn add_item<'a>(sample: Sample<'a>, args: &'a [Arg], view: &'a dyn View) -> Opti
     let text = |at: usize| args.get(at).and_then(Arg::text).unwrap_or_default();
     let value = variable(args.get(1), view).and_then(|value| data(value.cast(SampleType::Str)?));
     let value = value.as_deref().unwrap_or_default();
-    if !out.is_empty() && !(value.is_empty() && text(2).is_empty()) {
+    let is_item = !value.is_empty() || !text(2).is_empty();
+    if is_item && !out.is_empty() {
         out.extend_from_slice(text(0).as_bytes());
     }
     out.extend_from_slice(value);

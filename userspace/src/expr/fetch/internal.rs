@@ -496,7 +496,7 @@ fn date<'a>(view: &'a dyn View, args: &'a [Arg]) -> Fetched<Sample<'a>> {
 fn random<'a>(view: &'a dyn View, args: &'a [Arg]) -> Fetched<Sample<'a>> {
     let value = view.random() >> 32;
     let value = match args.first().and_then(Arg::int) {
-        Some(range) => (u128::from(value) * u128::from(range.unsigned_abs()) >> 32) as i64,
+        Some(range) => ((u128::from(value) * u128::from(range.unsigned_abs())) >> 32) as i64,
         None => value as i64,
     };
     Fetched::Value(Sample::Int(value))

@@ -374,4 +374,7 @@ pub(super) fn acl_suggestion(name: &str) -> Option<String> {
 }
 
 #[cfg(test)]
+pub(super) use client_hello::tests::client_hello;
+
+#[cfg(test)]
 mod tests;

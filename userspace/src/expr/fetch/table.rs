@@ -277,8 +277,11 @@ const ROWS: [Row; 30] = [
     },
 ];
 
+/// A name, its operation, and what it does.
+type ArrayRow = (&'static str, fn(u8) -> Op, &'static str);
+
 /// Array data, whose first argument is an index; only as `sc_x` and `src_x`.
-const ARRAYS: [(&str, fn(u8) -> Op, &str); 5] = [
+const ARRAYS: [ArrayRow; 5] = [
     (
         "clr_gpc",
         Op::ClearGpc,

@@ -247,10 +247,7 @@ fn check_query(args: Vec<Arg>, _: &mut Parsing<'_>) -> Result<Vec<Arg>, String> 
 }
 
 /// The first Host header, and a part of the target.
-fn host_and<'a>(
-    view: &'a dyn View,
-    part: fn(&[u8]) -> Option<&[u8]>,
-) -> Fetched<(&'a [u8], &'a [u8])> {
+fn host_and(view: &dyn View, part: fn(&[u8]) -> Option<&[u8]>) -> Fetched<(&[u8], &[u8])> {
     view.head(Direction::Request).map(|head| {
         let host = head.first(b"host").unwrap_or_default();
         (host, part(head.target()).unwrap_or_default())
@@ -371,7 +368,7 @@ fn check_parameter(args: Vec<Arg>, _: &mut Parsing<'_>) -> Result<Vec<Arg>, Stri
 /// What stands behind the delimiter in the target.
 fn parameters<'a>(view: &'a dyn View, wanted: &Wanted<'_>) -> Fetched<&'a [u8]> {
     view.head(Direction::Request).and_then(|head| {
-        let target = uri::path_and_query(head.target()).unwrap_or(head.target());
+        let target = uri::path_and_query(head.target()).unwrap_or_else(|| head.target());
         memchr::memchr(wanted.delimiter, target)
             .map(|at| &target[at + 1..])
             .into()

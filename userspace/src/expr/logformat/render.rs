@@ -168,7 +168,7 @@ impl Line<'_> {
             Value::TlsVersion => self.tls(TlsText::Protocol, options),
             Value::TerminationWithCookies => {
                 let or = |text: Option<Data<'_>>, default: &[u8]| {
-                    text.map_or(default.to_vec(), Data::into_vec)
+                    text.map_or_else(|| default.to_vec(), Data::into_vec)
                 };
                 self.out
                     .extend(or(view.text(Text::TerminationState), b"--"));

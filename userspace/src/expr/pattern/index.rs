@@ -283,7 +283,7 @@ pub(in crate::expr) fn parse_hex(text: &str) -> Result<Vec<u8>, String> {
             .map(|digit| digit as u8)
             .ok_or_else(|| format!("an hex digit is expected (found '{}')", byte as char))
     };
-    if text.len() % 2 != 0 {
+    if !text.len().is_multiple_of(2) {
         return Err("an even number of hex digit is expected".into());
     }
     text.as_bytes()
