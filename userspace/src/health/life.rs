@@ -3,6 +3,8 @@
 //! Checks, agents, the Runtime API and the stats page all go through [`Life`], so that every change has the same
 //! consequences whoever asked for it. It decides no check's result.
 
+use std::net::SocketAddr;
+
 use super::announce::{self, Cause, Left, Online};
 use super::automaton::{Health, Limits};
 use crate::clock::Moment;
@@ -156,6 +158,21 @@ impl<'a> Life<'a> {
         if state.update_weight(server.slowstart.map(|time| time.0), now) {
             self.state.server_changed(self.model, id, now);
         }
+    }
+
+    /// Tells that a server was moved to another address or port.
+    pub fn address_changed(&self, id: ServerId, before: Option<SocketAddr>, by: &str, now: Moment) {
+        let (server, state) = self.both(id);
+        self.state.server_changed(self.model, id, now);
+        let words = |address: Option<SocketAddr>| {
+            address.map_or_else(|| "(none)".to_owned(), |address| address.to_string())
+        };
+        let (old, new) = (words(before), words(state.socket_address()));
+        let line = format!(
+            "{} changed its IP from {old} to {new} by {by}.",
+            name(state)
+        );
+        self.tell(server.proxy, Severity::Notice, &line);
     }
 
     /// Moves `slowstart` on. To be called several times a second while a server is starting.

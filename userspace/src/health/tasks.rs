@@ -204,10 +204,9 @@ fn react(world: &World, id: ServerId, last: Observation, verdicts: &mut Verdicts
     state.check.wake();
 }
 
-/// The second hand: slow starts, rates, expiry of stick-table entries.
+/// Moves slow starts on.
 async fn keep_time(world: Rc<World>) {
     let state = &world.running.state;
-    let mut ticked = 0;
     loop {
         let starting: Vec<ServerId> = world
             .active_servers()
@@ -216,10 +215,6 @@ async fn keep_time(world: Rc<World>) {
         let now = clock::now();
         for id in &starting {
             world.life().warm_up(*id, now);
-        }
-        if now.0 / 1000 != ticked {
-            ticked = now.0 / 1000;
-            state.tick(now);
         }
         sleep(if starting.is_empty() {
             SECOND

@@ -189,7 +189,10 @@ pub struct CheckState {
 impl CheckState {
     /// A check that is configured and enabled or not, at the given point between down and up.
     pub(super) fn new(configured: bool, agent: bool, health: u32) -> Self {
-        let mut flags = if agent { Self::AGENT } else { 0 };
+        let mut flags = 0;
+        if configured && agent {
+            flags |= Self::AGENT;
+        }
         if configured {
             flags |= Self::CONFIGURED | Self::ENABLED;
         }

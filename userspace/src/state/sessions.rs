@@ -106,6 +106,11 @@ impl Sessions {
             .collect()
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
     /// Cuts the session of that number; false when there is none.
     pub fn cut(&self, id: u64, reason: CutReason) -> bool {
         self.list()

@@ -8,7 +8,7 @@ mod format;
 mod output;
 mod page;
 
-pub use output::{Filter, csv, json, typed};
+pub use output::{Filter, csv, json, json_value, typed};
 
 use crate::model::StatsPage;
 use crate::state::Running;
@@ -46,11 +46,12 @@ pub fn respond(running: &Running, request: &Request<'_>) -> Response {
             None => page.scope.clone(),
         },
         only_up: options.only_up,
+        no_maintenance: options.no_maintenance,
         ..Filter::default()
     };
     let (content_type, body) = match options.form {
         Form::Csv => ("text/plain", csv(running, &filter)),
-        Form::Typed => ("text/plain", typed(running, &filter)),
+        Form::Typed => ("text/plain", typed(running, &filter, false)),
         Form::Json => ("application/json", json(running, &filter)),
         Form::Html => {
             let view = page::View {
@@ -78,6 +79,7 @@ enum Form {
 struct Options {
     form: Form,
     only_up: bool,
+    no_maintenance: bool,
     refreshing: bool,
     scope: Option<String>,
 }
@@ -87,6 +89,7 @@ impl Options {
         let mut options = Self {
             form: Form::Html,
             only_up: false,
+            no_maintenance: false,
             refreshing: true,
             scope: None,
         };
@@ -96,6 +99,7 @@ impl Options {
                 "typed" => options.form = Form::Typed,
                 "json" => options.form = Form::Json,
                 "up" => options.only_up = true,
+                "no-maint" => options.no_maintenance = true,
                 "norefresh" => options.refreshing = false,
                 other => {
                     if let Some(name) = other.strip_prefix("scope=").filter(|name| !name.is_empty())

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value as Json, json};
 
-use crate::state::Running;
-use crate::state::fields::{FIELDS, Kind, Row, Value, rows};
+use crate::state::fields::{FIELDS, Kind, Object, Row, Tags, Value, rows};
+use crate::state::{Admin, Running};
 
 /// Which objects are shown (`show stat [<proxy>] <type> <sid>`).
 #[derive(Clone, Debug)]
@@ -16,8 +16,10 @@ pub struct Filter {
     pub kinds: i32,
     /// A server's number, or −1 for all.
     pub number: i64,
-    /// Only servers that are up.
+    /// Only servers that are up or not checked.
     pub only_up: bool,
+    /// No servers in maintenance.
+    pub no_maintenance: bool,
 }
 
 impl Default for Filter {
@@ -27,6 +29,7 @@ impl Default for Filter {
             kinds: -1,
             number: -1,
             only_up: false,
+            no_maintenance: false,
         }
     }
 }
@@ -48,7 +51,8 @@ impl Filter {
                     .proxies
                     .iter()
                     .any(|name| *name == proxy.name || is_number(name, proxy.number)))
-            && !(self.only_up && row.kind() == Kind::Server && !is_up(row))
+            && !(self.only_up && !is_up(row))
+            && !(self.no_maintenance && is_in_maintenance(row))
     }
 }
 
@@ -70,8 +74,9 @@ pub fn csv(running: &Running, filter: &Filter) -> String {
     text
 }
 
-/// `show stat typed`: one line a value, `F.<iid>.<sid>.<position>.<name>.1:<tags>:<type>:<value>`.
-pub fn typed(running: &Running, filter: &Filter) -> String {
+/// `show stat typed`: one line a value, `F.<iid>.<sid>.<position>.<name>.1:<tags>:<type>:<value>`, and what it tells when
+/// `described`.
+pub fn typed(running: &Running, filter: &Filter, described: bool) -> String {
     let mut text = String::new();
     for row in rows(running).filter(|row| filter.admits(row)) {
         let (letter, proxy, number) = (row.kind().letter(), row.proxy().number, row.number());
@@ -81,13 +86,17 @@ pub fn typed(running: &Running, filter: &Filter) -> String {
                 continue;
             }
             let (name, tags, kind) = (field.name, field.tags.0, value.kind());
+            let persistence = field.tags.persistence();
             // Writing to a String cannot fail.
-            let _ = writeln!(
+            let _ = write!(
                 text,
-                "{letter}.{proxy}.{number}.{position}.{name}.1:{tags}:{kind}:{value}"
+                "{letter}.{proxy}.{number}.{position}.{name}.1:{tags}{persistence}:{kind}:{value}"
             );
+            if described {
+                let _ = write!(text, ":\"{}\"", field.doc);
+            }
+            text.push('\n');
         }
-        text.push('\n');
     }
     text
 }
@@ -104,25 +113,34 @@ pub fn json(running: &Running, filter: &Filter) -> String {
 fn json_object(row: &Row<'_>) -> Json {
     let values = FIELDS.iter().enumerate().filter_map(|(position, field)| {
         let value = field.value(row);
-        let (kind, plain) = match &value {
-            Value::None => return None,
-            Value::U32(number) => ("u32", json!(number)),
-            Value::S32(number) => ("s32", json!(number)),
-            Value::U64(number) => ("u64", json!(number)),
-            Value::Text(text) => ("str", json!(text)),
-        };
-        let [origin, nature, scope] = field.tags.words();
-        Some(json!({
-            "objType": row.kind().word(),
-            "proxyId": row.proxy().number,
-            "id": row.number(),
-            "field": { "pos": position, "name": field.name },
-            "processNum": 1,
-            "tags": { "origin": origin, "nature": nature, "scope": scope },
-            "value": { "type": kind, "value": plain },
-        }))
+        if value.is_none() {
+            return None;
+        }
+        let mut object = json_value(position, field.name, field.tags, &value);
+        object["objType"] = json!(row.kind().word());
+        object["proxyId"] = json!(row.proxy().number);
+        object["id"] = json!(row.number());
+        Some(object)
     });
     Json::Array(values.collect())
+}
+
+/// One value of `show stat json` or `show info json`.
+pub fn json_value(position: usize, name: &str, tags: Tags, value: &Value<'_>) -> Json {
+    let plain = match value {
+        Value::None => Json::Null,
+        Value::U32(number) => json!(number),
+        Value::S32(number) => json!(number),
+        Value::U64(number) => json!(number),
+        Value::Text(text) => json!(text),
+    };
+    let [origin, nature, scope] = tags.words();
+    json!({
+        "field": { "pos": position, "name": name },
+        "processNum": 1,
+        "tags": { "origin": origin, "nature": nature, "scope": scope },
+        "value": { "type": value.kind(), "value": plain },
+    })
 }
 
 /// Text with a comma, a quote or a line end is quoted, quotes doubled (RFC 4180).
@@ -141,10 +159,21 @@ fn is_number(name: &str, number: u32) -> bool {
 }
 
 fn is_up(row: &Row<'_>) -> bool {
-    use crate::state::fields::Object;
     match row.object {
-        Object::Server(server) => row.running.state.server(server.id).is_usable(),
+        Object::Server(server) => row.running.state.server(server.id).accepts_persistent(),
         _ => true,
+    }
+}
+
+fn is_in_maintenance(row: &Row<'_>) -> bool {
+    match row.object {
+        Object::Server(server) => row
+            .running
+            .state
+            .server(server.id)
+            .admin()
+            .has(Admin::MAINT),
+        _ => false,
     }
 }
 

@@ -4,6 +4,7 @@
 //! and JSON output, the stats page and the exporter are renderings of [`FIELDS`]. Nothing is computed or kept here.
 
 mod checks;
+mod process;
 mod read;
 mod status;
 mod table;
@@ -13,6 +14,7 @@ mod tests;
 use std::borrow::Cow;
 use std::fmt;
 
+pub use process::{INFO, InfoField, InfoRow};
 pub use status::{backend_status, server_status};
 pub use table::FIELDS;
 
@@ -187,6 +189,14 @@ impl Objects {
 pub struct Tags(pub &'static str);
 
 impl Tags {
+    /// The fourth letter: `P` for counters and rates, which outlive a reload, else `V`.
+    pub fn persistence(self) -> char {
+        match self.0.as_bytes() {
+            [b'M', b'C' | b'R', ..] => 'P',
+            _ => 'V',
+        }
+    }
+
     /// The words of JSON output: origin, nature, scope.
     pub fn words(self) -> [&'static str; 3] {
         let letter = |index: usize| self.0.as_bytes().get(index).copied().unwrap_or(b'?');
@@ -208,6 +218,7 @@ impl Tags {
             b'N' => "Name",
             b'O' => "Output",
             b'R' => "Rate",
+            b'm' => "Min",
             _ => "Time",
         };
         let scope = match letter(2) {

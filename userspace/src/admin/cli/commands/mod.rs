@@ -1,0 +1,39 @@
+//! What the commands do, by what they are about.
+
+mod client;
+mod counters;
+mod frontends;
+mod information;
+mod servers;
+mod servers_list;
+mod sessions;
+mod tables;
+mod variables;
+
+use super::registry::Command;
+use super::{Answer, Call};
+
+/// Every group of commands.
+pub(super) const ALL: &[&[Command]] = &[
+    client::COMMANDS,
+    counters::COMMANDS,
+    frontends::COMMANDS,
+    information::COMMANDS,
+    servers::COMMANDS,
+    servers_list::COMMANDS,
+    sessions::COMMANDS,
+    tables::COMMANDS,
+    variables::COMMANDS,
+];
+
+/// A whole number in a range, in HAProxy's words for what is wrong with it.
+fn number(word: &str, missing: &str, most: u64) -> Result<u64, String> {
+    if word.is_empty() {
+        return Err(missing.to_owned());
+    }
+    match word.parse::<i64>() {
+        Ok(value) if (0..=most as i64).contains(&value) => Ok(value as u64),
+        Ok(_) => Err("Value out of range.".to_owned()),
+        Err(_) => Err(missing.to_owned()),
+    }
+}

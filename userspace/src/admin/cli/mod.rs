@@ -1,0 +1,284 @@
+//! The Runtime API: commands on a socket (management.txt §9.3).
+//!
+//! A [`Session`] takes lines and gives answers; [`serve`] moves both over Unix and TCP sockets. Answers have HAProxy's
+//! shapes, because tools parse them. Commands read and change [`crate::state`]; servers are changed through
+//! [`crate::health::Life`] only.
+
+mod commands;
+mod lookup;
+mod registry;
+mod serve;
+mod words;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+pub use serve::{Socket, serve};
+
+use crate::clock::{self, Moment};
+use crate::health::Life;
+use crate::log::Logs;
+use crate::model::{Level, Severity};
+use crate::state::Running;
+
+/// What commands work on: the configuration in force, and what the process adds to it.
+#[derive(Debug)]
+pub struct World {
+    served: ArcSwap<Served>,
+    /// The program's version, for `show info` and `show version`.
+    pub version: &'static str,
+    /// Where the sockets listen, with their levels, for `show cli sockets`.
+    pub sockets: Vec<(String, Level)>,
+}
+
+#[derive(Debug)]
+struct Served {
+    running: Running,
+    logs: Arc<Logs>,
+}
+
+impl World {
+    /// The world of a configuration in force.
+    pub fn new(
+        running: Running,
+        logs: Arc<Logs>,
+        version: &'static str,
+        sockets: Vec<(String, Level)>,
+    ) -> Self {
+        Self {
+            served: ArcSwap::from_pointee(Served::new(running, logs)),
+            version,
+            sockets,
+        }
+    }
+
+    /// Goes on with another configuration (reload).
+    pub fn replace(&self, running: Running, logs: Arc<Logs>) {
+        self.served.store(Arc::new(Served::new(running, logs)));
+    }
+}
+
+impl Served {
+    fn new(running: Running, logs: Arc<Logs>) -> Self {
+        Self { running, logs }
+    }
+}
+
+/// How a connection behaves after a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It is closed.
+    #[default]
+    OneLine,
+    /// It waits for the next line.
+    Interactive,
+    /// The same, and shows a prompt.
+    Prompt,
+}
+
+/// How the severity of a message is shown before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum SeverityOutput {
+    #[default]
+    None,
+    Number,
+    Word,
+}
+
+/// One client of the Runtime API.
+#[derive(Debug)]
+pub struct Session {
+    world: Arc<World>,
+    level: Level,
+    /// How it goes on after a line.
+    pub mode: Mode,
+    timed: bool,
+    severities: SeverityOutput,
+    /// How long it may be idle.
+    pub timeout: Duration,
+    expert: bool,
+    experimental: bool,
+}
+
+/// What a line was answered with.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// The text to send.
+    pub text: String,
+    /// A pause before the rest of the line: how long, and the commands that follow.
+    pub pause: Option<(Duration, Vec<Vec<String>>)>,
+    /// The client asked to be disconnected.
+    pub quit: bool,
+}
+
+impl Session {
+    /// A client with the rights of its socket.
+    pub fn new(world: Arc<World>, level: Level, timeout: Duration) -> Self {
+        Self {
+            world,
+            level,
+            mode: Mode::default(),
+            timed: false,
+            severities: SeverityOutput::default(),
+            timeout,
+            expert: false,
+            experimental: false,
+        }
+    }
+
+    /// Answers one line. `payload` is what followed a line ending in `<<`.
+    pub fn line(&mut self, line: &str, payload: Option<&str>) -> Reply {
+        self.run(words::commands(line), payload)
+    }
+
+    /// Answers commands that are already cut into words.
+    pub fn run(&mut self, commands: Vec<Vec<String>>, payload: Option<&str>) -> Reply {
+        let mut reply = Reply::default();
+        let mut commands = commands.into_iter();
+        while let Some(command) = commands.next() {
+            let (mark, text) = match self.command(&command, payload) {
+                Answer::Quit => {
+                    reply.quit = true;
+                    return reply;
+                }
+                Answer::Pause(time) => {
+                    reply.text.push_str(&self.end_of_answer());
+                    reply.pause = Some((time, commands.collect()));
+                    return reply;
+                }
+                Answer::Done => (String::new(), String::new()),
+                Answer::Output(text) => (String::new(), text),
+                Answer::Message(severity, text) => (self.mark(severity), text),
+            };
+            reply.text.push_str(&mark);
+            reply.text.push_str(&text);
+            if !text.is_empty() && !text.ends_with('\n') {
+                reply.text.push('\n');
+            }
+            reply.text.push_str(&self.end_of_answer());
+        }
+        reply
+    }
+
+    /// What ends every answer: an empty line, and the prompt where there is one.
+    pub fn end_of_answer(&self) -> String {
+        if self.mode != Mode::Prompt {
+            return "\n".to_owned();
+        }
+        if !self.timed {
+            return "\n> ".to_owned();
+        }
+        let started = self.world.served.load().running.state.process.started;
+        let uptime = clock::now().since(started) / 1000;
+        let (days, hours) = (uptime / 86_400, uptime / 3600 % 24);
+        format!(
+            "\n[{days}:{hours:02}:{:02}:{:02}]> ",
+            uptime / 60 % 60,
+            uptime % 60
+        )
+    }
+
+    fn command(&mut self, words: &[String], payload: Option<&str>) -> Answer {
+        let Some(command) = registry::find(words) else {
+            return Answer::Message(Severity::Info, registry::unknown(words, self.level));
+        };
+        if command.level > self.level {
+            return Answer::error("Permission denied");
+        }
+        let world = Arc::clone(&self.world);
+        let served = world.served.load_full();
+        let mut call = Call {
+            world: &world,
+            served: &served,
+            session: self,
+            words: &words[command.words.len()..],
+            payload,
+            now: clock::now(),
+        };
+        (command.run)(&mut call)
+    }
+
+    fn mark(&self, severity: Severity) -> String {
+        match self.severities {
+            SeverityOutput::None => String::new(),
+            SeverityOutput::Number => format!("[{}]: ", severity as u8),
+            SeverityOutput::Word => format!("[{}]: ", severity_word(severity)),
+        }
+    }
+}
+
+/// One command being run.
+struct Call<'a> {
+    world: &'a World,
+    served: &'a Served,
+    session: &'a mut Session,
+    words: &'a [String],
+    payload: Option<&'a str>,
+    now: Moment,
+}
+
+impl<'a> Call<'a> {
+    /// The argument at a place, `""` where there is none.
+    fn word(&self, at: usize) -> &'a str {
+        self.words.get(at).map_or("", String::as_str)
+    }
+
+    fn running(&self) -> &'a Running {
+        &self.served.running
+    }
+
+    fn life(&self) -> Life<'a> {
+        Life::new(&self.served.running, &self.served.logs)
+    }
+}
+
+/// What a command answers.
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    /// It is done; there is nothing to say.
+    Done,
+    /// Data.
+    Output(String),
+    /// A message with a severity.
+    Message(Severity, String),
+    /// The rest of the line comes after a pause.
+    Pause(Duration),
+    /// The connection is to be closed.
+    Quit,
+}
+
+impl Answer {
+    fn error(text: impl Into<String>) -> Self {
+        Self::Message(Severity::Err, text.into())
+    }
+
+    fn info(text: impl Into<String>) -> Self {
+        Self::Message(Severity::Info, text.into())
+    }
+
+    /// The answer of a command that either is done or says why not.
+    fn of(result: Result<(), String>) -> Self {
+        match result {
+            Ok(()) => Self::Done,
+            Err(reason) => Self::error(reason),
+        }
+    }
+}
+
+const fn severity_word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Emerg => "emerg",
+        Severity::Alert => "alert",
+        Severity::Crit => "crit",
+        Severity::Err => "err",
+        Severity::Warning => "warning",
+        Severity::Notice => "notice",
+        Severity::Info => "info",
+        Severity::Debug => "debug",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,302 @@
+//! The sockets of the Runtime API: listening, reading lines within their limits, writing answers.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use super::{Mode, Reply, Session, World, words};
+use crate::log::notice;
+use crate::model::{Level, Model, StatsSocket};
+use crate::net::{BindError, Bound};
+use crate::types::Millis;
+
+/// One bound socket of the Runtime API.
+#[derive(Debug)]
+pub struct Socket {
+    bound: Bound,
+    level: Level,
+}
+
+impl Socket {
+    /// Binds a `stats socket`. To be called before privileges are given up.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub fn bind(socket: &StatsSocket) -> Result<Self, BindError> {
+        let bound = Bound::new(&socket.address, &socket.options, BACKLOG, 1)?;
+        Ok(Self {
+            bound,
+            level: socket.level,
+        })
+    }
+}
+
+/// Limits of the clients.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    idle: Duration,
+    line: usize,
+}
+
+/// Serves every socket until dropped. To be run on one thread, beside the workers.
+pub async fn serve(sockets: Vec<Socket>, world: Arc<World>, model: Arc<Model>) {
+    let global = &model.global;
+    let limits = Limits {
+        idle: global.stats_timeout.unwrap_or(DEFAULT_TIMEOUT).duration(),
+        line: global.tune.bufsize,
+    };
+    let most = global
+        .stats_maxconn
+        .map_or(DEFAULT_MAXCONN, |most| most as usize)
+        .max(1);
+    let room = Arc::new(Semaphore::new(most));
+    let listeners = sockets
+        .into_iter()
+        .map(|socket| listen(socket, Arc::clone(&world), Arc::clone(&room), limits));
+    futures_util::future::join_all(listeners).await;
+}
+
+async fn listen(socket: Socket, world: Arc<World>, room: Arc<Semaphore>, limits: Limits) {
+    let listener = match socket.bound.listener(0) {
+        Ok(listener) => listener,
+        Err(error) => {
+            notice::alert(format_args!("cannot listen for the Runtime API: {error}"));
+            return;
+        }
+    };
+    let mut clients = tokio::task::JoinSet::new();
+    loop {
+        // A client too many waits in the backlog.
+        let Ok(place) = Arc::clone(&room).acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok(incoming) => {
+                let session = Session::new(Arc::clone(&world), socket.level, limits.idle);
+                clients.spawn_local(async move {
+                    let _how_it_ended = converse(incoming.stream, session, limits).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                notice::warning(format_args!("accepting a Runtime API client: {error}"));
+                sleep(AFTER_ERROR).await;
+            }
+        }
+        while clients.try_join_next().is_some() {}
+    }
+}
+
+/// One client from its first line to its last.
+async fn converse(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    mut session: Session,
+    limits: Limits,
+) -> io::Result<()> {
+    let mut input = Input {
+        bytes: Vec::new(),
+        limits,
+    };
+    loop {
+        let Some(line) = input
+            .line(&mut stream, session.timeout, limits.line)
+            .await?
+        else {
+            return Ok(());
+        };
+        let (command, payload) = match words::payload_mark(&line) {
+            None => (line.as_str(), None),
+            Some((command, mark)) => {
+                let payload = input.payload(&mut stream, session.timeout, mark).await?;
+                let Some(payload) = payload else {
+                    return Ok(());
+                };
+                (command, Some(payload))
+            }
+        };
+        let mut reply = session.line(command, payload.as_deref());
+        loop {
+            send(&mut stream, &reply, session.timeout).await?;
+            if reply.quit {
+                return Ok(());
+            }
+            let Some((time, rest)) = reply.pause.take() else {
+                break;
+            };
+            sleep(time).await;
+            reply = session.run(rest, payload.as_deref());
+        }
+        if session.mode == Mode::OneLine && input.bytes.is_empty() {
+            return stream.shutdown().await;
+        }
+    }
+}
+
+async fn send(
+    stream: &mut (impl AsyncWrite + Unpin),
+    reply: &Reply,
+    limit: Duration,
+) -> io::Result<()> {
+    let write = async {
+        stream.write_all(reply.text.as_bytes()).await?;
+        stream.flush().await
+    };
+    timeout(limit, write)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// What a client sent and was not yet looked at.
+struct Input {
+    bytes: Vec<u8>,
+    limits: Limits,
+}
+
+impl Input {
+    /// The next line without its end; `None` at the end of the input, when the client is idle for too long, or when the
+    /// line exceeds `most` bytes.
+    async fn line(
+        &mut self,
+        stream: &mut (impl AsyncRead + Unpin),
+        idle: Duration,
+        most: usize,
+    ) -> io::Result<Option<String>> {
+        let mut looked_at = 0;
+        loop {
+            let end = memchr::memchr(b'\n', &self.bytes[looked_at..]);
+            if let Some(end) = end.map(|end| looked_at + end) {
+                let mut line: Vec<u8> = self.bytes.drain(..=end).collect();
+                line.pop();
+                return Ok(Some(String::from_utf8_lossy(&line).into_owned()));
+            }
+            looked_at = self.bytes.len();
+            if looked_at >= most {
+                return Ok(None);
+            }
+            match timeout(idle, stream.read_buf(&mut self.bytes)).await {
+                Ok(Ok(0)) | Err(_) => return Ok(None),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// The lines up to the one that is the mark; `None` as [`Self::line`].
+    async fn payload(
+        &mut self,
+        stream: &mut (impl AsyncRead + Unpin),
+        idle: Duration,
+        mark: &str,
+    ) -> io::Result<Option<String>> {
+        let mut payload = String::new();
+        loop {
+            let room = MOST_PAYLOAD.saturating_sub(payload.len()).max(1);
+            let Some(line) = self.line(stream, idle, room.max(self.limits.line)).await? else {
+                return Ok(None);
+            };
+            if line.trim_end_matches('\r') == mark {
+                return Ok(Some(payload));
+            }
+            if payload.len() + line.len() >= MOST_PAYLOAD {
+                return Ok(None);
+            }
+            payload.push_str(&line);
+            payload.push('\n');
+        }
+    }
+}
+
+/// `stats timeout` and `stats maxconn` where the configuration is silent (manual §3.1).
+const DEFAULT_TIMEOUT: Millis = Millis(10_000);
+const DEFAULT_MAXCONN: usize = 10;
+const BACKLOG: u32 = 10;
+/// Bytes of a payload (`tune.cli.max-payload-size`).
+const MOST_PAYLOAD: usize = 131_072;
+const AFTER_ERROR: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::cli::tests::world;
+
+    async fn talk(input: &[u8]) -> String {
+        let (mut client, server) = tokio::io::duplex(1 << 20);
+        let limits = Limits {
+            idle: Duration::from_secs(5),
+            line: 200,
+        };
+        let session = Session::new(world(), Level::Admin, limits.idle);
+        client.write_all(input).await.expect("room");
+        let mut answer = Vec::new();
+        client.shutdown().await.expect("open");
+        let server = converse(server, session, limits);
+        let (_, read) = tokio::join!(server, client.read_to_end(&mut answer));
+        read.expect("the end");
+        String::from_utf8(answer).expect("text")
+    }
+
+    #[tokio::test]
+    async fn one_line_is_answered_and_the_connection_closed() {
+        assert_eq!(talk(b"show version\n").await, "1.2.3\n\n");
+        assert_eq!(
+            talk(b"show version;show cli level\n").await,
+            "1.2.3\n\nadmin\n\n"
+        );
+        assert_eq!(
+            talk(b"show version; quit; show version\n").await,
+            "1.2.3\n\n"
+        );
+        assert_eq!(
+            talk(b"\nshow version\nshow cli level\n").await,
+            "1.2.3\n\nadmin\n\n"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_not_ended_or_too_long_is_not_obeyed() {
+        assert_eq!(talk(b"show version").await, "");
+        assert_eq!(talk(&[b'x'; 5000]).await, "");
+    }
+
+    #[tokio::test]
+    async fn a_prompt_keeps_the_connection() {
+        let answer = talk(b"prompt\nshow version\nshow version;show cli level\nquit\n").await;
+        assert_eq!(answer, "\n> 1.2.3\n\n> 1.2.3\n\n> admin\n\n> ");
+        assert_eq!(
+            talk(b"prompt i\nshow version\nquit\nshow version\n").await,
+            "\n1.2.3\n\n"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_pause_comes_between_two_commands_of_a_line() {
+        let before = tokio::time::Instant::now();
+        assert_eq!(
+            talk(b"show version;wait 30;show version\n").await,
+            "1.2.3\n\n\n1.2.3\n\n"
+        );
+        assert!(before.elapsed() >= Duration::from_millis(30));
+    }
+
+    #[tokio::test]
+    async fn an_idle_client_is_sent_away() {
+        let (mut client, server) = tokio::io::duplex(1024);
+        let limits = Limits {
+            idle: Duration::from_millis(30),
+            line: 200,
+        };
+        let session = Session::new(world(), Level::Admin, limits.idle);
+        client.write_all(b"prompt\n").await.expect("room");
+        let mut answer = Vec::new();
+        let (ended, read) = tokio::join!(
+            converse(server, session, limits),
+            client.read_to_end(&mut answer)
+        );
+        assert!(ended.is_ok() && read.is_ok());
+        assert_eq!(answer, b"\n> ");
+    }
+}
