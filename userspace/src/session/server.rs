@@ -14,7 +14,7 @@ use super::transport::{self, TransportError};
 use crate::balance::Pick;
 use crate::clock::{self, Moment};
 use crate::expr::View;
-use crate::model::{Proxy, Redispatch};
+use crate::model::{BalanceKind, Proxy, Redispatch};
 use crate::net::{ConnectError, Stream};
 use crate::queue::{LocalQueue, Place, Slot, Turn};
 use crate::state::{Counter, Timing};
@@ -254,7 +254,8 @@ impl<'a> ServerSearch<'a> {
         began: Moment,
         limit: Option<Millis>,
     ) -> Result<Turn, SearchError> {
-        let ahead = u32::try_from(place.ahead()).unwrap_or(u32::MAX);
+        // The place itself counts: only who never waited shows zero (manual §8.2.3).
+        let ahead = u32::try_from(place.ahead() + 1).unwrap_or(u32::MAX);
         let (own, shared) = if place.is_for_one_server() {
             (ahead, 0)
         } else {
@@ -337,6 +338,21 @@ impl<'a> ServerSearch<'a> {
     fn redispatches(&self) -> bool {
         if self.persistent.is_some_and(|persistent| persistent.forced) {
             return false;
+        }
+        // Taking turns binds nobody to a server: the next one is as good, and at once.
+        let takes_turns = matches!(
+            self.proxy.balance.kind,
+            BalanceKind::RoundRobin | BalanceKind::StaticRoundRobin
+        );
+        if takes_turns && self.persistent.is_none() && self.proxy.redispatch != Redispatch::Off {
+            let usable = self
+                .connection
+                .generation
+                .state()
+                .usable_servers(self.connection.generation.model(), self.proxy.id);
+            if usable.active + usable.backup > 1 {
+                return true;
+            }
         }
         let retry = self.proxy.retries - self.attempts_left;
         match self.proxy.redispatch {

@@ -77,7 +77,7 @@ impl HttpStream<'_, '_> {
         );
         let mut search = search.ok_or(Failure::NoServer)?;
         let assigned = self.front.attend(stays, None, search.assign()).await?;
-        let mut slot = assigned.map_err(|error| search_failure(&error))?;
+        let mut slot = assigned.map_err(|error| self.not_assigned(&error))?;
         let mut fresh = Fresh::No;
         loop {
             let upstream = match self.reusable(&slot, proxy, fresh) {
@@ -111,6 +111,14 @@ impl HttpStream<'_, '_> {
             fresh = Fresh::Yes;
             self.rewind();
         }
+    }
+
+    /// A request that never had a server to wait for did not wait.
+    fn not_assigned(&self, error: &SearchError) -> Failure {
+        if matches!(error, SearchError::NoServer) {
+            self.transaction.mark(|line| line.held = None);
+        }
+        search_failure(error)
     }
 
     /// An idle connection to the slot's server that this request may use.
@@ -437,8 +445,18 @@ impl HttpStream<'_, '_> {
         if response.tunnel {
             return self.tunnel(upstream, link.proxy).await;
         }
+        let before = self.messages.download.sent;
         let mut wire = self.wire(&mut upstream, link.proxy, progress);
-        wire.body().await?;
+        if let Err(failure) = wire.body().await {
+            if failure == Failure::BadResponse && self.messages.download.sent == before {
+                // Nothing of it was shown yet: the client can still be told.
+                self.stage = Stage::Headers;
+                self.response = Response::Unsent;
+                self.messages.download.rewind();
+            }
+            return Err(failure);
+        }
+        let wire = wire;
         let upload = wire.progress.upload;
         if persistence == Persistence::Close || upload != Upload::Done {
             self.request.keep_alive = false;

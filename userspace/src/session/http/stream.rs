@@ -306,6 +306,10 @@ impl<'c, 'f> HttpStream<'c, 'f> {
 
     async fn fail(&mut self, failure: Failure) -> Next {
         let Exit { status, flags } = errors::exit(failure, self.stage);
+        if self.stage == Stage::Headers {
+            // The response that came, if one did, is not what the client gets.
+            self.transaction.mark(|line| line.response = None);
+        }
         self.transaction.termination.set(Termination(flags));
         self.count_failure(failure);
         let closes = matches!(
