@@ -96,10 +96,13 @@ impl Lab {
 
     /// Starts the kernel tier in the balancer.
     pub(crate) fn start(&self, (compiled, running): &(Compiled, Running)) -> Dataplane {
-        self.balancer
-            .inside(|| Dataplane::start(compiled, running))
-            .expect("it starts")
-            .expect("it is needed")
+        self.balancer.inside(|| {
+            let mut dataplane = Dataplane::start(compiled, running)
+                .expect("it starts")
+                .expect("it is needed");
+            dataplane.follow().expect("a thread can be started");
+            dataplane
+        })
     }
 
     /// Serves TCP connections on an address in the servers' namespace: each is greeted with `name`, then echoed.

@@ -71,9 +71,10 @@ fn body_of_the_daemon() {
     let namespace = std::env::var(NAMESPACE).unwrap();
     super::netns::enter(&namespace);
     let (compiled, running) = web(pin.as_ref()).compile();
-    let dataplane = tidegate::dataplane::Dataplane::start(&compiled, &running)
+    let mut dataplane = tidegate::dataplane::Dataplane::start(&compiled, &running)
         .unwrap()
         .unwrap();
+    dataplane.follow().unwrap();
     println!("{READY}");
     loop {
         std::thread::park();
@@ -181,6 +182,31 @@ fn reload_keeps_flows_and_takes_effect_as_a_whole() {
         lab.connect_from(Some("192.0.2.11".parse().unwrap()), &target)
             .is_err()
     );
+    dataplane.stop(Stop::Detach).expect("it detaches");
+}
+
+#[test]
+fn pins_can_be_given_to_the_user_the_daemon_becomes() {
+    use std::os::unix::fs::MetadataExt;
+    let Some(lab) = Lab::new("give") else { return };
+    let dataplane = lab.start(&web(&lab.pin()).compile());
+    dataplane.give_to(4321, 4322).expect("root may");
+    let mut seen = 0;
+    let mut folders = vec![lab.pin()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let metadata = entry.as_ref().unwrap().metadata().unwrap();
+            assert_eq!((metadata.uid(), metadata.gid()), (4321, 4322), "{entry:?}");
+            seen += 1;
+        }
+        folders.extend(
+            std::fs::read_dir(&folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .filter(|path| path.is_dir()),
+        );
+    }
+    assert!(seen > 20, "maps and links are pinned");
     dataplane.stop(Stop::Detach).expect("it detaches");
 }
 

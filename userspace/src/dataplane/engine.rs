@@ -18,6 +18,7 @@ use super::feedback::{Feedback, KnownServer, KnownService, Region};
 use super::loader::{self, Keeping, LoadError, Loaded};
 use super::neighbours::Neighbours;
 use super::netlink::{Interface, Netlink, NetlinkError};
+use super::offload::{self, Compiled};
 use super::pins::{Pins, PinsError, TableSet};
 use super::plan::Plan;
 use super::predecessor::Predecessor;
@@ -25,6 +26,7 @@ use super::sizes::sizes;
 use super::tables::{Readings, Tables, layout};
 use super::ticks::Ticks;
 use super::writer::{Notice, Standing, Standings, Surroundings, WriteError, Writer, regions};
+use crate::expr::Condition;
 use crate::log::notice;
 use crate::model::{self, XdpGlobal};
 use crate::state::{Operational, Running};
@@ -39,6 +41,7 @@ pub(super) struct Engine {
     netlink: Netlink,
     interfaces: Vec<Interface>,
     feedback: Arc<Feedback>,
+    lists_version: u64,
 }
 
 /// Why the kernel tier does not start.
@@ -123,6 +126,7 @@ impl Engine {
             loaded.attached(),
         ));
         let mut engine = Self {
+            lists_version: lists_version(&running.model),
             running,
             loaded,
             writer,
@@ -165,6 +169,24 @@ impl Engine {
         let own = self.netlink.addresses()?;
         self.writer.set_own_addresses(&own)?;
         self.refresh_interfaces()
+    }
+
+    /// Gives the pins to the user this process is going to be.
+    pub(super) fn give_to(&self, user: u32, group: u32) -> Result<(), PinsError> {
+        self.loaded
+            .pins()
+            .map_or(Ok(()), |pins| pins.give_to(user, group))
+    }
+
+    /// The configuration in force, compiled again, if a list that the Runtime API may change has changed.
+    pub(super) fn changed_lists(&mut self) -> Option<(Compiled, Running)> {
+        let version = lists_version(&self.running.model);
+        if version == self.lists_version {
+            return None;
+        }
+        self.lists_version = version;
+        let compiled = offload::compile(&self.running.model);
+        (compiled.plan != *self.writer.plan()).then(|| (compiled, self.running.clone()))
     }
 
     /// Takes the program off the wire, unless another process has put its own there.
@@ -215,6 +237,22 @@ impl Engine {
             }
         }
     }
+}
+
+/// Changes whenever a pattern list changes that connection rules use.
+fn lists_version(model: &model::Model) -> u64 {
+    let rules = model
+        .proxies
+        .iter()
+        .flat_map(|proxy| &proxy.tcp_request_connection);
+    let conditions = rules.filter_map(|rule| rule.condition.as_ref());
+    let tests = conditions
+        .flat_map(Condition::acls)
+        .flat_map(|acl| acl.tests());
+    tests
+        .flat_map(|test| test.sets())
+        .map(|set| set.list().version())
+        .sum()
 }
 
 /// How the servers of the configuration in force stand.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use aya::maps::{MapData, MapError, PerCpuArray};
-use serde::Serialize;
 use tidegate_common::address::Address;
 use tidegate_common::counters::{ServerCounters, drop_index, server_index};
 use tidegate_common::flow::{FlowBucket, FlowState};
@@ -21,6 +20,9 @@ use tidegate_common::verdict::DropReason;
 use tidegate_common::word::HostAtomics;
 
 use super::mmap::Mapped;
+use super::snapshot::{
+    DropCount, InterfaceSnapshot, ServerCounts, ServerSnapshot, ServiceSnapshot, Snapshot,
+};
 use super::ticks::Ticks;
 use crate::types::{ServerId, TableId};
 
@@ -86,90 +88,6 @@ pub struct SourceCount {
     pub rate: u32,
     /// Connections of all time (`conn_cnt`).
     pub total: u32,
-}
-
-/// Everything `show xdp` prints.
-#[derive(Clone, Debug, Serialize)]
-pub struct Snapshot {
-    /// Interfaces and how the program is attached.
-    pub interfaces: Vec<InterfaceSnapshot>,
-    /// The services.
-    pub services: Vec<ServiceSnapshot>,
-    /// Packets dropped before their service was known, by reason.
-    pub unknown_drops: Vec<DropCount>,
-    /// Flows in the table.
-    pub flows: u64,
-    /// Its size.
-    pub flow_limit: u64,
-}
-
-/// One interface.
-#[derive(Clone, Debug, Serialize)]
-pub struct InterfaceSnapshot {
-    /// Its name.
-    pub name: String,
-    /// `native` or `generic`.
-    pub mode: &'static str,
-}
-
-/// One service.
-#[derive(Clone, Debug, Serialize)]
-pub struct ServiceSnapshot {
-    /// The frontend.
-    pub frontend: String,
-    /// The backend packets are forwarded to.
-    pub backend: Option<String>,
-    /// `tcp` or `udp`.
-    pub protocol: &'static str,
-    /// Addresses and ports.
-    pub binds: Vec<String>,
-    /// Packets dropped, by reason.
-    pub drops: Vec<DropCount>,
-    /// Its servers.
-    pub servers: Vec<ServerSnapshot>,
-}
-
-/// Packets dropped for one reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct DropCount {
-    /// Why.
-    pub reason: &'static str,
-    /// How many.
-    pub packets: u64,
-}
-
-/// One server of a service.
-#[derive(Clone, Debug, Serialize)]
-pub struct ServerSnapshot {
-    /// The server in the model in force.
-    #[serde(skip)]
-    pub id: ServerId,
-    /// Its name.
-    pub name: String,
-    /// `up`, `drain`, `down` or `absent`.
-    pub state: &'static str,
-    /// Why the kernel cannot reach it.
-    pub trouble: Option<String>,
-    /// What it got and sent.
-    #[serde(flatten)]
-    pub counts: ServerCounts,
-}
-
-/// What one server got and sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct ServerCounts {
-    /// Packets to the server.
-    pub packets_in: u64,
-    /// Bytes of those, from the IP header on.
-    pub bytes_in: u64,
-    /// Packets from the server; only NAT sees them.
-    pub packets_out: u64,
-    /// Bytes of those.
-    pub bytes_out: u64,
-    /// Flows given to it.
-    pub flows: u64,
-    /// TCP handshakes seen to be complete.
-    pub established: u64,
 }
 
 impl Feedback {
@@ -348,32 +266,6 @@ impl Feedback {
         bucket
             .find(source)
             .map_or(now, |entry| later(now, entry.window().start))
-    }
-}
-
-impl ServerCounts {
-    fn plus(self, other: Self) -> Self {
-        Self {
-            packets_in: self.packets_in + other.packets_in,
-            bytes_in: self.bytes_in + other.bytes_in,
-            packets_out: self.packets_out + other.packets_out,
-            bytes_out: self.bytes_out + other.bytes_out,
-            flows: self.flows + other.flows,
-            established: self.established + other.established,
-        }
-    }
-}
-
-impl From<ServerCounters> for ServerCounts {
-    fn from(row: ServerCounters) -> Self {
-        Self {
-            packets_in: row.packets_in,
-            bytes_in: row.bytes_in,
-            packets_out: row.packets_out,
-            bytes_out: row.bytes_out,
-            flows: row.flows,
-            established: row.established,
-        }
     }
 }
 

@@ -190,6 +190,11 @@ impl Loaded {
         Ok(Tick(clock.test_run(options)?.return_value))
     }
 
+    /// Where maps and links are pinned, if they are.
+    pub(super) fn pins(&self) -> Option<&Pins> {
+        self.pins.as_ref()
+    }
+
     /// The interfaces the program is on.
     pub(super) fn attached(&self) -> &[Attached] {
         &self.attached

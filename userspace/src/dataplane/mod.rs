@@ -19,6 +19,7 @@ mod pins;
 pub mod plan;
 mod predecessor;
 mod sizes;
+mod snapshot;
 mod tables;
 mod ticks;
 mod writer;
@@ -36,11 +37,11 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 pub use attach::AttachError;
 use engine::Engine;
 pub use engine::StartError;
-pub use feedback::{
-    DropCount, Feedback, InterfaceSnapshot, ServerCounts, ServerSnapshot, ServiceSnapshot,
-    Snapshot, SourceCount,
-};
+pub use feedback::{Feedback, SourceCount};
 pub use loader::{LoadError, OBJECT};
+pub use snapshot::{
+    DropCount, InterfaceSnapshot, ServerCounts, ServerSnapshot, ServiceSnapshot, Snapshot,
+};
 
 use crate::log::notice;
 use crate::state::Running;
@@ -75,7 +76,8 @@ struct Shared {
 
 impl Dataplane {
     /// Starts the kernel tier for a configuration that needs it: `None` where no address is looked after by the kernel.
-    /// Runs in the calling thread's network namespace. On an error, what ran before still runs.
+    /// Runs in the calling thread's network namespace and needs its privileges; [`Self::follow`] comes after those are
+    /// given up. On an error, what ran before still runs.
     pub fn start(compiled: &Compiled, running: &Running) -> Result<Option<Self>, StartError> {
         Self::start_with(OBJECT, compiled, running)
     }
@@ -99,15 +101,31 @@ impl Dataplane {
             wake,
             ended: AtomicBool::new(false),
         });
-        let own = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("dataplane".to_owned());
-        let thread = thread
-            .spawn(move || own.follow())
-            .map_err(StartError::Thread)?;
         Ok(Some(Self {
             shared,
-            thread: Some(thread),
+            thread: None,
         }))
+    }
+
+    /// Gives the pins to the user this process is going to be, so that it can still replace and remove them.
+    pub fn give_to(&self, user: u32, group: u32) -> Result<(), StartError> {
+        let engine = self.shared.engine.lock();
+        Ok(engine
+            .as_ref()
+            .map_or(Ok(()), |engine| engine.give_to(user, group))?)
+    }
+
+    /// Starts the thread that follows the servers and the network. It has the privileges of the calling thread, of which
+    /// it needs `CAP_BPF` and `CAP_NET_ADMIN`.
+    pub fn follow(&mut self) -> Result<(), StartError> {
+        let own = Arc::clone(&self.shared);
+        let thread = std::thread::Builder::new().name("dataplane".to_owned());
+        self.thread = Some(
+            thread
+                .spawn(move || own.follow())
+                .map_err(StartError::Thread)?,
+        );
+        Ok(())
     }
 
     /// Puts another configuration in force, as a whole. Flows and counts go on where they still have a meaning. On an
@@ -170,23 +188,30 @@ impl Shared {
             if self.ended.load(Ordering::Acquire) {
                 return;
             }
-            let mut engine = self.engine.lock();
-            let Some(engine) = engine.as_mut() else {
-                return;
-            };
-            match engine.refresh() {
-                Ok(()) => failed = false,
-                Err(error) => {
-                    if !failed {
-                        notice::warning(format_args!(
-                            "The kernel tier cannot follow a change: {}.",
-                            Chain(&error)
-                        ));
-                    }
-                    failed = true;
-                }
+            let followed = self.catch_up();
+            if let (Err(error), false) = (&followed, failed) {
+                notice::warning(format_args!(
+                    "The kernel tier cannot follow a change: {}.",
+                    Chain(error)
+                ));
             }
+            failed = followed.is_err();
         }
+    }
+
+    /// Brings the maps up to date once.
+    fn catch_up(&self) -> Result<(), StartError> {
+        let mut engine = self.engine.lock();
+        let Some(current) = engine.as_mut() else {
+            return Ok(());
+        };
+        current.refresh()?;
+        if let Some((compiled, running)) = current.changed_lists() {
+            let next = Engine::start(self.object, compiled.plan, running, Some(current))?;
+            self.feedback.store(Arc::clone(next.feedback()));
+            *engine = Some(next);
+        }
+        Ok(())
     }
 
     /// Returns when something may have changed, at the latest after a few seconds. Changes that come close together

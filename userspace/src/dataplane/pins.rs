@@ -126,6 +126,22 @@ impl Pins {
             .try_for_each(TableSet::remove)
     }
 
+    /// Gives the directory and all pins to a user, who can then replace and remove them.
+    pub(super) fn give_to(&self, user: u32, group: u32) -> Result<(), PinsError> {
+        let own = |path: &Path| {
+            std::os::unix::fs::chown(path, Some(user), Some(group))
+                .map_err(|source| failed(path, source))
+        };
+        own(&self.directory)?;
+        for entry in self.entries()? {
+            own(&entry)?;
+            if entry.is_dir() {
+                list(&entry)?.iter().try_for_each(|path| own(path))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes the directory itself if nothing is left in it.
     pub(super) fn remove_if_empty(&self) {
         // Not empty, or the mount point itself: both are fine.
