@@ -1,7 +1,7 @@
 //! Nothing is committed that belongs to one machine or to another day.
 //!
-//! Input is all text; output is notes of unfinished work, paths of somebody's home or build machine, and dependencies
-//! that do not come from crates.io. `Cargo.lock` is searched for the last only.
+//! Input is all text; output is notes of unfinished work, paths of somebody's home or build machine, hosts that serve
+//! packages, and dependencies that do not come from crates.io. `Cargo.lock` is searched for the last only.
 
 use super::Violation;
 use super::tree::{File, Tree, is_word_byte, words};
@@ -29,6 +29,18 @@ pub(super) fn check(tree: &Tree) -> Vec<Violation> {
         for path in MACHINE_PATHS {
             for offset in beginnings(&file.text, path) {
                 violations.push(file.at(offset, format!("{path} is a path of one machine")));
+            }
+        }
+        for path in TOOLCHAIN_PATHS {
+            for (offset, _) in file.text.match_indices(path) {
+                violations.push(file.at(offset, format!("{path} is a path of one machine")));
+            }
+        }
+        for host in REGISTRY_HOSTS {
+            for (offset, _) in file.text.match_indices(host) {
+                let message =
+                    format!("{host} serves packages: which host does so is each user's setting");
+                violations.push(file.at(offset, message));
             }
         }
     }
@@ -61,6 +73,17 @@ const NOTES: [&str; 3] = [
     concat!("XX", "X"),
 ];
 const STUBS: [&str; 2] = [concat!("to", "do"), concat!("un", "implemented")];
+const REGISTRY_HOSTS: [&str; 4] = [
+    concat!("index.", "crates.io"),
+    concat!("static.", "crates.io"),
+    concat!("deb.", "debian.org"),
+    concat!("pkg.", "dev/"),
+];
+/// Where a toolchain keeps its files, below whatever home: seen in messages that were pasted.
+const TOOLCHAIN_PATHS: [&str; 2] = [
+    concat!(".cargo/", "registry"),
+    concat!(".rustup/", "toolchains"),
+];
 const MACHINE_PATHS: [&str; 5] = [
     concat!("/wo", "rk/"),
     concat!("/ro", "ot/"),
@@ -109,6 +132,33 @@ mod tests {
             assert_eq!(
                 messages("a.cfg", &format!("\nfile /srv{path}x\n")),
                 [""; 0],
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn hosts_that_serve_packages_are_violations() {
+        for host in REGISTRY_HOSTS {
+            let found = messages(
+                ".cargo/config.toml",
+                &format!("[source.x]\nregistry = \"https://{host}\"\n"),
+            );
+            assert_eq!(found.len(), 1, "{host}: {found:?}");
+            assert!(found[0].starts_with(".cargo/config.toml:2: "), "{found:?}");
+        }
+        assert_eq!(
+            messages("README.md", "<https://crates.io/crates/aya>\n"),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn paths_of_a_toolchain_are_violations_below_any_home() {
+        for path in TOOLCHAIN_PATHS {
+            assert_eq!(
+                messages("a.md", &format!("see ~/{path}/src\n")).len(),
+                1,
                 "{path}"
             );
         }
