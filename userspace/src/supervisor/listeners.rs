@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::admin::cli::Socket;
 use crate::model::{Bind, BindAddress, Mode, Model};
 use crate::net::{BindError, Bound};
 use crate::types::BindId;
@@ -45,6 +46,31 @@ pub fn bind(model: &Model, threads: usize) -> Result<Vec<(BindId, Arc<Bound>)>, 
             Err(error) => refused.push(Refused {
                 frontend: proxy.name.clone(),
                 address: describe(&bind.address),
+                error,
+            }),
+        }
+    }
+    if refused.is_empty() {
+        Ok(bound)
+    } else {
+        Err(refused)
+    }
+}
+
+/// Binds the sockets of the Runtime API; each comes with its address for people.
+///
+/// # Errors
+/// Every address that cannot be listened on.
+pub fn bind_runtime_api(model: &Model) -> Result<Vec<(String, Socket)>, Vec<Refused>> {
+    let mut bound = Vec::new();
+    let mut refused = Vec::new();
+    for socket in &model.global.stats_sockets {
+        let address = describe(&socket.address);
+        match Socket::bind(socket) {
+            Ok(listening) => bound.push((address, listening)),
+            Err(error) => refused.push(Refused {
+                frontend: "GLOBAL".to_owned(),
+                address,
                 error,
             }),
         }

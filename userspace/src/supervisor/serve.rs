@@ -18,6 +18,7 @@ use super::limits;
 use super::listeners;
 use super::privileges::{Identity, KernelPart, PrivilegeError, drop_privileges};
 use crate::admin::applets::Statistics;
+use crate::admin::cli::{self, Socket, World};
 use crate::health;
 use crate::log::{self, Logs, notice};
 use crate::model::Model;
@@ -85,6 +86,10 @@ pub fn serve(mut model: Model, start: &Start) -> Result<(), StartError> {
         refused.iter().for_each(notice::alert);
         StartError::Listeners
     })?;
+    let runtime_api = listeners::bind_runtime_api(&model).map_err(|refused| {
+        refused.iter().for_each(notice::alert);
+        StartError::Listeners
+    })?;
     let running = Running::new(Arc::new(model), None);
     let global = &running.model.global;
     if let Some(path) = start.pidfile.as_deref().or(global.pidfile.as_deref()) {
@@ -107,7 +112,8 @@ pub fn serve(mut model: Model, start: &Start) -> Result<(), StartError> {
         .map_err(step("start the main runtime"))?;
     let workers =
         Workers::start(generation, sockets.into()).map_err(step("start the worker threads"))?;
-    let outcome = LocalSet::new().block_on(&runtime, keep_house(&workers, report, start));
+    let outcome =
+        LocalSet::new().block_on(&runtime, keep_house(&workers, report, start, runtime_api));
     workers.stop(Phase::Now);
     workers.join();
     log::flush(LOG_FLUSH);
@@ -115,13 +121,30 @@ pub fn serve(mut model: Model, start: &Start) -> Result<(), StartError> {
 }
 
 /// Runs beside the workers until they may go.
-async fn keep_house(workers: &Workers, report: Option<Report>, start: &Start) -> io::Result<()> {
+async fn keep_house(
+    workers: &Workers,
+    report: Option<Report>,
+    start: &Start,
+    runtime_api: Vec<(String, Socket)>,
+) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut finish = signal(SignalKind::user_defined1())?;
     let generation = workers.generation();
     let checks = health::run(generation.running().clone(), Arc::clone(generation.logs()));
     tokio::task::spawn_local(checks);
+    let (addresses, sockets): (Vec<_>, Vec<_>) = runtime_api
+        .into_iter()
+        .map(|(address, socket)| ((address, socket.level()), socket))
+        .unzip();
+    let world = World::new(
+        generation.running().clone(),
+        Arc::clone(generation.logs()),
+        env!("CARGO_PKG_VERSION"),
+        addresses,
+    );
+    let model = Arc::clone(&generation.running().model);
+    tokio::task::spawn_local(cli::serve(sockets, Arc::new(world), model));
     ready(report, start)?;
     tokio::select! {
         _ = terminate.recv() => return Ok(()),

@@ -33,6 +33,11 @@ impl Socket {
             level: socket.level,
         })
     }
+
+    /// What its clients may do.
+    pub const fn level(&self) -> Level {
+        self.level
+    }
 }
 
 /// Limits of the clients.
