@@ -150,7 +150,8 @@ impl Setup {
         let Self { model, logs } = self;
         let running = Running::new(Arc::new(model), None);
         let opened = Logs::open(&running.model, &running.state, "tidegate").unwrap();
-        let generation = Generation::new(running, std::sync::Arc::new(opened), None);
+        let tls = tidegate::tls::Contexts::load(&running.model).unwrap();
+        let generation = Generation::new(running, Arc::new(opened), tls, None);
         let bound: Vec<(BindId, Arc<Bound>)> = generation
             .model()
             .binds

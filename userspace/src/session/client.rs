@@ -14,10 +14,12 @@ use super::view::SessionView;
 use super::worker::Worker;
 use super::{http, logging, tcp};
 use crate::clock;
+use crate::expr::{Tls, TlsNumber};
 use crate::model::{Mode, TcpRule};
 use crate::net::{Incoming, Keepalive, Stream};
 use crate::proto::proxy_protocol::{self, Header, HeaderError};
 use crate::state::{Counter, StickEvent};
+use crate::tls::HandshakeError;
 use crate::types::BindId;
 
 /// Serves one accepted connection to its end. `local` is the listener's address when it is not a wildcard.
@@ -65,6 +67,13 @@ pub(super) async fn serve(
         }
         return;
     }
+    let stream = match encrypted(&connection, stream).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            refuse_handshake(&connection, &error);
+            return;
+        }
+    };
     connection.handshake.set(clock::now().since(began));
     count_session(&connection);
     if !pass(
@@ -115,6 +124,72 @@ fn pass(
         .count(denied);
     state.listener(connection.bind).counters.count(denied);
     false
+}
+
+/// What can go wrong with a TLS handshake.
+#[derive(Debug, thiserror::Error)]
+enum TlsError {
+    #[error("Timeout during SSL handshake")]
+    Timeout,
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+}
+
+/// Does the TLS handshake where the bind line has `ssl`.
+async fn encrypted(connection: &Connection, stream: Stream) -> Result<Stream, TlsError> {
+    let Some(acceptor) = connection.generation.tls().acceptor(connection.bind) else {
+        return Ok(stream);
+    };
+    let timeouts = connection.frontend().timeouts;
+    let handshake = acceptor.accept(stream);
+    let stream = match timeouts.client_handshake.or(timeouts.client) {
+        Some(limit) => tokio::time::timeout(limit.duration(), handshake)
+            .await
+            .map_err(|_| TlsError::Timeout)??,
+        None => handshake.await?,
+    };
+    if let Some(tls) = stream.tls() {
+        count_tls(connection, &*tls);
+        // It is set here only, once per connection.
+        let _ = connection.tls.set(tls);
+    }
+    Ok(stream)
+}
+
+fn count_tls(connection: &Connection, tls: &dyn Tls) {
+    let state = connection.generation.state();
+    let now = clock::now();
+    let resumed = tls.number(TlsNumber::Resumed) == Some(1);
+    state.process.tls_rate.add(1, now);
+    if !resumed {
+        state.process.tls_frontend_key_rate.add(1, now);
+    }
+    let frontend = &state.proxy(connection.frontend).frontend.counters;
+    for counters in [
+        &state.process.counters,
+        frontend,
+        &state.listener(connection.bind).counters,
+    ] {
+        counters.count(Counter::TlsSessions);
+        if resumed {
+            counters.count(Counter::TlsResumptions);
+        }
+    }
+}
+
+fn refuse_handshake(connection: &Connection, error: &TlsError) {
+    let state = connection.generation.state();
+    for counters in [
+        &state.process.counters,
+        &state.proxy(connection.frontend).frontend.counters,
+        &state.listener(connection.bind).counters,
+    ] {
+        counters.count(Counter::TlsFailedHandshakes);
+    }
+    let nothing_came = matches!(error, TlsError::Handshake(HandshakeError::Closed));
+    if !(nothing_came && connection.frontend().dont_log_null) {
+        logging::failed_connection(&SessionView::of(connection), &error.to_string());
+    }
 }
 
 /// What can go wrong with a PROXY header.

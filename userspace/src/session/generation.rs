@@ -15,6 +15,7 @@ use crate::log::Logs;
 use crate::model::{BackendTarget, Model, Proxy, ProxyKind};
 use crate::queue::LocalQueue;
 use crate::state::{Running, State};
+use crate::tls::Contexts;
 use crate::types::{ProxyId, ServerId, TableId};
 
 /// One configuration in force.
@@ -22,6 +23,7 @@ use crate::types::{ProxyId, ServerId, TableId};
 pub struct Generation {
     running: Running,
     logs: Arc<Logs>,
+    tls: Contexts,
     /// Lines each frontend has logged (`%lc`), by [`ProxyId`].
     log_counters: Vec<AtomicU32>,
     /// By [`ProxyId`]; `None` for a proxy without servers' side.
@@ -70,7 +72,7 @@ impl Deref for LocalGeneration {
 
 impl Generation {
     /// Prepares a configuration. Sessions of `previous` that end give their slots to those who wait here.
-    pub fn new(running: Running, logs: Arc<Logs>, previous: Option<&Self>) -> Arc<Self> {
+    pub fn new(running: Running, logs: Arc<Logs>, tls: Contexts, previous: Option<&Self>) -> Arc<Self> {
         let model = Arc::clone(&running.model);
         let backends = model
             .proxies
@@ -89,6 +91,7 @@ impl Generation {
         let generation = Self {
             running,
             logs,
+            tls,
             log_counters: model.proxies.iter().map(|_| AtomicU32::new(0)).collect(),
             backends,
             frontends_by_name: named(ProxyKind::has_frontend),
@@ -134,6 +137,11 @@ impl Generation {
     /// Where traffic is logged.
     pub fn logs(&self) -> &Arc<Logs> {
         &self.logs
+    }
+
+    /// The TLS contexts of bind lines and servers.
+    pub fn tls(&self) -> &Contexts {
+        &self.tls
     }
 
     /// The number of a frontend's next log line, from 1.

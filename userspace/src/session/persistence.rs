@@ -102,6 +102,9 @@ impl Stores {
         }
         let generation = &view.connection.generation;
         let chosen = generation.model().server(server);
+        if chosen.non_stick {
+            return;
+        }
         let name: Arc<str> = Arc::from(chosen.name.as_str());
         let now = clock::now();
         for (table, key) in self.0 {

@@ -6,8 +6,10 @@ use tokio::io::AsyncWriteExt;
 
 use super::connection::Connection;
 use super::transaction::Transaction;
-use crate::expr::View;
+use crate::expr::{Direction, Sample, SampleType, View};
+use crate::model::ServerTls;
 use crate::net::{self, ConnectError, Destination, Keepalive, Outgoing, Stream};
+use crate::proto::http::uri;
 use crate::proto::proxy_protocol::{self, Addresses, Version2};
 use crate::types::ServerId;
 
@@ -23,6 +25,9 @@ pub(super) enum TransportError {
     /// Sending the PROXY header.
     #[error("sending the PROXY header: {0}")]
     Header(#[source] std::io::Error),
+    /// The TLS handshake.
+    #[error("TLS handshake: {0}")]
+    Tls(#[source] std::io::Error),
     /// The whole took longer than allowed.
     #[error("connection timed out")]
     TimedOut,
@@ -49,7 +54,7 @@ async fn establish(
     connection: &Connection,
     transaction: &Transaction,
     server: ServerId,
-    _view: &dyn View,
+    view: &dyn View,
 ) -> Result<Stream, TransportError> {
     let generation = &connection.generation;
     let model = generation.model().server(server);
@@ -81,7 +86,34 @@ async fn establish(
             .await
             .map_err(TransportError::Header)?;
     }
+    let Some(connector) = generation.tls().connector(server) else {
+        return Ok(stream);
+    };
+    let name = model.tls.as_ref().and_then(|tls| server_name(tls, view));
+    let stream = connector
+        .connect(stream, name.as_deref())
+        .await
+        .map_err(TransportError::Tls)?;
+    if let Some(tls) = stream.tls() {
+        // A retry may come here twice; the first server's facts are then not those that count, but it never served.
+        let _ = transaction.back_tls.set(tls);
+    }
     Ok(stream)
+}
+
+/// The name sent as SNI: what `sni` says, else the request's host (manual §5.2 `sni-auto`).
+fn server_name(tls: &ServerTls, view: &dyn View) -> Option<String> {
+    let name = match &tls.sni {
+        Some(expression) => match expression.eval(view)?.cast(SampleType::Str)? {
+            Sample::Str(name) => name.into_vec(),
+            _ => return None,
+        },
+        None => {
+            let head = view.head(Direction::Request).value()?;
+            uri::split_port(head.first(b"host")?).0.to_vec()
+        }
+    };
+    String::from_utf8(name).ok().filter(|name| !name.is_empty())
 }
 
 /// The PROXY header that tells a server about the client.

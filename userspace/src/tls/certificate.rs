@@ -1,0 +1,122 @@
+//! A certificate with its chain and its key, as a server presents it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::SignatureAlgorithm;
+use rustls::crypto::CryptoProvider;
+use rustls::sign::CertifiedKey;
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use super::pem;
+
+/// One loaded certificate.
+#[derive(Clone, Debug)]
+pub(super) struct Certificate {
+    pub(super) key: Arc<CertifiedKey>,
+    /// The names it is for, in lower case: its common name and its DNS alternative names.
+    pub(super) names: Vec<String>,
+    /// The file it came from.
+    pub(super) path: PathBuf,
+}
+
+impl Certificate {
+    /// Loads a `crt` file: the certificates, the key beside them or in `<path>.key`, an OCSP response in `<path>.ocsp`.
+    pub(super) fn load(path: &Path, provider: &CryptoProvider) -> Result<Self, String> {
+        let text = pem::read(path)?;
+        let chain = pem::certificates(&text, path)?;
+        if chain.is_empty() {
+            return Err(format!("no certificate found in '{}'", path.display()));
+        }
+        let key = match pem::private_key(&text, path)? {
+            Some(key) => key,
+            None => {
+                let beside = beside(path, "key");
+                let text = pem::read(&beside).map_err(|_| no_key(path))?;
+                pem::private_key(&text, &beside)?.ok_or_else(|| no_key(path))?
+            }
+        };
+        let names = names(&chain[0], path)?;
+        let mut key = CertifiedKey::from_der(chain, key, provider).map_err(|error| {
+            format!(
+                "unusable certificate or key in '{}': {error}",
+                path.display()
+            )
+        })?;
+        key.ocsp = std::fs::read(beside(path, "ocsp"))
+            .ok()
+            .filter(|response| !response.is_empty());
+        Ok(Self {
+            key: Arc::new(key),
+            names,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Loads what a `crt` argument names: a file, a bundle of files by key type, or all files of a directory.
+    pub(super) fn load_all(path: &Path, provider: &CryptoProvider) -> Result<Vec<Self>, String> {
+        if path.is_dir() {
+            let usable =
+                |path: &Path| !pem::has_extension(path, &["key", "issuer", "ocsp", "sctl"]);
+            return pem::files(path, usable)?
+                .iter()
+                .map(|file| Self::load(file, provider))
+                .collect();
+        }
+        let bundle: Vec<PathBuf> = ["rsa", "ecdsa", "dsa"]
+            .iter()
+            .map(|kind| beside(path, kind))
+            .filter(|file| !path.exists() && file.exists())
+            .collect();
+        if bundle.is_empty() {
+            return Ok(vec![Self::load(path, provider)?]);
+        }
+        bundle
+            .iter()
+            .map(|file| Self::load(file, provider))
+            .collect()
+    }
+
+    /// Whether its key is an elliptic curve's, which is preferred over RSA.
+    pub(super) fn is_ecdsa(&self) -> bool {
+        matches!(
+            self.key.key.algorithm(),
+            SignatureAlgorithm::ECDSA | SignatureAlgorithm::ED25519
+        )
+    }
+}
+
+/// The common name and the DNS alternative names of a certificate, in lower case.
+fn names(certificate: &[u8], path: &Path) -> Result<Vec<String>, String> {
+    let (_, parsed) = X509Certificate::from_der(certificate)
+        .map_err(|error| format!("malformed certificate in '{}': {error}", path.display()))?;
+    let common = parsed
+        .subject()
+        .iter_common_name()
+        .filter_map(|name| name.as_str().ok());
+    let alternative = parsed.subject_alternative_name().ok().flatten();
+    let alternative = alternative
+        .iter()
+        .flat_map(|extension| &extension.value.general_names);
+    let dns = alternative.filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(*name),
+        _ => None,
+    });
+    let mut names: Vec<String> = common.chain(dns).map(str::to_ascii_lowercase).collect();
+    names.dedup();
+    Ok(names)
+}
+
+fn beside(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    PathBuf::from(name)
+}
+
+fn no_key(path: &Path) -> String {
+    format!(
+        "no private key found in '{0}' nor in '{0}.key'",
+        path.display()
+    )
+}

@@ -1,0 +1,161 @@
+//! Which certificate, and which settings, a client gets for the name it asks for (manual §5.1 `crt`, `crt-list`).
+//!
+//! Exact names come first, then wildcards of one label, less the names a list excludes, then the defaults unless
+//! `strict-sni` forbids them. Among several certificates for a name, an elliptic-curve one is taken if the client can use it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustls::SignatureScheme;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use super::certificate::Certificate;
+
+/// The certificates of one bind line.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    entries: Vec<Entry>,
+    exact: HashMap<String, Vec<usize>>,
+    /// By what follows the `*`: `.example.org`.
+    wildcards: HashMap<String, Vec<usize>>,
+    defaults: Vec<usize>,
+    strict: bool,
+}
+
+/// One certificate, with the group of settings it is served under.
+#[derive(Debug)]
+struct Entry {
+    certificate: Certificate,
+    group: usize,
+    excluded: Vec<String>,
+}
+
+impl Store {
+    pub(super) fn new(strict: bool) -> Self {
+        Self {
+            strict,
+            ..Self::default()
+        }
+    }
+
+    /// Adds a certificate for `filters`, or for its own names where there are none. The first one added is a default.
+    pub(super) fn add(
+        &mut self,
+        certificate: Certificate,
+        group: usize,
+        filters: &[String],
+        excluded: &[String],
+    ) {
+        let index = self.entries.len();
+        let names = if filters.is_empty() {
+            certificate.names.clone()
+        } else {
+            filters.to_vec()
+        };
+        for name in names {
+            match name.strip_prefix('*') {
+                Some("") => self.defaults.push(index),
+                Some(suffix) => self
+                    .wildcards
+                    .entry(suffix.to_owned())
+                    .or_default()
+                    .push(index),
+                None => self.exact.entry(name).or_default().push(index),
+            }
+        }
+        if self.defaults.is_empty() {
+            self.defaults.push(index);
+        }
+        self.entries.push(Entry {
+            certificate,
+            group,
+            excluded: excluded.to_vec(),
+        });
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The certificate for a client: its settings' group, its key, its file.
+    pub(super) fn choose(
+        &self,
+        name: Option<&str>,
+        schemes: &[SignatureScheme],
+    ) -> Option<Chosen<'_>> {
+        let name = name.map(str::to_ascii_lowercase);
+        let candidates = name
+            .as_deref()
+            .map(|name| self.named(name))
+            .unwrap_or_default();
+        let candidates = if !candidates.is_empty() {
+            candidates
+        } else if self.strict {
+            return None;
+        } else {
+            self.defaults.clone()
+        };
+        let usable = |index: &&usize| {
+            self.entries[**index]
+                .certificate
+                .key
+                .key
+                .choose_scheme(schemes)
+                .is_some()
+        };
+        let best = candidates.iter().filter(usable).max_by_key(|index| {
+            let position = candidates.iter().position(|candidate| candidate == *index);
+            (
+                self.entries[**index].certificate.is_ecdsa(),
+                std::cmp::Reverse(position),
+            )
+        });
+        // A certificate the client cannot use is still the answer: the handshake then fails in the client's words.
+        let entry = &self.entries[*best.or_else(|| candidates.first())?];
+        Some(Chosen {
+            group: entry.group,
+            certificate: &entry.certificate,
+        })
+    }
+
+    fn named(&self, name: &str) -> Vec<usize> {
+        if let Some(exact) = self.exact.get(name) {
+            return exact.clone();
+        }
+        let Some(dot) = name.find('.') else {
+            return Vec::new();
+        };
+        let wildcards = self
+            .wildcards
+            .get(&name[dot..])
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let allowed = |index: &&usize| {
+            !self.entries[**index]
+                .excluded
+                .iter()
+                .any(|excluded| excluded == name)
+        };
+        wildcards.iter().filter(allowed).copied().collect()
+    }
+}
+
+/// What [`Store::choose`] found.
+pub(super) struct Chosen<'a> {
+    pub(super) group: usize,
+    pub(super) certificate: &'a Certificate,
+}
+
+/// A store as rustls asks it.
+#[derive(Debug)]
+pub(super) struct Resolver(pub(super) Arc<Store>);
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let chosen = self
+            .0
+            .choose(hello.server_name(), hello.signature_schemes())?;
+        Some(Arc::clone(&chosen.certificate.key))
+    }
+}
