@@ -17,6 +17,7 @@ use crate::lang::{self, Abilities, Loaded, Machine, Settings, Severity, Style};
 use crate::log::notice;
 use crate::model::Model;
 use crate::supervisor::{self, Start};
+use crate::tls::Contexts;
 
 /// Does what the command line says.
 pub fn run(words: &[String]) -> ExitCode {
@@ -72,7 +73,7 @@ fn proxy(program: &str, flags: &Flags) -> ExitCode {
         return ExitCode::FAILURE;
     }
     notice::set_quiet(flags.quiet);
-    let Some(model) = configuration(flags) else {
+    let Some((model, tls)) = configuration(flags) else {
         return ExitCode::FAILURE;
     };
     if flags.check {
@@ -87,7 +88,7 @@ fn proxy(program: &str, flags: &Flags) -> ExitCode {
         finish: flags.finish.clone(),
         terminate: flags.terminate.clone(),
     };
-    match supervisor::serve(model, &start) {
+    match supervisor::serve(model, tls, &start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             notice::alert(format_args!("[{program}.main()] {error}"));
@@ -112,13 +113,14 @@ fn extra(program: &str, subcommand: Subcommand) -> ExitCode {
 }
 
 /// Reads the configuration and shows everything there is to tell about it; `None` when it cannot be used.
-fn configuration(flags: &Flags) -> Option<Model> {
+fn configuration(flags: &Flags) -> Option<(Model, Contexts)> {
     let mut loaded = load(&flags.files, flags);
     if !flags.quiet {
         show(&loaded, flags.diagnostics);
     }
     let mut model = loaded.model.take()?;
-    let warned = loaded.diagnostics.count(Severity::Warning) > 0;
+    let tls = certificates(&model)?;
+    let warned = loaded.diagnostics.count(Severity::Warning) > 0 || !tls.warnings.is_empty();
     if warned && (flags.zero_warning || model.global.zero_warning) {
         notice::alert("Some warnings were found and 'zero-warning' is set. Aborting.");
         return None;
@@ -142,7 +144,26 @@ fn configuration(flags: &Flags) -> Option<Model> {
         );
     }
     overrule(&mut model, flags);
-    Some(model)
+    Some((model, tls))
+}
+
+/// Loads what TLS needs and tells what is wrong with it.
+fn certificates(model: &Model) -> Option<Contexts> {
+    match Contexts::load(model) {
+        Ok(contexts) => {
+            for warning in &contexts.warnings {
+                notice::warning(format_args!("config : {warning}"));
+            }
+            Some(contexts)
+        }
+        Err(problems) => {
+            for problem in &problems {
+                notice::alert(format_args!("config : {problem}"));
+            }
+            notice::alert("config : Fatal errors found in configuration.");
+            None
+        }
+    }
 }
 
 fn load(files: &[PathBuf], flags: &Flags) -> Loaded {

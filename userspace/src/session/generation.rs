@@ -72,7 +72,12 @@ impl Deref for LocalGeneration {
 
 impl Generation {
     /// Prepares a configuration. Sessions of `previous` that end give their slots to those who wait here.
-    pub fn new(running: Running, logs: Arc<Logs>, tls: Contexts, previous: Option<&Self>) -> Arc<Self> {
+    pub fn new(
+        running: Running,
+        logs: Arc<Logs>,
+        tls: Contexts,
+        previous: Option<&Self>,
+    ) -> Arc<Self> {
         let model = Arc::clone(&running.model);
         let backends = model
             .proxies

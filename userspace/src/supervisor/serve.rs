@@ -25,6 +25,7 @@ use crate::model::Model;
 use crate::session::generation::Generation;
 use crate::session::workers::{Phase, Workers};
 use crate::state::{Running, shard, threads_of};
+use crate::tls::Contexts;
 use crate::types::Millis;
 
 /// What the command line adds to the configuration.
@@ -67,7 +68,7 @@ pub enum StartError {
 ///
 /// # Errors
 /// The service could not be started; nothing of it is left.
-pub fn serve(mut model: Model, start: &Start) -> Result<(), StartError> {
+pub fn serve(mut model: Model, tls: Contexts, start: &Start) -> Result<(), StartError> {
     let report = match go_to_background(&model, start)? {
         Some(Side::Parent { started: true }) => return Ok(()),
         Some(Side::Parent { started: false }) => return Err(StartError::Background),
@@ -103,7 +104,7 @@ pub fn serve(mut model: Model, start: &Start) -> Result<(), StartError> {
     let logs = Logs::open(&running.model, &running.state, &start.program)
         .map(Arc::new)
         .map_err(|error| StartError::Step("open the logs", io::Error::other(error)))?;
-    let generation = Generation::new(running, logs, None);
+    let generation = Generation::new(running, logs, tls, None);
     generation.set_applets(Arc::new(Statistics::default()));
     shard::enter(0);
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -38,7 +38,7 @@ pub struct Contexts {
 
 /// Something wrong with a TLS setting, and where it was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("[{place}] : {message}")]
+#[error("parsing [{place}] : {message}")]
 pub struct Problem {
     /// `file:line`.
     pub place: String,
