@@ -7,23 +7,18 @@ use std::sync::Arc;
 
 use super::stats::{self, Request};
 use crate::clock;
+use crate::dataplane::Dataplane;
 use crate::health::{Life, Mode};
 use crate::model::{Service, StatsPage};
 use crate::proto::http::Method;
 use crate::session::generation::Generation;
 use crate::session::http::applet::{AppletAnswer, AppletRequest, Applets};
 
-/// Tells of the kernel tier, for the page; the rest of this room knows nothing of it.
-pub trait KernelReport: Send + Sync + std::fmt::Debug {
-    /// A section of the page, as HTML.
-    fn html(&self) -> String;
-}
-
 /// The applets of this program.
 #[derive(Debug, Default)]
 pub struct Statistics {
     /// The kernel tier, where there is one.
-    pub kernel: Option<Arc<dyn KernelReport>>,
+    pub kernel: Option<Arc<Dataplane>>,
 }
 
 impl Applets for Statistics {
@@ -40,8 +35,8 @@ impl Applets for Statistics {
         let target = String::from_utf8_lossy(request.head.target());
         let kernel = self
             .kernel
-            .as_ref()
-            .map_or_else(String::new, |kernel| kernel.html());
+            .as_deref()
+            .map_or_else(String::new, stats::kernel::section);
         let response = stats::respond(
             request.generation.running(),
             &Request {

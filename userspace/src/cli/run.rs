@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{CommandLineError, Flags, Invocation, Subcommand, banner, build_description, usage};
+use crate::dataplane::{explain, offload};
 use crate::lang::{self, Abilities, Loaded, Machine, Settings, Severity, Style};
 use crate::log::notice;
 use crate::model::Model;
@@ -108,6 +109,7 @@ fn extra(program: &str, subcommand: Subcommand) -> ExitCode {
             };
             proxy(program, &flags)
         }
+        Subcommand::Explain { files, json } => explain_rules(files.files, json),
         Subcommand::Ctl { socket, command } => super::ctl::ask(&socket, &command.join(" ")),
     }
 }
@@ -118,7 +120,7 @@ fn configuration(flags: &Flags) -> Option<(Model, Contexts)> {
     if !flags.quiet {
         show(&loaded, flags.diagnostics);
     }
-    let mut model = loaded.model.take()?;
+    let mut model = loaded.model.take().filter(is_possible)?;
     let tls = certificates(&model)?;
     let warned = loaded.diagnostics.count(Severity::Warning) > 0 || !tls.warnings.is_empty();
     if warned && (flags.zero_warning || model.global.zero_warning) {
@@ -142,6 +144,9 @@ fn configuration(flags: &Flags) -> Option<(Model, Contexts)> {
                 "Configuration file is valid"
             }
         );
+    }
+    if flags.check && flags.verbose {
+        print!("{}", explain::summary(&offload::compile(&model)));
     }
     overrule(&mut model, flags);
     Some((model, tls))
@@ -212,6 +217,38 @@ fn evaluate(condition: &str) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn explain_rules(files: Vec<PathBuf>, json: bool) -> ExitCode {
+    let flags = Flags {
+        files,
+        ..Flags::default()
+    };
+    let Some((model, _)) = configuration(&flags) else {
+        return ExitCode::FAILURE;
+    };
+    let compiled = offload::compile(&model);
+    print!(
+        "{}",
+        if json {
+            explain::json(&compiled)
+        } else {
+            explain::text(&compiled)
+        }
+    );
+    ExitCode::SUCCESS
+}
+
+/// Whether the kernel tier can do what the file asks of it; says what it cannot.
+fn is_possible(model: &Model) -> bool {
+    let compiled = offload::compile(model);
+    for refusal in &compiled.refusals {
+        notice::alert(format_args!(
+            "config : parsing [{}] : {}",
+            refusal.place, refusal.message
+        ));
+    }
+    compiled.refusals.is_empty()
 }
 
 /// The name the program was called by: `haproxy` behind a link of that name.

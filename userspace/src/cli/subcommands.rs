@@ -14,6 +14,15 @@ use clap::{Args, Parser};
 pub enum Subcommand {
     /// Check a configuration, as -c -V does.
     Check(ConfigurationFiles),
+    /// Say for every rule whether it runs in the kernel or in userspace, and why.
+    Explain {
+        /// The configuration.
+        #[command(flatten)]
+        files: ConfigurationFiles,
+        /// Machine-readable output.
+        #[arg(long)]
+        json: bool,
+    },
     /// Send a command to the stats socket of a running process and print the answer.
     Ctl {
         /// Path of the stats socket.

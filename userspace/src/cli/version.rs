@@ -15,6 +15,7 @@ pub fn banner(program: &str) -> String {
 
 /// The lines of `-vv` after the first.
 pub fn build_description() -> String {
+    let kernel_part = crate::dataplane::describe_build();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     format!(
         "Build options :\n  TARGET  = linux-glibc\n  RUST    = {}\n\n\

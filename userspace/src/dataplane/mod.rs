@@ -53,7 +53,7 @@ use offload::Compiled;
 /// leaves the program on the wire where it is pinned, as a crash would.
 pub struct Dataplane {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What happens to packets when the daemon stops.
@@ -103,7 +103,7 @@ impl Dataplane {
         });
         Ok(Some(Self {
             shared,
-            thread: None,
+            thread: Mutex::new(None),
         }))
     }
 
@@ -115,16 +115,19 @@ impl Dataplane {
             .map_or(Ok(()), |engine| engine.give_to(user, group))?)
     }
 
-    /// Starts the thread that follows the servers and the network. It has the privileges of the calling thread, of which
-    /// it needs `CAP_BPF` and `CAP_NET_ADMIN`.
-    pub fn follow(&mut self) -> Result<(), StartError> {
-        let own = Arc::clone(&self.shared);
-        let thread = std::thread::Builder::new().name("dataplane".to_owned());
-        self.thread = Some(
-            thread
-                .spawn(move || own.follow())
-                .map_err(StartError::Thread)?,
-        );
+    /// Starts the thread that keeps the maps up to date, if it does not run yet. Apart from the start, because privileges
+    /// are given up in between, while the process has a single thread.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub fn follow(&self) -> Result<(), StartError> {
+        let mut thread = self.thread.lock();
+        if thread.is_none() {
+            let own = Arc::clone(&self.shared);
+            let named = std::thread::Builder::new().name("dataplane".to_owned());
+            let spawned = named.spawn(move || own.follow());
+            *thread = Some(spawned.map_err(StartError::Thread)?);
+        }
         Ok(())
     }
 
@@ -155,7 +158,7 @@ impl Dataplane {
     }
 
     /// Ends the kernel tier of this process.
-    pub fn stop(mut self, what: Stop) -> Result<(), LoadError> {
+    pub fn stop(&self, what: Stop) -> Result<(), LoadError> {
         self.end_thread();
         match (self.shared.engine.lock().take(), what) {
             (Some(engine), Stop::Detach) => engine.stop(),
@@ -163,10 +166,10 @@ impl Dataplane {
         }
     }
 
-    fn end_thread(&mut self) {
+    fn end_thread(&self) {
         self.shared.ended.store(true, Ordering::Release);
         self.shared.wake();
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.lock().take() {
             // A thread that panicked has already said so.
             let _ = thread.join();
         }
@@ -249,6 +252,20 @@ impl Shared {
     fn wake(&self) {
         // It only fails when it is already awake a few billion times.
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+}
+
+impl std::fmt::Debug for Dataplane {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Dataplane")
+    }
+}
+
+/// What `-vv` says of the kernel part of this build.
+pub fn describe_build() -> String {
+    match OBJECT.len() {
+        0 => "absent (build it with `cargo xtask build`)".to_owned(),
+        bytes => format!("embedded, {bytes} bytes; modes native, generic; services l4, guard"),
     }
 }
 

@@ -152,7 +152,14 @@ fn track(
         Fetched::Wait => return Performed::Wait,
         Fetched::Absent => return Performed::Done,
     };
-    let table = view.connection.generation.state().table(table);
+    let generation = &view.connection.generation;
+    if let (None, Sample::Ip(source), Some(kernel)) =
+        (view.transaction, &sample, generation.kernel())
+    {
+        // This connection has been through its handshake: now it counts for the limit the kernel enforces.
+        kernel.feedback().charge(table, *source);
+    }
+    let table = generation.state().table(table);
     let now = clock::now();
     if let Some(tracked) = table.key_of(&sample).and_then(|key| table.track(&key, now)) {
         slots.track(slot.0, tracked);

@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::backend::Backend;
 use super::http::applet::Applets;
+use crate::dataplane::Dataplane;
 use crate::log::Logs;
 use crate::model::{BackendTarget, Model, Proxy, ProxyKind};
 use crate::queue::LocalQueue;
@@ -32,6 +33,7 @@ pub struct Generation {
     backends_by_name: HashMap<String, ProxyId>,
     tables_by_name: HashMap<String, TableId>,
     applets: OnceLock<Arc<dyn Applets>>,
+    kernel: OnceLock<Arc<Dataplane>>,
 }
 
 /// One thread's hold on a generation, shared by the thread's sessions without touching a count that all threads share.
@@ -107,6 +109,7 @@ impl Generation {
                 .map(|table| (table.name.clone(), table.id))
                 .collect(),
             applets: OnceLock::new(),
+            kernel: OnceLock::new(),
         };
         if let Some(previous) = previous {
             generation.succeed(previous);
@@ -122,6 +125,16 @@ impl Generation {
     /// Who answers for the statistics page and the services.
     pub fn applets(&self) -> Option<&dyn Applets> {
         self.applets.get().map(|applets| &**applets)
+    }
+
+    /// Puts the kernel tier in place, whose counts accepted connections are charged to. Once only.
+    pub fn set_kernel(&self, kernel: Arc<Dataplane>) {
+        let _already_set = self.kernel.set(kernel);
+    }
+
+    /// The kernel tier, where there is one.
+    pub fn kernel(&self) -> Option<&Dataplane> {
+        self.kernel.get().map(|kernel| &**kernel)
     }
 
     /// The configuration and its state.

@@ -43,6 +43,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// User and group, where they are to change.
+    pub fn ids(self) -> (Option<u32>, Option<u32>) {
+        (self.uid, self.gid)
+    }
+
     /// Looks the names up.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::task::LocalSet;
 
 use super::background::{self, Report, Side};
@@ -19,6 +20,7 @@ use super::listeners;
 use super::privileges::{Identity, KernelPart, PrivilegeError, drop_privileges};
 use crate::admin::applets::Statistics;
 use crate::admin::cli::{self, Socket, World};
+use crate::dataplane::{self, Chain, Dataplane, Stop, offload};
 use crate::health;
 use crate::log::{self, Logs, notice};
 use crate::model::Model;
@@ -56,6 +58,9 @@ pub enum StartError {
     /// An account or a capability.
     #[error(transparent)]
     Privileges(#[from] PrivilegeError),
+    /// The kernel part.
+    #[error("cannot start the kernel part: {}", Chain(.0))]
+    Kernel(#[from] dataplane::StartError),
     /// Another step.
     #[error("cannot {0}: {1}")]
     Step(&'static str, #[source] io::Error),
@@ -91,12 +96,23 @@ pub fn serve(mut model: Model, tls: Contexts, start: &Start) -> Result<(), Start
         refused.iter().for_each(notice::alert);
         StartError::Listeners
     })?;
+    let compiled = offload::compile(&model);
     let running = Running::new(Arc::new(model), None);
+    let kernel = Dataplane::start(&compiled, &running)?.map(Arc::new);
     let global = &running.model.global;
     if let Some(path) = start.pidfile.as_deref().or(global.pidfile.as_deref()) {
         write_pid(path).map_err(step("write the pid file"))?;
     }
-    drop_privileges(global, identity, KernelPart::Absent)?;
+    let kernel_part = match &kernel {
+        Some(kernel) => {
+            if let (Some(user), group) = identity.ids() {
+                kernel.give_to(user, group.unwrap_or(0))?;
+            }
+            KernelPart::Attached
+        }
+        None => KernelPart::Absent,
+    };
+    drop_privileges(global, identity, kernel_part)?;
     if let Some(megabytes) = start.memory {
         limits::bound_memory(megabytes)
             .map_err(|errno| StartError::Step("limit the memory", errno.into()))?;
@@ -105,7 +121,13 @@ pub fn serve(mut model: Model, tls: Contexts, start: &Start) -> Result<(), Start
         .map(Arc::new)
         .map_err(|error| StartError::Step("open the logs", io::Error::other(error)))?;
     let generation = Generation::new(running, logs, tls, None);
-    generation.set_applets(Arc::new(Statistics::default()));
+    if let Some(kernel) = &kernel {
+        generation.set_kernel(Arc::clone(kernel));
+        kernel.follow()?;
+    }
+    generation.set_applets(Arc::new(Statistics {
+        kernel: kernel.clone(),
+    }));
     shard::enter(0);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -113,10 +135,18 @@ pub fn serve(mut model: Model, tls: Contexts, start: &Start) -> Result<(), Start
         .map_err(step("start the main runtime"))?;
     let workers =
         Workers::start(generation, sockets.into()).map_err(step("start the worker threads"))?;
-    let outcome =
-        LocalSet::new().block_on(&runtime, keep_house(&workers, report, start, runtime_api));
+    let house = keep_house(&workers, kernel.clone(), report, start, runtime_api);
+    let outcome = LocalSet::new().block_on(&runtime, house);
     workers.stop(Phase::Now);
     workers.join();
+    if let Some(kernel) = kernel
+        && let Err(error) = kernel.stop(Stop::Detach)
+    {
+        notice::warning(format_args!(
+            "cannot detach the kernel part: {}",
+            Chain(&error)
+        ));
+    }
     log::flush(LOG_FLUSH);
     outcome.map_err(step("handle signals"))
 }
@@ -124,6 +154,7 @@ pub fn serve(mut model: Model, tls: Contexts, start: &Start) -> Result<(), Start
 /// Runs beside the workers until they may go.
 async fn keep_house(
     workers: &Workers,
+    kernel: Option<Arc<Dataplane>>,
     report: Option<Report>,
     start: &Start,
     runtime_api: Vec<(String, Socket)>,
@@ -134,16 +165,20 @@ async fn keep_house(
     let generation = workers.generation();
     let checks = health::run(generation.running().clone(), Arc::clone(generation.logs()));
     tokio::task::spawn_local(checks);
+    if let Some(kernel) = &kernel {
+        tokio::task::spawn_local(tell_kernel(Arc::clone(kernel), workers.generation()));
+    }
     let (addresses, sockets): (Vec<_>, Vec<_>) = runtime_api
         .into_iter()
         .map(|(address, socket)| ((address, socket.level()), socket))
         .unzip();
-    let world = World::new(
+    let mut world = World::new(
         generation.running().clone(),
         Arc::clone(generation.logs()),
         env!("CARGO_PKG_VERSION"),
         addresses,
     );
+    world.kernel = kernel;
     let model = Arc::clone(&generation.running().model);
     tokio::task::spawn_local(cli::serve(sockets, Arc::new(world), model));
     ready(report, start)?;
@@ -162,6 +197,15 @@ async fn keep_house(
         () = after(limit) => notice::warning("hard-stop-after: the remaining sessions are cut"),
     }
     Ok(())
+}
+
+/// Passes on that servers changed, so that the kernel's rings follow.
+async fn tell_kernel(kernel: Arc<Dataplane>, generation: Arc<Generation>) {
+    let mut events = generation.state().server_events();
+    while !matches!(events.recv().await, Err(RecvError::Closed)) {
+        // Which server it was does not matter, nor whether some were missed: all are looked at.
+        kernel.servers_changed();
+    }
 }
 
 async fn finished(workers: &Workers) {

@@ -285,7 +285,8 @@ impl Lab {
     }
 
     fn claim_refusals(&self, summary: &mut Summary, kernel: &watch::Kernel, lines: &[watch::Line]) {
-        let dropped = |reason: &str| kernel.drops.get(reason).copied().unwrap_or(0);
+        let drops = kernel.drops();
+        let dropped = |reason: &str| drops.get(reason).copied().unwrap_or(0);
         let listed = self.traffic.tally(Stream::Blacklisted);
         let in_userspace: u64 = lines
             .iter()
@@ -345,6 +346,6 @@ const ALL_NAMES: [&str; 8] = ["s1", "s2", "s3", "web1", "web2", "web3", "lamp1",
 /// How long a request may be under way.
 const IN_FLIGHT: Duration = Duration::from_secs(6);
 /// The kernel's drop reason for a listed source.
-const DENIED: &str = "denied";
+const DENIED: &str = "source-listed";
 /// Its drop reason for a source over its connection rate.
-const LIMITED: &str = "rate-limited";
+const LIMITED: &str = "rate-exceeded";

@@ -92,9 +92,9 @@ fn spread(tally: &Tally) -> String {
 
 fn drops(kernel: &Kernel) -> String {
     let parts: Vec<String> = kernel
-        .drops
-        .iter()
-        .filter(|(_, count)| **count > 0)
+        .drops()
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
         .map(|(reason, count)| format!("{reason} {count}"))
         .collect();
     if parts.is_empty() {

@@ -12,8 +12,37 @@ use super::daemon::Daemon;
 pub(super) struct Kernel {
     /// Where it is attached.
     pub(super) interfaces: Vec<Interface>,
-    /// Packets dropped, by reason.
-    pub(super) drops: BTreeMap<String, u64>,
+    services: Vec<Service>,
+    unknown_drops: Vec<Drops>,
+}
+
+impl Kernel {
+    /// Packets dropped, by reason, all services together.
+    pub(super) fn drops(&self) -> BTreeMap<&str, u64> {
+        let mut sums = BTreeMap::new();
+        let all = self
+            .services
+            .iter()
+            .flat_map(|service| &service.drops)
+            .chain(&self.unknown_drops);
+        for drop in all {
+            *sums.entry(drop.reason.as_str()).or_default() += drop.packets;
+        }
+        sums
+    }
+}
+
+/// One service of the report.
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Service {
+    drops: Vec<Drops>,
+}
+
+/// Packets dropped for one reason.
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Drops {
+    reason: String,
+    packets: u64,
 }
 
 /// One interface with the program on it.

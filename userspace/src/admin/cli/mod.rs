@@ -18,6 +18,7 @@ use arc_swap::ArcSwap;
 pub use serve::{Socket, serve};
 
 use crate::clock::{self, Moment};
+use crate::dataplane::Dataplane;
 use crate::health::Life;
 use crate::log::Logs;
 use crate::model::{Level, Severity};
@@ -27,6 +28,8 @@ use crate::state::Running;
 #[derive(Debug)]
 pub struct World {
     served: ArcSwap<Served>,
+    /// The kernel tier, where there is one.
+    pub kernel: Option<Arc<Dataplane>>,
     /// The program's version, for `show info` and `show version`.
     pub version: &'static str,
     /// Where the sockets listen, with their levels, for `show cli sockets`.
@@ -49,6 +52,7 @@ impl World {
     ) -> Self {
         Self {
             served: ArcSwap::from_pointee(Served::new(running, logs)),
+            kernel: None,
             version,
             sockets,
         }

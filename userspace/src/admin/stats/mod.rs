@@ -5,6 +5,7 @@
 //! [`super::applets`]' business.
 
 mod format;
+pub(super) mod kernel;
 mod output;
 mod page;
 

@@ -4,6 +4,7 @@ mod client;
 mod counters;
 mod frontends;
 mod information;
+mod kernel;
 mod servers;
 mod servers_list;
 mod sessions;
@@ -19,6 +20,7 @@ pub(super) const ALL: &[&[Command]] = &[
     counters::COMMANDS,
     frontends::COMMANDS,
     information::COMMANDS,
+    kernel::COMMANDS,
     servers::COMMANDS,
     servers_list::COMMANDS,
     sessions::COMMANDS,
