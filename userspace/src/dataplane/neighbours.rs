@@ -7,6 +7,7 @@
 //! as if it were down, until it answers. It never invents an address and never waits.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
@@ -154,8 +155,8 @@ fn resolve(
     if route.local {
         return Ok(Hop::Unreachable(Obstacle::Local));
     }
-    if !interfaces.contains_key(&route.interface) {
-        interfaces.insert(route.interface, netlink.interface(route.interface)?);
+    if let Entry::Vacant(unknown) = interfaces.entry(route.interface) {
+        unknown.insert(netlink.interface(route.interface)?);
     }
     let Some(Some(interface)) = interfaces.get(&route.interface) else {
         return Ok(Hop::Unreachable(Obstacle::NoRoute));

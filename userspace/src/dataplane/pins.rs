@@ -62,7 +62,7 @@ impl Pins {
         let existing = directory
             .ancestors()
             .find(|path| path.exists())
-            .unwrap_or(Path::new("/"));
+            .unwrap_or_else(|| Path::new("/"));
         if !on_bpf(existing).map_err(|source| failed(existing, source))? {
             return Err(PinsError::NotBpf(existing.to_owned()));
         }

@@ -82,7 +82,7 @@ impl Predecessor {
     pub(super) fn rings(&self, service: ServiceIndex) -> Rings {
         self.services
             .get(usize::from(service.0))
-            .map_or(Rings::default(), |record| {
+            .map_or_else(Rings::default, |record| {
                 Rings::from_word(record.rings.load())
             })
     }

@@ -50,7 +50,7 @@ pub(super) fn sizes(
             .get(name)
             .map(|entries| entries / unit)
             .filter(|entries| *entries >= needed);
-        earlier.unwrap_or(roomy.next_power_of_two())
+        earlier.unwrap_or_else(|| roomy.next_power_of_two())
     };
     let (flows, regions) = if forwarded.is_empty() {
         (1, 1)

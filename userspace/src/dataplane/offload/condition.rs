@@ -71,7 +71,7 @@ impl Sets {
             return Err(Reason::Comparison("and".to_owned()));
         };
         let (counter, limit) = limit(rate)?;
-        let any = self.terms(sources.into_iter())?;
+        let any = self.terms(sources)?;
         Ok(RateCondition {
             counter,
             limit,

@@ -55,7 +55,7 @@ pub enum Note {
     /// A `track-sc` rule whose connections the kernel counts.
     Counted(Charged),
     /// A limit on IPv6 services of a table that holds IPv4 addresses only.
-    OnlyV4(Box<Note>),
+    OnlyV4(Box<Self>),
 }
 
 /// When a connection is charged to its source.

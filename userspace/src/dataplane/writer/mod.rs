@@ -429,7 +429,7 @@ fn number_services(
         let index = kept.or_else(fresh).ok_or(WriteError::Full("services"))?;
         let rings = kept
             .zip(surroundings.predecessor)
-            .map_or(Rings::default(), |(number, old)| old.rings(number));
+            .map_or_else(Rings::default, |(number, old)| old.rings(number));
         let servers = service
             .delivery
             .forwarding()

@@ -316,7 +316,7 @@ impl Writer {
                     service,
                     vlan: 0,
                 };
-                let source = way.source.map_or(Address::default(), Address::from);
+                let source = way.source.map_or_else(Address::default, Address::from);
                 let record = &self.tables.servers[usize::from(index.0)];
                 record.publish(endpoint, address.ip().into(), source, hop);
                 let entry = Entry {
