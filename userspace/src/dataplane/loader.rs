@@ -10,7 +10,7 @@ use std::io;
 
 use aya::maps::{Map, MapError, MapInfo};
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp};
-use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
+use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel, include_bytes_aligned};
 
 use tidegate_common::maps::Sizes;
 use tidegate_common::tick::Tick;
@@ -134,6 +134,8 @@ impl Loaded {
             return Err(LoadError::NoObject);
         }
         let mut loader = EbpfLoader::new();
+        // The reason of a refusal, without every instruction the verifier went through: that takes minutes.
+        loader.verifier_log_level(VerifierLogLevel::STATS);
         for table in &layout.tables {
             loader.map_max_entries(table.name, table.entries);
             if let (Some(set), Keeping::Kept) = (adopted, table.keeping) {
