@@ -16,7 +16,8 @@ pub(super) enum Value {
     Port(Address),
     /// A string; what an absent one means.
     Text(Text, Absent),
-    Number(Number, Absent),
+    /// A number; what an absent one means.
+    Number(Number, &'static str),
     /// A number that gets a `+` where the line is written before the end (`option logasap`).
     Total(Number),
     /// A date in one of the log's forms.
@@ -92,7 +93,7 @@ const fn alias(name: &'static str, value: Value) -> Alias {
 }
 
 const fn number(name: &'static str, which: Number, absent: &'static str) -> Alias {
-    alias(name, Value::Number(which, Absent::Word(absent)))
+    alias(name, Value::Number(which, absent))
 }
 
 const ALIASES: &[Alias] = &[

@@ -29,11 +29,25 @@ pub enum Purpose {
     Log,
     /// `log-format-sd`.
     StructuredData,
-    /// `unique-id-format`: missing values are empty, runs of spaces become one.
+    /// `unique-id-format`: as for HTTP, but runs of spaces become one.
     UniqueId,
-    /// Header fields, bodies, redirects, variables: missing values are empty, spaces stay, and what HTTP forbids in
+    /// `set-var-fmt`: missing values are empty, spaces stay, and no byte is changed.
+    Variable,
+    /// Header fields, bodies, redirects: missing values are empty, spaces stay, and what HTTP forbids in
     /// fields is percent-encoded.
     Http,
+}
+
+impl Purpose {
+    /// Spaces are separators, of which one is enough (manual §8.2.6).
+    fn merges_spaces(self) -> bool {
+        matches!(self, Self::Log | Self::StructuredData | Self::UniqueId)
+    }
+
+    /// A missing value is shown as `-`.
+    fn marks_absence(self) -> bool {
+        matches!(self, Self::Log | Self::StructuredData)
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -46,7 +46,7 @@ impl Reader<'_> {
         while let Some(&byte) = self.text.as_bytes().get(self.at) {
             match byte {
                 b'%' => self.item(parsing)?,
-                b' ' if self.purpose != Purpose::Http => {
+                b' ' if self.purpose.merges_spaces() => {
                     self.end_literal();
                     self.items.push(Item::Space);
                     self.at += self.text[self.at..].len()

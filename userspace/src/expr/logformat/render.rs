@@ -75,17 +75,14 @@ impl Line<'_> {
         }
         let text = sample.and_then(|sample| sample.cast(SampleType::Str));
         let text = text.as_ref().map(Sample::to_text);
-        match self.purpose {
-            // Quotes are for logs only.
-            Purpose::Http => {
-                let options = Options {
-                    quoted: false,
-                    ..options
-                };
-                self.text(text.as_deref(), Escape::Http, options);
-            }
-            _ => self.text(text.as_deref(), Escape::Log, options),
-        }
+        let (escape, quotes) = match self.purpose {
+            Purpose::Log | Purpose::StructuredData => (Escape::Log, true),
+            Purpose::Variable => (Escape::Nothing, true),
+            // In what becomes part of a message, expressions are not quoted.
+            Purpose::UniqueId | Purpose::Http => (Escape::Http, false),
+        };
+        let quoted = options.quoted && quotes;
+        self.text(text.as_deref(), escape, Options { quoted, ..options });
     }
 
     /// A string with its quotes; an absent or empty one is `-` in logs.
@@ -98,14 +95,10 @@ impl Line<'_> {
         quote(self.out);
         match text.filter(|text| !text.is_empty()) {
             Some(text) => escape.append(text, options.escaped, self.out),
-            None if options.quoted || !self.marks_absence() => {}
+            None if options.quoted || !self.purpose.marks_absence() => {}
             None => self.out.push(b'-'),
         }
         quote(self.out);
-    }
-
-    fn marks_absence(&self) -> bool {
-        matches!(self.purpose, Purpose::Log | Purpose::StructuredData)
     }
 
     fn alias(&mut self, alias: Alias, options: Options) {
@@ -122,18 +115,10 @@ impl Line<'_> {
                     (text, _) => self.text(text, Escape::Log, options),
                 }
             }
-            Value::Number(which, Absent::Word(absent)) => match view.number(which) {
+            Value::Number(which, absent) => match view.number(which) {
                 Some(number) => self.write(format_args!("{number}")),
                 None => self.out.extend_from_slice(absent.as_bytes()),
             },
-            Value::Number(which, Absent::Dash) => {
-                let number = view.number(which).map(|number| number.to_string());
-                self.text(
-                    number.as_deref().map(str::as_bytes),
-                    Escape::Nothing,
-                    options,
-                );
-            }
             Value::Total(which) => {
                 let early = view.number(Number::LoggedEarly) == Some(1);
                 let sign = if early { "+" } else { "" };

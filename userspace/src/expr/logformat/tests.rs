@@ -128,6 +128,18 @@ fn headers_get_other_escapes_than_logs() {
     ] {
         assert_eq!(render(format, Purpose::Http, &view), expected, "{format}");
     }
+    for (purpose, expected) in [
+        (Purpose::Variable, "\na\u{1}|\"q\"|\"\"|  |"),
+        (Purpose::UniqueId, "%0Aa%01|q|\"\"| |"),
+        (Purpose::StructuredData, "#0Aa#01|\"q\"|\"\"| |-"),
+    ] {
+        let rendered = render(
+            "%[bin(0a6101)]|%{+Q}[str(q)]|%{+Q}si|  |%[str()]",
+            purpose,
+            &view,
+        );
+        assert_eq!(rendered, expected, "{purpose:?}");
+    }
     assert_eq!(
         render("%{+bin}o%[str(\"a\nb\")]", Purpose::Http, &view),
         "a\nb"

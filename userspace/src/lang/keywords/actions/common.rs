@@ -149,7 +149,7 @@ pub(super) const ACTIONS: &[Action] = &[
         "Sets a variable to a text.",
         |rule| {
             let (name, conditions) = target(rule)?;
-            let value = rule.format("a log-format string")?;
+            let value = rule.variable_format()?;
             Ok(Built::Common(CommonAction::SetVariableFormat {
                 name,
                 value,

@@ -14,7 +14,7 @@ use super::context::Context;
 use super::draft::ProxyDraft;
 use super::expressions::Rules;
 use super::registry::{Effect, Keyword, Sections};
-use crate::expr::{Expression, LogFormat, Stage};
+use crate::expr::{Expression, LogFormat, Purpose, Stage};
 use crate::lang::ast::{SectionKind, Word};
 use crate::lang::source::Span;
 use crate::model::{CommonAction, HttpAction, HttpRule, TcpAction, TcpRule};
@@ -123,6 +123,13 @@ impl RuleParts<'_, '_, '_> {
     fn format(&mut self, what: &str) -> Parsed<LogFormat> {
         let word = self.args.need(what)?;
         self.format_of(word)
+    }
+
+    /// A format whose text becomes a variable's value.
+    fn variable_format(&mut self) -> Parsed<LogFormat> {
+        let word = self.args.need("a log-format string")?;
+        Rules::new(self.context, &self.draft.acls, self.set.stage())
+            .log_format_for(word, Purpose::Variable)
     }
 
     fn format_of(&mut self, word: &Word) -> Parsed<LogFormat> {
