@@ -21,6 +21,7 @@ mod json;
 mod map;
 mod math;
 mod regsub;
+mod rfc7239;
 mod state;
 mod string;
 mod table;
@@ -139,6 +140,7 @@ pub(super) fn all() -> &'static [Converter] {
         all.extend(map::converters());
         all.extend(math::CONVERTERS);
         all.extend(regsub::CONVERTERS);
+        all.extend(rfc7239::CONVERTERS);
         all.extend(state::CONVERTERS);
         all.extend(string::CONVERTERS);
         all.extend(table::CONVERTERS);

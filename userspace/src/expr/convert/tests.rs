@@ -1,11 +1,7 @@
 //! What converters make of their input; the expected values were compared with HAProxy 2.6 or stand in the manual.
 
-use std::collections::HashMap;
-
-use crate::expr::testing::{Literal, Texts, eval, expression};
-use crate::expr::{
-    Expression, NoAcls, Parsing, Patterns, SampleType, Scope, Stage, VariableName, Variables,
-};
+use crate::expr::testing::{Literal, eval, expression};
+use crate::expr::{Scope, VariableName, Variables};
 
 fn view() -> Literal {
     let view = Literal::default();
@@ -451,75 +447,6 @@ fn addresses_are_masked() {
         ("ipv6(2001:db8:1:2::1),ipmask(24,48)", Some("2001:db8:1::")),
         ("ipv6(2001:db8:1:2::1),ipmask(24)", None),
     ]);
-}
-
-#[test]
-fn maps_translate() {
-    let files = Texts(HashMap::from([
-        (
-            "hosts",
-            "# comment\n  example.com  one and  more  \nexample.org two\n\nexample.com never\n",
-        ),
-        ("paths", "/a short\n/a/b longer\n/c other\n"),
-        (
-            "nets",
-            "10.0.0.0/8 wide\n10.1.0.0/16 narrow\n2001:db8::/32 six\n",
-        ),
-        ("codes", "200 ok\n300:399 moved\n"),
-        ("numbers", "a 5\nb x\n"),
-        ("ips", "a 192.0.2.1\n"),
-        ("regs", "^/img/(.*)\\.png$ /static/\\1\n"),
-    ]));
-    let view = Literal::default();
-    let eval = |word: &str| {
-        let mut patterns = Patterns::default();
-        let mut parsing = Parsing::new(Stage::Request, &files, &NoAcls, &mut patterns);
-        let expression =
-            Expression::parse(&[word], &mut 0, &mut parsing).map_err(|error| error.message)?;
-        let sample = expression
-            .eval(&view)
-            .and_then(|sample| sample.cast(SampleType::Str));
-        Ok::<_, String>(
-            sample.map(|sample| String::from_utf8(sample.to_text().into_owned()).unwrap()),
-        )
-    };
-    for (word, expected) in [
-        ("str(example.com),map(hosts)", Some("one and  more")),
-        ("str(example.org),map_str(hosts)", Some("two")),
-        ("str(nowhere),map(hosts)", None),
-        ("str(nowhere),map(hosts,default)", Some("default")),
-        ("str(example.org),map_str_key(hosts)", Some("example.org")),
-        ("str(/a/b/c),map_beg(paths)", Some("longer")),
-        ("str(/a/x),map_beg(paths)", Some("short")),
-        ("str(/x),map_beg(paths,none)", Some("none")),
-        ("ipv4(10.1.2.3),map_ip(nets)", Some("narrow")),
-        ("ipv4(10.2.2.3),map_ip(nets)", Some("wide")),
-        ("str(2001:db8::5),map_ip(nets)", Some("six")),
-        ("int(302),map_int(codes)", Some("moved")),
-        ("int(404),map_int(codes,bad)", Some("bad")),
-        ("str(a),map_str_ip(ips)", Some("192.0.2.1")),
-        ("str(x),map_str_ip(ips,1.1.1.1)", Some("1.1.1.1")),
-        ("str(/img/a/b.png),map_regm(regs)", Some("/static/a/b")),
-        ("str(/img/a.gif),map_regm(regs,no)", Some("no")),
-        ("str(sub.example.org),map_end(hosts)", Some("two")),
-        ("str(sub.example.org),map_dom(hosts)", Some("two")),
-    ] {
-        assert_eq!(eval(word), Ok(expected.map(str::to_owned)), "{word}");
-    }
-    for (word, expected) in [
-        (
-            "str(a),map_str_int(numbers)",
-            "'x' is not a valid integer at line 2 of file 'numbers'",
-        ),
-        (
-            "str(a),map(missing)",
-            "failed to open pattern file <missing>",
-        ),
-        ("str(a),map_str_ip(ips,x)", "cannot parse default value 'x'"),
-    ] {
-        let message = eval(word).unwrap_err();
-        assert!(message.contains(expected), "{message}");
-    }
 }
 
 #[test]

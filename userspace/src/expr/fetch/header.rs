@@ -2,13 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::cookie::{all_cookies, cookie, next_cookie};
 use super::{
     Arg, Arguments, Cursor, Derivatives, Direction, Fetch, Fetched, Needs, Read, Sample,
     SampleType, View,
 };
 use crate::expr::args::ArgKind;
 use crate::expr::sample::leading_int;
-use crate::proto::http::cookie::{Cookie, cookies, set_cookie};
 use crate::proto::http::{Head, items};
 
 /// What is read of the fields of one message.
@@ -349,7 +349,10 @@ fn is_named(field: &[u8], name: &[u8]) -> bool {
     name.is_empty() || field.eq_ignore_ascii_case(name)
 }
 
-fn fields<'a>(head: &'a Head, name: &'a [u8]) -> impl DoubleEndedIterator<Item = &'a [u8]> {
+pub(super) fn fields<'a>(
+    head: &'a Head,
+    name: &'a [u8],
+) -> impl DoubleEndedIterator<Item = &'a [u8]> {
     head.fields()
         .filter(move |(field, _)| is_named(field, name))
         .map(|(_, value)| value)
@@ -391,36 +394,12 @@ fn next_field<'a>(head: &'a Head, name: &[u8], cursor: &mut Cursor) -> Option<&'
     Some(value)
 }
 
-fn next_cookie<'a>(
+/// The value the cursor stands at, after moving it to a field of that name.
+pub(super) fn current_field<'a>(
     head: &'a Head,
-    direction: Direction,
     name: &[u8],
     cursor: &mut Cursor,
 ) -> Option<&'a [u8]> {
-    loop {
-        let value = current_field(head, cookie_field(direction), cursor)?;
-        let from = cursor.offset.min(value.len());
-        let found = match direction {
-            Direction::Request => cookies(&value[from..]).find(|cookie| has_name(cookie, name)),
-            Direction::Response => set_cookie(value).filter(|cookie| has_name(cookie, name)),
-        };
-        match (found, direction) {
-            (Some(cookie), Direction::Request) => {
-                cursor.offset = from + cookie.place.end;
-                return Some(cookie.value);
-            }
-            (found, _) => {
-                cursor.next_field();
-                if let Some(cookie) = found {
-                    return Some(cookie.value);
-                }
-            }
-        }
-    }
-}
-
-/// The value the cursor stands at, after moving it to a field of that name.
-fn current_field<'a>(head: &'a Head, name: &[u8], cursor: &mut Cursor) -> Option<&'a [u8]> {
     let (skipped, (_, value)) = head
         .fields()
         .skip(cursor.field)
@@ -431,45 +410,6 @@ fn current_field<'a>(head: &'a Head, name: &[u8], cursor: &mut Cursor) -> Option
         cursor.offset = 0;
     }
     Some(value)
-}
-
-fn cookie_field(direction: Direction) -> &'static [u8] {
-    match direction {
-        Direction::Request => b"cookie",
-        Direction::Response => b"set-cookie",
-    }
-}
-
-fn has_name(cookie: &Cookie<'_>, name: &[u8]) -> bool {
-    name.is_empty() || cookie.name == name
-}
-
-fn all_cookies<'a>(
-    head: &'a Head,
-    direction: Direction,
-    name: &'a [u8],
-) -> impl Iterator<Item = Cookie<'a>> {
-    let values = fields(head, cookie_field(direction));
-    values
-        .flat_map(move |value| {
-            let (sent, set) = match direction {
-                Direction::Request => (Some(cookies(value)), None),
-                Direction::Response => (None, set_cookie(value)),
-            };
-            sent.into_iter().flatten().chain(set)
-        })
-        .filter(move |cookie| has_name(cookie, name))
-}
-
-/// The last cookie of that name; the first one where no name is given.
-fn cookie<'a>(head: &'a Head, direction: Direction, name: &'a [u8]) -> Option<&'a [u8]> {
-    let mut all = all_cookies(head, direction, name);
-    let found = if name.is_empty() {
-        all.next()
-    } else {
-        all.last()
-    };
-    found.map(|cookie| cookie.value)
 }
 
 /// Names joined by the first character of the argument, a comma by default.

@@ -1,6 +1,7 @@
 //! Layer 6: raw bytes of the buffers (manual §7.3.5).
 
 use super::client_hello::{self, Hello};
+use super::rdp;
 use super::{
     Arg, Arguments, Buffer, Derivatives, Direction, Fetch, Fetched, Needs, Parsing, Read, ReadOne,
     Sample, SampleType, View,
@@ -234,7 +235,7 @@ pub(super) const FETCHES: &[Fetch] = &[
             "req.rdp_cookie",
             &["rdp_cookie", "req_rdp_cookie"],
             SampleType::Str,
-            |view, args| rdp_cookie(view, args).map(Sample::str),
+            |view, args| rdp::cookie(view, args).map(Sample::str),
             "A cookie of the RDP request.",
         )
     },
@@ -244,7 +245,7 @@ pub(super) const FETCHES: &[Fetch] = &[
             "req.rdp_cookie_cnt",
             &["rdp_cookie_cnt", "req_rdp_cookie_cnt"],
             SampleType::Int,
-            |view, args| match rdp_cookie(view, args) {
+            |view, args| match rdp::cookie(view, args) {
                 Fetched::Wait => Fetched::Wait,
                 found => Fetched::Value(Sample::Int(found.value().is_some().into())),
             },
@@ -357,7 +358,7 @@ fn block(buffer: Buffer<'_>, from: usize, length: usize) -> Fetched<Sample<'_>> 
 }
 
 /// What is not there may still come.
-fn more<T>(buffer: Buffer<'_>) -> Fetched<T> {
+pub(super) fn more<T>(buffer: Buffer<'_>) -> Fetched<T> {
     if buffer.may_grow {
         Fetched::Wait
     } else {
@@ -470,40 +471,4 @@ fn key_shares(extension: &[u8]) -> Option<Vec<u8>> {
         (_, shares) = client_hello::split(rest, 2)?;
     }
     Some(groups)
-}
-
-// --- RDP ---
-
-/// The value of the cookie in an RDP connection request: TPKT, X.224, then `Cookie: name=value` and CRLF.
-fn rdp_cookie<'a>(view: &'a dyn View, args: &'a [Arg]) -> Fetched<&'a [u8]> {
-    const HEADERS: usize = 11;
-    let Some(buffer) = view.buffer(Direction::Request) else {
-        return Fetched::Absent;
-    };
-    let bytes = buffer.bytes;
-    let looks_right = bytes.iter().take(2).eq([3, 0].iter().take(bytes.len()))
-        && bytes.get(5).is_none_or(|kind| *kind == 0xe0);
-    if !looks_right {
-        return Fetched::Absent;
-    }
-    let Some(header) = bytes.get(..HEADERS) else {
-        return more(buffer);
-    };
-    let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    let Some(text) = bytes.get(HEADERS..length.max(HEADERS)) else {
-        return more(buffer);
-    };
-    let wanted = args.first().and_then(Arg::text).unwrap_or_default();
-    parse_rdp_cookie(text, wanted.as_bytes()).into()
-}
-
-fn parse_rdp_cookie<'a>(text: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
-    let (label, rest) = text.split_at_checked(8)?;
-    if !label.eq_ignore_ascii_case(b"Cookie: ") {
-        return None;
-    }
-    let line = &rest[..rest.windows(2).position(|pair| pair == b"\r\n")?];
-    let equals = memchr::memchr(b'=', line)?;
-    let name = &line[..equals];
-    (wanted.is_empty() || name.eq_ignore_ascii_case(wanted)).then(|| &line[equals + 1..])
 }

@@ -25,15 +25,20 @@ use message::BodyPart;
 
 mod certificate;
 mod client_hello;
+mod constants;
+mod cookie;
 mod header;
 mod internal;
 mod layer4;
 mod layer6;
 mod message;
+mod rdp;
 mod table;
+mod timers;
 mod tls;
 mod url;
 
+pub(super) use internal::process_id;
 pub(super) use table::{Stick, check_index};
 
 /// One fetch keyword.
@@ -268,8 +273,10 @@ fn tls_text(view: &dyn View, side: Side, which: TlsText) -> Option<Data<'_>> {
 pub(super) fn all() -> &'static [Fetch] {
     static ALL: LazyLock<Vec<Fetch>> = LazyLock::new(|| {
         let mut all = Vec::new();
+        all.extend(constants::FETCHES);
         all.extend(internal::FETCHES);
         all.extend(layer4::FETCHES);
+        all.extend(timers::FETCHES);
         all.extend(table::fetches());
         all.extend(tls::fetches());
         all.extend(layer6::FETCHES);

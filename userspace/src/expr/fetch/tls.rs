@@ -234,6 +234,12 @@ const CLIENT_ONLY: &[Fetch] = &[
         "Whether early data were received and the handshake is not complete.",
     ),
     client(
+        "ssl_fc_early_rcvd",
+        SampleType::Bool,
+        Read::TlsFlag(Side::Front, TlsNumber::EarlyDataReceived),
+        "Whether early data were received at all.",
+    ),
+    client(
         "ssl_fc_has_sni",
         SampleType::Bool,
         Read::TlsFlag(Side::Front, TlsNumber::HasSni),

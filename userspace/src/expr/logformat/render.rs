@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::alias::{Absent, Alias, DateForm, RequestPart, Value};
 use super::escape::Escape;
 use super::{Item, LogFormat, Options, Purpose};
+use crate::expr::fetch::process_id;
 use crate::expr::time::{Civil, local_offset};
 use crate::expr::{
     Address, Data, Direction, Number, Sample, SampleType, Side, Text, TlsText, View,
@@ -137,7 +138,7 @@ impl Line<'_> {
             Value::RequestCounter => {
                 self.counted(view.number(Number::TransactionId).unwrap_or(0), options)
             }
-            Value::Pid => self.counted(std::process::id().into(), options),
+            Value::Pid => self.counted(process_id(view), options),
             Value::Retries => {
                 let redispatched = view.number(Number::Redispatched) == Some(1);
                 let sign = if redispatched { "+" } else { "" };

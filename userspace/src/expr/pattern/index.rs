@@ -18,8 +18,8 @@ use crate::proto::http::Method;
 pub(super) enum Index {
     Nothing,
     Exact(Case, FxHashMap<Box<[u8]>, usize>),
-    Prefixes(Case, Prefixes),
-    Suffixes(Case, Prefixes),
+    Prefixes(Case, Affixes),
+    Suffixes(Case, Affixes),
     Substrings(Case, Vec<Finder<'static>>),
     /// Parts between delimiters.
     Parts(Case, &'static [u8], Vec<Finder<'static>>),
@@ -54,14 +54,14 @@ impl Index {
                 Case::Sensitive,
                 exact(parse_all(entries, parse_hex)?.into_iter()),
             ),
-            Match::Beg => Self::Prefixes(case, Prefixes::new(entries.iter().map(fold))),
+            Match::Beg => Self::Prefixes(case, Affixes::new(entries.iter().map(fold))),
             Match::End => {
                 let reversed = |entry| {
                     let mut text: Vec<u8> = fold(entry);
                     text.reverse();
                     text
                 };
-                Self::Suffixes(case, Prefixes::new(entries.iter().map(reversed)))
+                Self::Suffixes(case, Affixes::new(entries.iter().map(reversed)))
             }
             Match::Sub => Self::Substrings(case, finders(b"")),
             Match::Dir => Self::Parts(case, PATH_DELIMITERS, finders(PATH_DELIMITERS)),
@@ -92,11 +92,14 @@ impl Index {
     pub(super) fn text(&self, text: &[u8]) -> Option<usize> {
         match self {
             Self::Exact(case, patterns) => patterns.get(&*case.fold(text)).copied(),
-            Self::Prefixes(case, patterns) => patterns.longest(&case.fold(text)),
+            // The finest match of a tree, but the first one of a list (manual, `map`).
+            Self::Prefixes(case, patterns) => {
+                let text = case.fold(text);
+                patterns.around(|| text.iter()).next()
+            }
             Self::Suffixes(case, patterns) => {
-                let mut text = case.fold(text).into_owned();
-                text.reverse();
-                patterns.first(&text)
+                let text = case.fold(text);
+                patterns.around(|| text.iter().rev()).min()
             }
             Self::Substrings(case, patterns) => {
                 let text = case.fold(text);
@@ -155,26 +158,27 @@ impl Index {
     }
 }
 
-/// Prefixes in sorted order, each linked to the longest other one that is a prefix of it.
+/// Patterns for one end of the text, in sorted order, each linked to the longest other one that stands at its own end.
 #[derive(Debug, Default)]
-pub(super) struct Prefixes {
-    sorted: Vec<Prefix>,
+pub(super) struct Affixes {
+    sorted: Vec<Affix>,
 }
 
 #[derive(Debug)]
-struct Prefix {
+struct Affix {
+    /// For suffixes, written backwards.
     text: Box<[u8]>,
     /// The place of the entry in its list.
     at: usize,
     parent: Option<usize>,
 }
 
-impl Prefixes {
+impl Affixes {
     fn new(patterns: impl Iterator<Item = Vec<u8>>) -> Self {
         let mut all: Vec<_> = patterns.enumerate().map(|(at, text)| (text, at)).collect();
         all.sort();
         all.dedup_by(|next, kept| next.0 == kept.0);
-        let mut sorted: Vec<Prefix> = Vec::with_capacity(all.len());
+        let mut sorted: Vec<Affix> = Vec::with_capacity(all.len());
         for (text, at) in all {
             let mut parent = sorted.len().checked_sub(1);
             while let Some(candidate) =
@@ -182,7 +186,7 @@ impl Prefixes {
             {
                 parent = sorted[candidate].parent;
             }
-            sorted.push(Prefix {
+            sorted.push(Affix {
                 text: text.into(),
                 at,
                 parent,
@@ -191,25 +195,19 @@ impl Prefixes {
         Self { sorted }
     }
 
-    /// The patterns the text begins with, the longest first.
-    fn around<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    /// The patterns at the beginning of a text, the longest first. `text` reads it from that end as often as needed.
+    fn around<'a, T>(&'a self, text: impl Fn() -> T + 'a) -> impl Iterator<Item = usize> + 'a
+    where
+        T: Iterator<Item = &'a u8>,
+    {
         let before = self
             .sorted
-            .partition_point(|prefix| *prefix.text <= *text)
+            .partition_point(|affix| affix.text.iter().le(text()))
             .checked_sub(1);
         std::iter::successors(before, |at| self.sorted[*at].parent)
             .map(|at| &self.sorted[at])
-            .filter(|prefix| text.starts_with(&prefix.text))
-            .map(|prefix| prefix.at)
-    }
-
-    fn longest(&self, text: &[u8]) -> Option<usize> {
-        self.around(text).next()
-    }
-
-    /// The one that comes first in the list.
-    fn first(&self, text: &[u8]) -> Option<usize> {
-        self.around(text).min()
+            .filter(move |affix| affix.text.iter().eq(text().take(affix.text.len())))
+            .map(|affix| affix.at)
     }
 }
 

@@ -92,7 +92,6 @@ fn process(view: &SessionView<'_>, which: Number) -> Option<i64> {
         Number::Pid => i64::from(std::process::id()),
         Number::Thread => view.connection.worker.number as i64,
         Number::ThreadGroup => 1,
-        Number::Threads => state.threads() as i64,
         Number::Stopping => i64::from(state.process.is_stopping()),
         Number::Uptime => (clock::now().since(state.process.started) / 1000) as i64,
         _ => return None,
