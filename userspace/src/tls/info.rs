@@ -73,7 +73,7 @@ impl Tls for Info {
             TlsNumber::AlgorithmKeySize | TlsNumber::UsedKeySize => suites::key_bits(self.cipher?),
             TlsNumber::Resumed => self.resumed.into(),
             TlsNumber::HasSni => self.sni.is_some().into(),
-            TlsNumber::HasEarlyData => 0,
+            TlsNumber::HasEarlyData | TlsNumber::EarlyDataReceived => 0,
             TlsNumber::HasCertificate => i64::from(has_certificate && !self.resumed),
             TlsNumber::CertificateUsed => has_certificate.into(),
             // A connection whose verification failed does not get this far.
