@@ -85,6 +85,10 @@ impl Environment for Users {
         Machine::default().read(path)
     }
 
+    fn exists(&self, path: &Path) -> bool {
+        Machine::default().exists(path)
+    }
+
     fn resolve(&self, host: &str) -> std::io::Result<Vec<std::net::IpAddr>> {
         Machine::default().resolve(host)
     }

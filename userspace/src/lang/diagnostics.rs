@@ -364,12 +364,12 @@ mod tests {
                 "unknown keyword 'blance' in 'backend' section",
             )
             .showing(span)
-            .labelled(Some("did you mean 'balance'?".to_owned())),
+            .labelled(Some("did you mean `balance`?".to_owned())),
         );
         insta::assert_snapshot!(diagnostics.render(&sources, PLAIN), @r"
         [ALERT]    (812) : config : parsing [conf/web.cfg:1] : unknown keyword 'blance' in 'backend' section
             1 |     blance roundrobin
-              |     ^^^^^^ did you mean 'balance'?
+              |     ^^^^^^ did you mean `balance`?
         [ALERT]    (812) : config : Error(s) found in configuration file : conf/web.cfg
         [ALERT]    (812) : config : Fatal errors found in configuration.
         ");

@@ -17,6 +17,8 @@ pub trait Environment {
     fn variable_names(&self) -> Vec<String>;
     /// The content of a file named by the configuration: error files, ACL files.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// Whether there is a file or directory: certificates are named here and read by whoever uses them.
+    fn exists(&self, path: &Path) -> bool;
     /// The addresses of a host name (`init-addr libc`); may block.
     fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>>;
     /// Whether a server whose name does not resolve is no error but waits for an address (`-dr`).
@@ -121,6 +123,10 @@ impl Environment for Machine {
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         std::fs::read(path)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
     }
 
     fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {

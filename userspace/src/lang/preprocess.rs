@@ -187,7 +187,7 @@ fn message(line: &Line, severity: Severity, diagnostics: &mut Diagnostics) {
     if let Some(extra) = line.words.get(2) {
         let keyword = &line.keyword().text;
         let message = format!(
-            "Unexpected argument '{}' for '{keyword}'. Use quotes if the message should contain spaces.",
+            "unexpected argument '{}' for '{keyword}': put the message between quotes.",
             extra.text
         );
         diagnostics.push(Diagnostic::at(Severity::Alert, line.span(), message).showing(extra.span));

@@ -9,16 +9,29 @@ pub(super) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     let limit = (word.len() / 3).max(1);
     known
         .into_iter()
-        .filter(|candidate| candidate.chars().count().abs_diff(word.len()) <= limit)
+        .filter(|candidate| candidate.chars().count() <= 2 * word.len() + limit)
         .map(|candidate| {
             (
-                distance(&word, &candidate.chars().collect::<Vec<_>>()),
+                edits(&word, &candidate.chars().collect::<Vec<_>>()),
                 candidate,
             )
         })
         .filter(|(edits, _)| *edits <= limit)
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, candidate)| candidate)
+}
+
+/// The distance of two words; an abbreviation is as near as one edit.
+fn edits(word: &[char], candidate: &[char]) -> usize {
+    let mut rest = candidate.iter();
+    let is_abbreviation = word.len() >= 3
+        && word.first() == candidate.first()
+        && word.iter().all(|letter| rest.any(|other| other == letter));
+    if is_abbreviation {
+        1
+    } else {
+        distance(word, candidate)
+    }
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours between two words (optimal string alignment).
@@ -67,6 +80,7 @@ mod tests {
             ("b", None),
             ("", None),
             ("moed", Some("mode")),
+            ("dflt_bcknd", Some("default_backend")),
         ] {
             assert_eq!(closest(word, known), expected, "{word}");
         }

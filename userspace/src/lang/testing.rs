@@ -48,6 +48,10 @@ impl Environment for Table {
             .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
+    fn exists(&self, path: &Path) -> bool {
+        self.files.contains_key(path)
+    }
+
     fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
         if host.ends_with(".example.com") {
             return Ok(vec![Ipv4Addr::new(192, 0, 2, 1).into()]);

@@ -97,7 +97,7 @@ impl Proxy {
 impl Default for Balance {
     fn default() -> Self {
         Self {
-            kind: BalanceKind::RoundRobin,
+            kind: BalanceKind::Random { draws: 2 },
             hash_type: HashType::default(),
             balance_factor: 0,
         }

@@ -1,5 +1,6 @@
 //! Lists of patterns as text: inline words, files, and the names under which the runtime API finds them (manual §2.7).
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -205,6 +206,10 @@ impl fmt::Debug for PatternList {
 #[derive(Debug, Default)]
 pub struct Patterns {
     lists: Vec<Arc<PatternList>>,
+    /// The ids in use.
+    taken: HashSet<u32>,
+    /// No id below this one is free.
+    free: u32,
 }
 
 impl Patterns {
@@ -301,13 +306,15 @@ impl Patterns {
         kind: ListKind,
         content: Content,
     ) -> Arc<PatternList> {
-        let free = || {
-            (0..)
-                .find(|id| self.by_id(*id).is_none())
-                .unwrap_or(u32::MAX)
-        };
+        let id = id.unwrap_or_else(|| {
+            while self.taken.contains(&self.free) {
+                self.free = self.free.saturating_add(1);
+            }
+            self.free
+        });
+        self.taken.insert(id);
         let list = Arc::new(PatternList {
-            id: id.unwrap_or_else(free),
+            id,
             name: name.map(Into::into),
             kind,
             content: Mutex::new(content),

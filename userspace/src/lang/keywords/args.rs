@@ -199,7 +199,7 @@ impl Complaint {
     ) -> Self {
         let near = closest(&word.text, known);
         Self {
-            label: near.map(|near| format!("did you mean '{near}'?")),
+            label: near.map(|near| format!("did you mean `{near}`?")),
             ..Self::new(word.span, format!("unknown {what} '{}'", word.text))
         }
     }

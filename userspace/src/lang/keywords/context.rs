@@ -157,6 +157,28 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The path of a certificate, list or authority, which must be there. A certificate may come as one file per key type
+    /// (manual §5.1 `crt`); `@system-ca` is no file.
+    pub(crate) fn existing(&self, base: Option<&PathBuf>, word: &Word) -> Parsed<PathBuf> {
+        let path = self.path_below(base, word);
+        let with = |extension: &str| {
+            let mut name = path.clone().into_os_string();
+            name.push(extension);
+            PathBuf::from(name)
+        };
+        let is_there = word.text.starts_with('@')
+            || ["", ".rsa", ".ecdsa"]
+                .iter()
+                .any(|extension| self.environment.exists(&with(extension)));
+        if is_there {
+            return Ok(path);
+        }
+        Err(Complaint::new(
+            word.span,
+            format!("unable to stat file '{}'", path.display()),
+        ))
+    }
+
     /// The content of a file; one file is read once.
     pub(crate) fn read(&mut self, word: &Word) -> Parsed<(PathBuf, Arc<[u8]>)> {
         let path = self.path(word);

@@ -191,7 +191,7 @@ impl ProxyDraft {
     ) {
         if self.closed.contains(&set) {
             let message = format!(
-                "previous '{set}' action is final and has no condition attached, further entries are NOOP."
+                "this '{set}' rule is never reached: one before it is final and has no condition"
             );
             context.warn(args.line().span(), message);
             self.closed.retain(|closed| *closed != set);
@@ -222,7 +222,7 @@ impl ProxyDraft {
         let later = (rank + 1..RULE_ORDER.len()).find(|later| self.rules_seen[*later]);
         if let Some(later) = later {
             let message = format!(
-                "a '{rules}' rule placed after a '{}' rule will still be processed before.",
+                "this '{rules}' rule is processed before the '{}' rules above it",
                 RULE_ORDER[later]
             );
             context.warn(args.line().span(), message);

@@ -130,49 +130,68 @@ pub(in crate::lang) fn all() -> impl Iterator<Item = &'static Keyword> {
     super::FAMILIES.iter().copied().flatten().chain(ROWS.iter())
 }
 
+/// A keyword with its name cut into words.
+struct Candidate {
+    words: Vec<&'static str>,
+    keyword: &'static Keyword,
+}
+
 /// All keywords by their first word.
-fn by_first_word(word: &str) -> &'static [&'static Keyword] {
-    static INDEX: LazyLock<HashMap<&'static str, Vec<&'static Keyword>>> = LazyLock::new(|| {
+fn by_first_word(word: &str) -> &'static [Candidate] {
+    static INDEX: LazyLock<HashMap<&'static str, Vec<Candidate>>> = LazyLock::new(|| {
         let mut index: HashMap<_, Vec<_>> = HashMap::new();
         for keyword in all() {
-            let first = keyword.name.split(' ').next().unwrap_or_default();
-            index.entry(first).or_default().push(keyword);
+            let words: Vec<_> = keyword.name.split(' ').collect();
+            index
+                .entry(words[0])
+                .or_default()
+                .push(Candidate { words, keyword });
         }
         index
     });
     INDEX.get(word).map_or(&[], Vec::as_slice)
 }
 
-/// Finds the keyword with the most words a statement begins with. Rule sets and checks have names of two words and
-/// parentheses behind some (`http-check set-var(x)`), which are not part of the name.
+/// Finds the keyword with the most words a statement begins with. Some have parentheses behind their last word
+/// (`http-check set-var(x)`), which are not part of the name.
 pub(in crate::lang) fn find(words: &[Word], section: Sections) -> Found {
     let Some(first) = words.first() else {
         return Found::Unknown;
     };
     let candidates = by_first_word(&first.text);
-    let mut elsewhere = None;
-    for length in (1..=words.len().min(MOST_WORDS)).rev() {
-        for keyword in candidates
+    let longest = |is_allowed: &dyn Fn(&Keyword) -> bool| {
+        let fitting = candidates
             .iter()
-            .filter(|keyword| keyword.matches(&words[..length]))
-        {
-            if keyword.sections.meets(section) {
-                return Found::Keyword(keyword);
-            }
-            elsewhere = Some(*keyword);
-        }
+            .filter(|candidate| is_allowed(candidate.keyword) && candidate.begins(words));
+        fitting
+            .max_by_key(|candidate| candidate.words.len())
+            .map(|candidate| candidate.keyword)
+    };
+    if let Some(keyword) = longest(&|keyword| keyword.sections.meets(section)) {
+        return Found::Keyword(keyword);
     }
-    if let Some(keyword) = elsewhere {
+    if let Some(keyword) = longest(&|_| true) {
         return Found::Elsewhere(keyword);
     }
     let here = candidates
         .iter()
-        .filter(|keyword| keyword.sections.meets(section));
-    let following: Vec<_> = here.map(|keyword| keyword.name).collect();
+        .filter(|candidate| candidate.keyword.sections.meets(section));
+    let following: Vec<_> = here.map(|candidate| candidate.keyword.name).collect();
     if following.is_empty() {
         Found::Unknown
     } else {
         Found::Partly(following)
+    }
+}
+
+impl Candidate {
+    /// Whether a statement begins with this keyword.
+    fn begins(&self, words: &[Word]) -> bool {
+        let same = |(name, word): (&&str, &Word)| {
+            let rest = word.text.strip_prefix(*name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('('))
+        };
+        self.words.len() <= words.len() && self.words.iter().zip(words).all(same)
     }
 }
 
@@ -194,18 +213,6 @@ impl Keyword {
         !matches!(self.effect, Effect::NoOp(_) | Effect::Refused(_))
     }
 
-    fn matches(&self, words: &[Word]) -> bool {
-        let mut parts = self.name.split(' ');
-        let same = |word: &Word| {
-            let text = word
-                .text
-                .split_once('(')
-                .map_or(word.text.as_str(), |(name, _)| name);
-            parts.next() == Some(text)
-        };
-        words.iter().all(same) && parts.next().is_none()
-    }
-
     fn from_row(row: &Row, doc: &'static str, effect: Effect) -> Self {
         Self {
             name: row.0,
@@ -221,6 +228,3 @@ impl Keyword {
         Args::new(line, self.word_count())
     }
 }
-
-/// Words of the longest keyword (`capture request header`).
-const MOST_WORDS: usize = 4;

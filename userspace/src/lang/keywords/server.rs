@@ -114,7 +114,7 @@ fn add(server: ServerDraft, draft: &mut ProxyDraft, context: &mut Context<'_>) {
         .insert(server.name.clone(), server.span.line)
     {
         let message = format!(
-            "backend '{}', another server named '{}' was already defined at line {other}, please use distinct names.",
+            "backend '{}', server '{}' exists already, see line {other}",
             draft.proxy.name, server.name
         );
         context.alert(server.span, message);
@@ -324,7 +324,7 @@ impl ServerDraft {
         };
         if !has_port && check.port.is_none() && !draft.check.has_own_ports() {
             let message = format!(
-                "server {} has neither service port nor check port nor tcp_check rule 'connect' with port information",
+                "'server {}' : the check has no port: give one in the address, with 'port', or in a 'connect' rule",
                 self.name
             );
             context.alert(self.span, message);

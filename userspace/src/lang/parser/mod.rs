@@ -136,8 +136,8 @@ impl Parser<'_, '_> {
         {
             if line.words[index..].iter().any(|word| !word.text.is_empty()) {
                 let message = format!(
-                    "argument number {index} at position {} is empty and marks the end of the argument list; \
-                     all subsequent arguments are ignored",
+                    "argument number {index} at position {} is empty and ends the statement: \
+                     what follows is ignored",
                     line.words[index].span.start + 1
                 );
                 let place = line.span();
@@ -168,7 +168,7 @@ impl Parser<'_, '_> {
             self.diagnostics.push(
                 Diagnostic::at(Severity::Alert, line.span(), message)
                     .showing(keyword.span)
-                    .labelled(near.map(|near| format!("did you mean '{near}'?"))),
+                    .labelled(near.map(|near| format!("did you mean `{near}`?"))),
             );
             return;
         };

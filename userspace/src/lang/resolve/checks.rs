@@ -34,7 +34,7 @@ pub(super) fn proxies(drafts: &[ProxyDraft], context: &mut Context<'_>) {
 fn listeners(draft: &ProxyDraft, context: &mut Context<'_>) {
     if draft.proxy.kind.has_frontend() && draft.binds.is_empty() && !draft.has_failed_bind() {
         let message = format!(
-            "{} '{}' has no 'bind' directive. Please declare it as a backend if this was intended.",
+            "{} '{}' has no 'bind' directive: nobody can reach it.",
             called(draft.section),
             draft.proxy.name
         );
@@ -56,9 +56,7 @@ fn timeouts(draft: &ProxyDraft, context: &mut Context<'_>) {
         return;
     }
     let message = format!(
-        "missing timeouts for {} '{}'.\n   | While not properly invalid, you will certainly encounter various problems\n   \
-         | with such a configuration. To fix this, please ensure that all following\n   \
-         | timeouts are set to a non-zero value: 'client', 'connect', 'server'.",
+        "missing timeouts for {} '{}'.\n   | Peers that vanish without a word then keep their connections for ever.",
         called(draft.section),
         draft.proxy.name
     );
@@ -101,9 +99,7 @@ fn http_only(draft: &ProxyDraft, context: &mut Context<'_>) {
     if hashes_http(&proxy.balance.kind) {
         tell(
             "balance",
-            format!(
-                "Layer 7 hash not possible for {kind} '{name}' (needs 'mode http'). Falling back to round robin."
-            ),
+            format!("'balance' of {kind} '{name}' needs 'mode http': round robin is used instead."),
         );
     }
     if proxy.stats.is_some() {
@@ -256,7 +252,7 @@ fn logs(draft: &ProxyDraft, context: &mut Context<'_>) {
         && !draft.written.contains_key("log")
     {
         let message = format!(
-            "log format ignored for {} '{}' since it has no log address.",
+            "log format of {} '{}' is not used: there is no 'log' line.",
             draft.section.keyword(),
             draft.proxy.name
         );
@@ -304,7 +300,7 @@ fn backends(draft: &ProxyDraft, drafts: &[ProxyDraft], context: &mut Context<'_>
         };
         if !fits {
             let message = format!(
-                "{} {} '{}' ({}) tries to use incompatible {} {} '{}' ({}) {} (see 'mode').",
+                "{} {} '{}' ({}) cannot use {} {} '{}' ({}) {}: see 'mode'.",
                 mode_name(mode),
                 draft.section.keyword(),
                 draft.proxy.name,

@@ -52,7 +52,7 @@ impl<'a> DefaultsSections<'a> {
             && self.sections[from].has_rules
         {
             let message = format!(
-                "a defaults section cannot inherit from a defaults section defining TCP/HTTP rules (defaults section at {}).",
+                "the defaults section at {} has rules: another defaults section cannot be made from it.",
                 context.place(self.sections[from].section.header.span())
             );
             context.alert(section.header.span(), message);
@@ -141,9 +141,8 @@ impl<'a> DefaultsSections<'a> {
         let defaults = &self.sections[index];
         if defaults.used_by_name {
             let message = format!(
-                "defaults section '{}' (declared at {}) is explicitly referenced by another proxy and implicitly used \
-                 here. To avoid any ambiguity don't mix both usage. Add a last defaults section not explicitly used or \
-                 always use explicit references.",
+                "defaults section '{}' (declared at {}) is used here only because it is the latest, and elsewhere by name: \
+                 say 'from' here too.",
                 defaults.name,
                 context.place(defaults.section.header.span())
             );
@@ -177,7 +176,7 @@ impl<'a> DefaultsSections<'a> {
                         format!("defaults section '{wanted}' not found for {kind} '{name}'."),
                     )
                     .showing(span)
-                    .labelled(near.map(|near| format!("did you mean '{near}'?"))),
+                    .labelled(near.map(|near| format!("did you mean `{near}`?"))),
                 );
                 None
             }
@@ -185,7 +184,7 @@ impl<'a> DefaultsSections<'a> {
                 let place =
                     |index: &usize| context.place(self.sections[*index].section.header.span());
                 let message = format!(
-                    "ambiguous defaults section name '{wanted}' referenced by {kind} '{name}' exists at least at {} and {}.",
+                    "{kind} '{name}' : there are several defaults sections '{wanted}', at {} and {}.",
                     place(first),
                     place(second)
                 );
@@ -204,14 +203,12 @@ impl<'a> DefaultsSections<'a> {
         let place = context.place(defaults.section.header.span());
         if defaults.has_rules && defaults.used_by_frontend && defaults.used_by_backend {
             let message = format!(
-                "frontends and backends cannot inherit from the same defaults section if it defines TCP/HTTP rules \
-                 (defaults section at {place})."
+                "the defaults section at {place} has rules: frontends and backends cannot both use it."
             );
             context.alert(draft.header, message);
         } else if defaults.has_connection_rules && kind == ProxyKind::Backend {
             let message = format!(
-                "a backend section cannot inherit from a defaults section defining 'tcp-request connection' or \
-                 'tcp-request session' rules (defaults section at {place})."
+                "the defaults section at {place} has rules on connections: backends cannot use it."
             );
             context.alert(draft.header, message);
         }

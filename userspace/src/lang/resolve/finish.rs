@@ -128,7 +128,7 @@ fn format(
             "httplog"
         };
         let message = format!(
-            "'option {option}' not usable with {} '{}' (needs 'mode http'). Falling back to 'option tcplog'.",
+            "'option {option}' needs 'mode http', which {} '{}' is not in: 'option tcplog' is used instead.",
             draft.section.keyword(),
             draft.proxy.name
         );

@@ -8,6 +8,8 @@ mod defaults;
 mod finish;
 mod index;
 mod statements;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

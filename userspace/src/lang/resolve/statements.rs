@@ -60,6 +60,8 @@ pub(super) fn proxy(line: &Line, draft: &mut ProxyDraft, context: &mut Context<'
         {
             return wrong_side(&line, keyword, draft, context);
         }
+        // It was told of when the section was read for its own sake.
+        _ if draft.inheriting => return,
         found => return unknown(&line, draft.section, &found, context),
     };
     draft.written.insert(keyword.name, line.span());
@@ -182,7 +184,13 @@ fn without_parser(line: &Line, keyword: &Keyword, context: &mut Context<'_>) {
 /// Adds a parser's complaint to the diagnostics, with the keyword in front.
 fn tell(result: Parsed, args: &Args<'_>, context: &mut Context<'_>) {
     if let Err(complaint) = result {
-        let complaint = complaint.about(&format!("'{}'", args.keyword_text()));
+        let keyword = args.keyword_text();
+        let says_it = complaint.message.starts_with(&format!("'{keyword} "));
+        let complaint = if says_it {
+            complaint
+        } else {
+            complaint.about(&format!("'{keyword}'"))
+        };
         context
             .diagnostics
             .push(complaint.into_diagnostic(args.line().span()));
@@ -268,7 +276,7 @@ fn unknown(line: &Line, section: SectionKind, found: &Found, context: &mut Conte
     context.diagnostics.push(
         Diagnostic::at(Severity::Alert, line.span(), message)
             .showing(span)
-            .labelled(near.map(|near| format!("did you mean '{near}'?"))),
+            .labelled(near.map(|near| format!("did you mean `{near}`?"))),
     );
 }
 

@@ -89,8 +89,7 @@ pub(in crate::lang::keywords) fn redirect(
         }
     }
     redirect.kind = kind.ok_or_else(|| {
-        args.wrong("expects 'code', 'prefix', 'location', 'scheme', 'set-cookie', 'clear-cookie', 'drop-query', \
-                    'ignore-empty' or 'append-slash': a 'prefix', 'location' or 'scheme' is missing")
+        args.wrong("says not where to: 'location', 'prefix' or 'scheme' is missing")
     })?;
     Ok(redirect)
 }

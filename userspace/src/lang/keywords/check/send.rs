@@ -37,8 +37,7 @@ pub(super) fn httpchk(
             .unwrap_or((&version.text, ""));
         request.version = Some(http_version(version, version_text)?);
         if !rest.is_empty() {
-            let message = "hiding headers or body at the end of the version string is deprecated. \
-                           Please, consider to use 'http-check send' directive instead.";
+            let message = "headers behind the version are an old form: use 'http-check send'";
             context.warn(version.span, message);
             for line in rest.split("\r\n").filter(|line| !line.is_empty()) {
                 let (name, value) = line.split_once(':').unwrap_or((line, ""));

@@ -182,7 +182,7 @@ impl ServerOptions {
             };
             args.skip(1);
             if is_default && NOT_IN_DEFAULT.contains(&option.name) {
-                let message = format!("'{}' is not permitted in a default-server", word.text);
+                let message = format!("'{}' cannot be a default", word.text);
                 return Err(Complaint::new(word.span, message));
             }
             match option.effect {

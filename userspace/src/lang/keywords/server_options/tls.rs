@@ -22,7 +22,7 @@ pub(super) const OPTIONS: &[ServerOption] = &[
         "Sets who may sign the server's certificate.",
         |args, server, context| {
             let word = args.need("a file name")?;
-            server.tls.ca_file = Some(context.path_below(context.global.ca_base.as_ref(), word));
+            server.tls.ca_file = Some(context.existing(context.global.ca_base.as_ref(), word)?);
             Ok(())
         },
     ),
@@ -51,7 +51,7 @@ pub(super) const OPTIONS: &[ServerOption] = &[
         "Sets which server certificates are revoked.",
         |args, server, context| {
             let word = args.need("a file name")?;
-            server.tls.crl_file = Some(context.path_below(context.global.ca_base.as_ref(), word));
+            server.tls.crl_file = Some(context.existing(context.global.ca_base.as_ref(), word)?);
             Ok(())
         },
     ),
@@ -62,7 +62,7 @@ pub(super) const OPTIONS: &[ServerOption] = &[
         |args, server, context| {
             let word = args.need("a file name")?;
             server.tls.certificate =
-                Some(context.path_below(context.global.crt_base.as_ref(), word));
+                Some(context.existing(context.global.crt_base.as_ref(), word)?);
             Ok(())
         },
     ),

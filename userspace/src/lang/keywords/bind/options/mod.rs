@@ -49,6 +49,7 @@ pub(in crate::lang::keywords) struct BindSettings {
     pub(super) certificates: Vec<PathBuf>,
     pub(super) certificate_lists: Vec<PathBuf>,
     pub(super) ca_file: Option<PathBuf>,
+    pub(super) ca_verify_file: Option<PathBuf>,
     pub(super) crl_file: Option<PathBuf>,
     pub(super) verify: Verify,
     pub(super) alpn: Option<Vec<Vec<u8>>>,
@@ -99,11 +100,21 @@ impl BindSettings {
         if self.ssl && !keyed && !self.strict_sni {
             return Err(args.wrong("no SSL certificate specified (use 'crt')"));
         }
-        if self.ssl && self.verify != Verify::None && self.ca_file.is_none() {
+        if self.ssl && self.verify != Verify::None && self.authorities().is_none() {
             return Err(args.wrong("'verify' is set but no CA file was given (use 'ca-file')"));
+        }
+        if self.ca_file.is_some() && self.ca_verify_file.is_some() {
+            return Err(args.wrong(
+                "'ca-file' and 'ca-verify-file' cannot be used together: put both into one file",
+            ));
         }
         needs_ssl(context, args, keyed && !self.ssl);
         Ok(())
+    }
+
+    /// The file of those who may sign client certificates.
+    fn authorities(&self) -> Option<&PathBuf> {
+        self.ca_file.as_ref().or(self.ca_verify_file.as_ref())
     }
 
     pub(super) fn tls(&self, context: &Context<'_>) -> BindTls {
@@ -111,7 +122,7 @@ impl BindSettings {
         BindTls {
             certificates: self.certificates.clone(),
             certificate_lists: self.certificate_lists.clone(),
-            ca_file: self.ca_file.clone(),
+            ca_file: self.authorities().cloned(),
             crl_file: self.crl_file.clone(),
             verify: self.verify,
             alpn: self.alpn.clone(),

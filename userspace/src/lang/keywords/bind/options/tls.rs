@@ -29,7 +29,7 @@ pub(super) const OPTIONS: &[BindOption] = &[
         "Sets who may sign client certificates.",
         |args, bind, context| {
             let path =
-                context.path_below(context.global.ca_base.as_ref(), args.need("a file name")?);
+                context.existing(context.global.ca_base.as_ref(), args.need("a file name")?)?;
             bind.ca_file = Some(path);
             Ok(())
         },
@@ -40,8 +40,8 @@ pub(super) const OPTIONS: &[BindOption] = &[
         "As 'ca-file', without naming the authorities to clients.",
         |args, bind, context| {
             let path =
-                context.path_below(context.global.ca_base.as_ref(), args.need("a file name")?);
-            bind.ca_file = Some(path);
+                context.existing(context.global.ca_base.as_ref(), args.need("a file name")?)?;
+            bind.ca_verify_file = Some(path);
             Ok(())
         },
     ),
@@ -69,7 +69,7 @@ pub(super) const OPTIONS: &[BindOption] = &[
         "Sets which client certificates are revoked.",
         |args, bind, context| {
             let path =
-                context.path_below(context.global.ca_base.as_ref(), args.need("a file name")?);
+                context.existing(context.global.ca_base.as_ref(), args.need("a file name")?)?;
             bind.crl_file = Some(path);
             Ok(())
         },
@@ -81,7 +81,7 @@ pub(super) const OPTIONS: &[BindOption] = &[
         |args, bind, context| {
             let word = args.need("a certificate location")?;
             bind.certificates
-                .push(context.path_below(context.global.crt_base.as_ref(), word));
+                .push(context.existing(context.global.crt_base.as_ref(), word)?);
             Ok(())
         },
     ),
@@ -92,7 +92,7 @@ pub(super) const OPTIONS: &[BindOption] = &[
         |args, bind, context| {
             let word = args.need("a list file")?;
             bind.certificate_lists
-                .push(context.path_below(context.global.crt_base.as_ref(), word));
+                .push(context.existing(context.global.crt_base.as_ref(), word)?);
             Ok(())
         },
     ),

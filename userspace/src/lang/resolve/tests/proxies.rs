@@ -1,0 +1,246 @@
+//! Proxies, binds and servers: ids, numbers, addresses, what depends on the mode.
+
+use super::*;
+use crate::model::{BackendTarget, BalanceKind, BindAddress, ServerAddress, ServerTarget};
+use crate::types::{ProxyId, ServerId};
+
+#[test]
+fn ids_are_positions_and_numbers_begin_at_two() {
+    let model = model_of(
+        "backend a\nbackend b\n id 2\nbackend c\n server s 1.1.1.1:1\n server t 1.1.1.1:1 id 1\n",
+    );
+    let proxies: Vec<_> = model
+        .proxies
+        .iter()
+        .map(|proxy| (proxy.id, proxy.number))
+        .collect();
+    assert_eq!(proxies, [(ProxyId(0), 3), (ProxyId(1), 2), (ProxyId(2), 5)]);
+    let servers: Vec<_> = model
+        .servers
+        .iter()
+        .map(|server| (server.id, server.number))
+        .collect();
+    assert_eq!(servers, [(ServerId(0), 2), (ServerId(1), 1)]);
+    assert_eq!(model.proxies[2].servers, [ServerId(0), ServerId(1)]);
+}
+
+#[test]
+fn names_are_found_wherever_they_are_declared() {
+    let model = model_of(
+        "frontend f\n bind :1\n use_backend b if FALSE\n use_backend %[src] if FALSE\n default_backend a\nbackend a\n \
+         use-server two if FALSE\n use-server %[src]\n server one 1.1.1.1:1 track b/x\n server two 1.1.1.1:1\nbackend b\n \
+         server x 1.1.1.1:1 check\n",
+    );
+    let frontend = &model.proxies[0];
+    assert_eq!(frontend.default_backend, Some(ProxyId(1)));
+    assert!(matches!(
+        frontend.use_backends[0].target,
+        BackendTarget::Fixed(ProxyId(2))
+    ));
+    assert!(matches!(
+        frontend.use_backends[1].target,
+        BackendTarget::Dynamic(_)
+    ));
+    assert!(matches!(
+        model.proxies[1].use_servers[0].target,
+        ServerTarget::Fixed(ServerId(1))
+    ));
+    assert!(matches!(
+        model.proxies[1].use_servers[1].target,
+        ServerTarget::Dynamic(_)
+    ));
+    assert_eq!(model.servers[0].track, Some(ServerId(2)));
+    assert_eq!(frontend.use_backends[0].place, "t.cfg:8");
+}
+
+#[test]
+fn address_lists_and_port_ranges_become_one_bind_each() {
+    let model = model_of(
+        "frontend f\n bind 127.0.0.1:80-82,[::1]:90 name x\n bind /tmp/s mode 600\n bind fd@7\n",
+    );
+    assert_eq!(model.binds.len(), 6);
+    assert!(
+        model.binds[..4]
+            .iter()
+            .all(|bind| bind.name.as_deref() == Some("x"))
+    );
+    assert_eq!(
+        model.binds[3].address,
+        BindAddress::Tcp("[::1]:90".parse().expect("an address"))
+    );
+    assert_eq!(model.binds[4].options.mode, Some(0o600));
+    assert_eq!(model.binds[5].address, BindAddress::Inherited(7));
+    let numbers: Vec<_> = model.binds.iter().map(|bind| bind.number).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn a_range_of_ports_is_one_service_in_mode_l4() {
+    let model = model(
+        "global\n xdp interface eth0\nlisten l\n bind udp@192.0.2.1:5000-6000\n mode l4\n server s 192.0.2.2\n",
+    );
+    assert_eq!(model.binds.len(), 1);
+    assert!(matches!(
+        model.binds[0].address,
+        BindAddress::PortRange {
+            last: 6000,
+            udp: true,
+            ..
+        }
+    ));
+    assert!(matches!(model.proxies[0].balance.kind, BalanceKind::Maglev));
+}
+
+#[test]
+fn the_default_algorithm_is_random_with_two_draws() {
+    let model = model_of("backend b\n");
+    assert!(matches!(
+        model.proxies[0].balance.kind,
+        BalanceKind::Random { draws: 2 }
+    ));
+}
+
+#[test]
+fn unix_socket_defaults_apply_where_the_line_is_silent() {
+    let model = model_of(
+        "global\n unix-bind prefix /jail mode 660 group haproxy\nfrontend f\n bind /a\n bind unix@/b mode 600 gid 5\n",
+    );
+    let owner = |index: usize| {
+        (
+            model.binds[index].options.mode,
+            model.binds[index].options.group.clone(),
+        )
+    };
+    assert_eq!(model.binds[0].address, BindAddress::Unix("/jail/a".into()));
+    assert_eq!(
+        owner(0),
+        (Some(0o660), Some(crate::model::Principal::Id(102)))
+    );
+    assert_eq!(
+        owner(1),
+        (Some(0o600), Some(crate::model::Principal::Id(5)))
+    );
+}
+
+#[test]
+fn servers_are_where_their_address_says() {
+    let model = model_of(
+        "backend b\n server a 1.2.3.4\n server b *:80\n server c 1.2.3.4:+100\n server d web.example.com:80\n server e \
+         nosuch.invalid:8080 init-addr libc,none\n server f nosuch.invalid init-addr libc,192.0.2.9\n server g abns@x\n",
+    );
+    let address = |index: usize| &model.servers[index].address;
+    let inet = |text: &str, port_offset| ServerAddress::Inet {
+        address: text.parse().expect("an address"),
+        port_offset,
+    };
+    assert_eq!(*address(0), inet("1.2.3.4:0", None));
+    assert_eq!(*address(1), inet("0.0.0.0:80", None));
+    assert_eq!(*address(2), inet("1.2.3.4:0", Some(100)));
+    assert_eq!(*address(3), inet("192.0.2.1:80", None));
+    assert_eq!(
+        model.servers[3].hostname.as_deref(),
+        Some("web.example.com")
+    );
+    assert_eq!(*address(4), ServerAddress::Unresolved { port: 8080 });
+    assert_eq!(*address(5), inet("192.0.2.9:0", None));
+    assert_eq!(*address(6), ServerAddress::Abstract(b"x".to_vec()));
+}
+
+#[test]
+fn a_template_makes_numbered_servers() {
+    let model = model_of(
+        "backend b\n server-template web 2 192.0.2.1:80 check\n server-template app 7-8 192.0.2.2:80\n",
+    );
+    let names: Vec<_> = model
+        .servers
+        .iter()
+        .map(|server| server.name.as_str())
+        .collect();
+    assert_eq!(names, ["web1", "web2", "app7", "app8"]);
+    assert!(model.servers[1].check.is_some());
+}
+
+#[test]
+fn captures_have_slots_per_side() {
+    use crate::model::{CaptureId, HttpAction};
+    let model = model_of(
+        "frontend f\n bind :1\n capture request header A len 1\n capture response header B len 2\n declare capture \
+         request len 3\n http-request capture src len 4\n http-request capture src id 1\n http-response capture src id 0\n",
+    );
+    let slots = |action: &HttpAction| match action {
+        HttpAction::Capture { id, .. } => *id,
+        other => panic!("{other:?}"),
+    };
+    let proxy = &model.proxies[0];
+    assert_eq!(proxy.captures.len(), 4);
+    assert_eq!(slots(&proxy.http_request[0].action), CaptureId(2));
+    assert_eq!(slots(&proxy.http_request[1].action), CaptureId(1));
+    assert_eq!(slots(&proxy.http_response[0].action), CaptureId(0));
+}
+
+#[test]
+fn several_acl_lines_of_one_name_are_one_acl() {
+    let model = model_of(
+        "frontend f\n bind :1\n acl a src 10.0.0.1\n acl a src 10.0.0.2\n http-request deny if a\n",
+    );
+    let condition = model.proxies[0].http_request[0]
+        .condition
+        .as_ref()
+        .expect("a condition");
+    assert_eq!(condition.acls().next().expect("an ACL").tests().len(), 2);
+}
+
+#[test]
+fn a_page_of_defaults_gives_way_to_a_later_line() {
+    let model = model_of(
+        "backend b\n errorfile 503 /dev/null\n errorloc 503 http://x/\n errorfile 408 /dev/null\n",
+    );
+    let statuses: Vec<_> = model.proxies[0]
+        .error_files
+        .iter()
+        .map(|file| file.status)
+        .collect();
+    assert_eq!(statuses, [503, 408]);
+}
+
+#[test]
+fn groups_of_a_userlist_are_the_users_groups() {
+    let model = model(
+        "userlist u\n group a users x,y\n group b\n user x insecure-password p groups b\n user y\n",
+    );
+    let users = &model.userlists[0].users;
+    assert_eq!(users[0].groups, ["b", "a"]);
+    assert_eq!(users[1].groups, ["a"]);
+}
+
+#[test]
+fn a_statement_without_effect_is_listed_with_its_reason() {
+    let (loaded, said) = load_text("global\n tune.maxpollevents 100\n cpu-map 1/1 0\n");
+    assert_eq!(said, "");
+    let listed: Vec<_> = loaded
+        .without_effect
+        .iter()
+        .map(|note| (note.place.as_str(), note.keyword.as_str()))
+        .collect();
+    assert_eq!(
+        listed,
+        [("t.cfg:2", "tune.maxpollevents"), ("t.cfg:3", "cpu-map")]
+    );
+}
+
+#[test]
+fn predefined_variables_can_be_used() {
+    let model = model_of(
+        "frontend f\n bind :1\n log 127.0.0.1 local0\n log-format \"${HAPROXY_HTTP_LOG_FMT} x\"\n description \
+         \"${HAPROXY_BRANCH}\"\n",
+    );
+    assert_eq!(model.proxies[0].description.as_deref(), Some("3.4"));
+    assert!(
+        model.proxies[0]
+            .log_format
+            .as_ref()
+            .expect("a format")
+            .text()
+            .ends_with(" x")
+    );
+}
