@@ -5,14 +5,16 @@
 
 use std::sync::Arc;
 
+use super::lookup;
 use super::stats::{self, Request};
 use crate::clock;
 use crate::dataplane::Dataplane;
-use crate::health::{Life, Mode};
-use crate::model::{Service, StatsPage};
+use crate::health::{Cause, Life, Mode};
+use crate::model::{Server, Service, StatsPage};
 use crate::proto::http::Method;
 use crate::session::generation::Generation;
 use crate::session::http::applet::{AppletAnswer, AppletRequest, Applets};
+use crate::state::{CheckState, CutReason, Operational};
 
 /// The applets of this program.
 #[derive(Debug, Default)]
@@ -133,52 +135,104 @@ fn redirect(page: &StatsPage, outcome: Outcome) -> AppletAnswer {
     }
 }
 
-/// Carries out the order of a form: `b=BACKEND&action=ACTION&s=SERVER&s=SERVER…`.
+/// Carries out the order of a form: `b=BACKEND&action=ACTION&s=SERVER&s=SERVER…`; a backend may be named by `#` and its
+/// number.
 fn carry_out(generation: &Generation, body: &[u8], admin: bool) -> Outcome {
     if !admin {
         return Outcome::Denied;
     }
-    let (mut backend, mut mode, mut servers) = (None, None, Vec::new());
+    let model = &generation.running().model;
+    let (mut backend, mut order, mut servers) = (None, None, Vec::new());
     for pair in body.split(|byte| *byte == b'&') {
-        let (name, value) = pair.split_at(
-            pair.iter()
-                .position(|byte| *byte == b'=')
-                .unwrap_or(pair.len()),
-        );
+        let end = pair
+            .iter()
+            .position(|byte| *byte == b'=')
+            .unwrap_or(pair.len());
+        let (name, value) = pair.split_at(end);
         let value = decoded(value.get(1..).unwrap_or_default());
         match name {
-            b"b" => backend = generation.backend_named(value.trim_start_matches('#')),
+            b"b" => backend = lookup::backend_of(model, &value),
             b"s" => servers.push(value),
-            b"action" => mode = mode_named(&value),
+            b"action" => order = Order::named(&value),
             _ => {}
         }
     }
-    let (Some(backend), Some(mode)) = (backend, mode) else {
+    let (Some(backend), Some(order)) = (backend, order) else {
         return Outcome::Unknown;
     };
-    let life = Life::new(generation.running(), generation.logs());
+    let of_backend = || backend.servers.iter().map(|id| model.server(*id));
     let known: Vec<_> = servers
         .iter()
-        .filter_map(|name| generation.server_named(backend, name))
+        .filter_map(|name| of_backend().find(|server| server.name == *name))
         .collect();
-    for server in &known {
-        life.set_mode(*server, mode, clock::now());
-    }
-    match (servers.len(), known.len()) {
-        (0, _) => Outcome::Nothing,
-        (_, 0) => Outcome::Unknown,
-        (asked, done) if asked == done => Outcome::Done,
+    let done = known
+        .iter()
+        .filter(|server| order.carry_out(generation, server))
+        .count();
+    match (servers.len(), known.len(), done) {
+        (0, ..) => Outcome::Nothing,
+        (_, 0, _) => Outcome::Unknown,
+        (_, _, 0) => Outcome::Nothing,
+        (asked, _, done) if asked == done => Outcome::Done,
         _ => Outcome::Partly,
     }
 }
 
-/// The mode behind an action; `enable` and `disable` are the old words for two of them.
-fn mode_named(action: &str) -> Option<Mode> {
-    match action {
-        "ready" | "enable" => Some(Mode::Ready),
-        "drain" => Some(Mode::Drain),
-        "maint" | "disable" => Some(Mode::Maintenance),
-        _ => None,
+/// What a form asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Mode(Mode),
+    Checks { enabled: bool },
+    Health(Operational),
+    Agent { enabled: bool },
+    AgentSays(Operational),
+    CutSessions,
+}
+
+impl Order {
+    /// The order behind an action; `enable` and `disable` are the old words for two of them.
+    fn named(action: &str) -> Option<Self> {
+        Some(match action {
+            "ready" | "enable" => Self::Mode(Mode::Ready),
+            "drain" => Self::Mode(Mode::Drain),
+            "maint" | "disable" => Self::Mode(Mode::Maintenance),
+            "ehlth" => Self::Checks { enabled: true },
+            "dhlth" => Self::Checks { enabled: false },
+            "hrunn" => Self::Health(Operational::Running),
+            "hnolb" => Self::Health(Operational::Stopping),
+            "hdown" => Self::Health(Operational::Stopped),
+            "eagent" => Self::Agent { enabled: true },
+            "dagent" => Self::Agent { enabled: false },
+            "arunn" => Self::AgentSays(Operational::Running),
+            "adown" => Self::AgentSays(Operational::Stopped),
+            "shutdown" => Self::CutSessions,
+            _ => return None,
+        })
+    }
+
+    /// Does it to one server; false where it does not apply.
+    fn carry_out(self, generation: &Generation, server: &Server) -> bool {
+        let life = Life::new(generation.running(), generation.logs());
+        let (state, now) = (&generation.running().state, clock::now());
+        let live = state.server(server.id);
+        match self {
+            Self::Mode(mode) => life.set_mode(server.id, mode, now),
+            Self::Checks { .. } if server.check.is_none() => return false,
+            Self::Checks { enabled } => {
+                life.set_checks(server.id, enabled, &Cause::StatsPage, now);
+            }
+            Self::Health(_) if server.track.is_some() => return false,
+            Self::Health(side) => life.force_health(server.id, side, &Cause::StatsPage, now),
+            Self::Agent { .. } | Self::AgentSays(_) if server.agent.is_none() => return false,
+            Self::Agent { enabled } => live.agent.set(CheckState::ENABLED, enabled),
+            Self::AgentSays(side) => life.force_agent(server.id, side, &Cause::StatsPage, now),
+            Self::CutSessions => {
+                state
+                    .sessions
+                    .cut_server(state.generation, server.id, CutReason::Killed);
+            }
+        }
+        true
     }
 }
 

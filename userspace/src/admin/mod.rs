@@ -6,4 +6,5 @@
 
 pub mod applets;
 pub mod cli;
+mod lookup;
 pub mod stats;

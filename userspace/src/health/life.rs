@@ -140,6 +140,16 @@ impl<'a> Life<'a> {
         }
     }
 
+    /// Puts words into the mouth of a server's agent, as `set server … agent` does.
+    pub fn force_agent(&self, id: ServerId, side: Operational, cause: &Cause, now: Moment) {
+        let up = side != Operational::Stopped;
+        self.state.server(id).agent.set_health(u32::from(up));
+        match up {
+            true => self.up(id, cause, now),
+            false => self.down(id, cause, now),
+        }
+    }
+
     /// Enables or disables a server's health checks. A server that is not checked any more counts as up.
     pub fn set_checks(&self, id: ServerId, enabled: bool, cause: &Cause, now: Moment) {
         let (_, state) = self.both(id);

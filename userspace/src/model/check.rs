@@ -7,6 +7,7 @@ use regex::bytes::Regex;
 
 use super::ServerTls;
 use crate::expr::{Expression, LogFormat, VariableName};
+use crate::proto::checks::Protocol;
 use crate::types::Millis;
 
 /// Everything one server's checks need; backend and server lines are already merged.
@@ -58,6 +59,8 @@ pub enum CheckSteps {
     Connect,
     /// `option tcp-check` with `tcp-check` rules, in order.
     Tcp(Arc<[CheckStep]>),
+    /// `option smtpchk` and its kin: a protocol's own dialogue.
+    Protocol(Protocol),
     /// `option httpchk` with `http-check` rules, in order.
     Http {
         /// The rules; without any `expect` the status must be 2xx or 3xx.

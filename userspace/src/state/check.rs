@@ -196,11 +196,7 @@ impl CheckState {
         if configured {
             flags |= Self::CONFIGURED | Self::ENABLED;
         }
-        let status = if configured {
-            CheckStatus::Initializing
-        } else {
-            CheckStatus::Unknown
-        };
+        let status = CheckStatus::Initializing;
         Self {
             flags: AtomicU8::new(flags),
             health: AtomicU32::new(health),

@@ -5,7 +5,6 @@
 //! [`crate::health::Life`] only.
 
 mod commands;
-mod lookup;
 mod registry;
 mod serve;
 mod words;

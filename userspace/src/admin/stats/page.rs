@@ -209,12 +209,17 @@ fn section(html: &mut String, proxy: &Proxy, rows: &[Row<'_>], view: &View<'_>) 
             html,
             format_args!(
                 "<input type=\"hidden\" name=\"b\" value=\"{}\"><select name=\"action\">\
-                 <option value=\"\">choose</option><option value=\"ready\">ready</option>\
-                 <option value=\"drain\">drain</option><option value=\"maint\">maintenance</option>\
-                 </select> <button>Apply to selected</button></form>",
+                 <option value=\"\">choose</option>",
                 Escaped(&proxy.name)
             ),
         );
+        for (action, words) in ACTIONS {
+            write(
+                html,
+                format_args!("<option value=\"{action}\">{words}</option>"),
+            );
+        }
+        html.push_str("</select> <button>Apply to selected</button></form>");
     }
     html.push_str("</section>");
 }
@@ -334,6 +339,23 @@ fn write(html: &mut String, arguments: fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     let _ = html.write_fmt(arguments);
 }
+
+/// What the buttons can do: HAProxy's word in the form, and ours on the page.
+const ACTIONS: &[(&str, &str)] = &[
+    ("ready", "ready"),
+    ("drain", "drain"),
+    ("maint", "maintenance"),
+    ("dhlth", "disable health checks"),
+    ("ehlth", "enable health checks"),
+    ("hrunn", "force health up"),
+    ("hnolb", "force health stopping"),
+    ("hdown", "force health down"),
+    ("dagent", "disable agent"),
+    ("eagent", "enable agent"),
+    ("arunn", "force agent up"),
+    ("adown", "force agent down"),
+    ("shutdown", "cut its sessions"),
+];
 
 /// How a cell's number is shown.
 #[derive(Clone, Copy)]

@@ -47,10 +47,13 @@ pub(super) fn judge_bytes(
         Pattern::HexRegex(regex) => regex.is_match(&hexadecimal(data)),
         Pattern::Never => false,
     };
+    // With `min-recv`, what is there is enough to decide; without, the pattern may still come (manual: `min-recv`).
+    let decided = conclusive || expect.min_recv.is_some();
     match (found, expect.negated) {
-        (true, false) | (false, true) => Judgement::Satisfied,
+        (true, false) => Judgement::Satisfied,
         (true, true) => Judgement::Content { unwanted: true },
-        (false, false) if !conclusive && expect.min_recv != Some(0) => Judgement::Wait,
+        (false, _) if !decided => Judgement::Wait,
+        (false, true) => Judgement::Satisfied,
         (false, false) => Judgement::Content { unwanted: false },
     }
 }
@@ -267,16 +270,17 @@ mod tests {
             ("an empty answer", string("hello"), "", true, ABSENT),
             ("forbidden", not(string("err")), "an error", false, UNWANTED),
             (
-                "not forbidden",
+                "forbidden bytes may still come",
                 not(string("err")),
                 "fine",
                 false,
-                Satisfied,
+                Wait,
             ),
+            ("not forbidden", not(string("err")), "fine", true, Satisfied),
             ("nothing yet", not(regex("^err", false)), "", false, Wait),
             (
                 "a regex on the first bytes",
-                not(regex("^err", false)),
+                at_least(1, not(regex("^err", false))),
                 "e",
                 false,
                 Satisfied,

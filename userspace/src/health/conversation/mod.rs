@@ -6,6 +6,7 @@
 mod expect;
 mod expecting;
 mod http;
+mod protocol;
 mod report;
 mod view;
 
@@ -31,8 +32,8 @@ pub(super) async fn run(running: &Running, id: ServerId, check: &Check) -> Check
     let mut runner = Runner::new(running, id, check, started);
     let outcome = match &check.steps {
         CheckSteps::Connect => runner.connect(&CheckConnect::default(), Place::Plain).await,
-        CheckSteps::Tcp(steps) => runner.follow(steps).await,
-        CheckSteps::Http { steps, .. } => runner.follow(steps).await,
+        CheckSteps::Tcp(steps) | CheckSteps::Http { steps, .. } => runner.follow(steps).await,
+        CheckSteps::Protocol(protocol) => Err(runner.converse(protocol).await),
     };
     let mut report = match outcome {
         Ok(()) => runner.success(),
@@ -309,6 +310,7 @@ impl<'a> Runner<'a> {
             destination: self.destination,
             response: self.response.as_ref(),
             received: &self.received,
+            making_id: false,
         }
     }
 

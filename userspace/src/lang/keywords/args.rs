@@ -58,6 +58,11 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// The last word of the keyword itself, with what stands in parentheses behind it.
+    pub(crate) fn keyword_word(&self) -> Option<&'a Word> {
+        self.line.words.get(self.keyword.checked_sub(1)?)
+    }
+
     /// The next word, not yet taken.
     pub(crate) fn peek(&self) -> Option<&'a Word> {
         self.line.words.get(self.at)

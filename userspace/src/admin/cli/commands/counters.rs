@@ -1,7 +1,7 @@
 //! `clear counters`.
 
 use super::{Answer, Call, Command};
-use crate::admin::cli::lookup;
+use crate::admin::lookup;
 use crate::model::Level;
 
 pub(super) const COMMANDS: &[Command] = &[

@@ -1,7 +1,7 @@
 //! Commands that change frontends and the limits of the process.
 
 use super::{Answer, Call, Command, number};
-use crate::admin::cli::lookup;
+use crate::admin::lookup;
 use crate::model::Level;
 use crate::state::{FrontendStatus, ProcessRate};
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Answer, Call, Command};
-use crate::admin::cli::lookup;
+use crate::admin::lookup;
 use crate::health::{Cause, Mode};
 use crate::model::{BalanceKind, Level, Model, Server, ServerAddress};
 use crate::state::{CheckState, CheckTarget, Operational};
@@ -154,12 +154,8 @@ fn set_agent(call: &Call<'_>, server: &Server, value: &str) -> Result<(), String
         "down" => Operational::Stopped,
         _ => return Err("'set server <srv> agent' expects 'up' or 'down'.".to_owned()),
     };
-    let up = side == Operational::Running;
-    state.agent.set_health(u32::from(up));
-    match up {
-        true => call.life().up(server.id, &Cause::Cli, call.now),
-        false => call.life().down(server.id, &Cause::Cli, call.now),
-    }
+    call.life()
+        .force_agent(server.id, side, &Cause::Cli, call.now);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Commands that list backends and servers.
 
 use super::{Answer, Call, Command};
-use crate::admin::cli::lookup;
+use crate::admin::lookup;
 use crate::model::{Level, Proxy, Server};
 use crate::state::CheckState;
 

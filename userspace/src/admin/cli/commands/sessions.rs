@@ -1,7 +1,7 @@
 //! Commands about running sessions.
 
 use super::{Answer, Call, Command};
-use crate::admin::cli::lookup;
+use crate::admin::lookup;
 use crate::model::{Level, Model};
 use crate::state::{CutReason, Session};
 

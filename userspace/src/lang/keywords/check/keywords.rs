@@ -3,13 +3,14 @@
 use super::Kind;
 use super::expect::{HTTP_MATCHES, TCP_MATCHES, expectation};
 use super::send::{connect, hexadecimal, http_send, httpchk};
-use crate::expr::Stage;
-use crate::lang::keywords::args::{Args, Parsed};
+use crate::expr::{Stage, VariableName};
+use crate::lang::keywords::args::{Args, Complaint, Parsed};
 use crate::lang::keywords::context::Context;
 use crate::lang::keywords::draft::ProxyDraft;
 use crate::lang::keywords::expressions::Rules;
 use crate::lang::keywords::registry::{Effect, Keyword, Sections};
-use crate::model::{CheckStep, Expect, ExpectMatch};
+use crate::model::CheckStep;
+use crate::proto::checks::{MysqlClient, Protocol};
 
 const fn keyword(
     name: &'static str,
@@ -57,11 +58,7 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
         "",
         "Checks Redis servers.",
         |args, draft, _| {
-            let steps = vec![
-                send(b"*1\r\n$4\r\nPING\r\n"),
-                expect(ExpectMatch::Bytes(b"+PONG\r\n".to_vec())),
-            ];
-            draft.check.kind = Kind::BuiltIn(steps.into());
+            draft.check.kind = Kind::BuiltIn(Protocol::Redis);
             args.end()
         },
     ),
@@ -70,17 +67,15 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
         "",
         "Checks LDAPv3 servers.",
         |args, draft, _| {
-            let bound = regex(args, LDAP_BOUND)?;
-            let steps = vec![
-                send(LDAP_BIND),
-                expect(ExpectMatch::Regex {
-                    regex: bound,
-                    binary: true,
-                }),
-            ];
-            draft.check.kind = Kind::BuiltIn(steps.into());
+            draft.check.kind = Kind::BuiltIn(Protocol::Ldap);
             args.end()
         },
+    ),
+    keyword(
+        "option mysql-check",
+        "[user <username> [pre-41|post-41|post-80]]",
+        "Checks MySQL servers.",
+        mysql,
     ),
     keyword(
         "option pgsql-check",
@@ -253,35 +248,76 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
             )
         },
     ),
-    refused(
+    keyword(
         "http-check set-var",
-        "",
-        "variables cannot be set during checks",
+        "(<var-name>) <expr>",
+        "Sets a variable to a sample.",
+        |args, draft, context| {
+            let step = set_variable(args, context)?;
+            draft.check.push_http(step, draft.inheriting);
+            Ok(())
+        },
     ),
-    refused(
+    keyword(
+        "http-check set-var-fmt",
+        "(<var-name>) <fmt>",
+        "Sets a variable to a text.",
+        |args, draft, context| {
+            let step = set_variable_format(args, context)?;
+            draft.check.push_http(step, draft.inheriting);
+            Ok(())
+        },
+    ),
+    keyword(
         "http-check unset-var",
-        "",
-        "variables cannot be set during checks",
+        "(<var-name>)",
+        "Forgets a variable.",
+        |args, draft, _| {
+            let name = variable(args)?;
+            args.end()?;
+            draft
+                .check
+                .push_http(CheckStep::UnsetVariable(name), draft.inheriting);
+            Ok(())
+        },
     ),
-    refused(
+    keyword(
         "tcp-check set-var",
-        "",
-        "variables cannot be set during checks",
+        "(<var-name>) <expr>",
+        "Sets a variable to a sample.",
+        |args, draft, context| {
+            let step = set_variable(args, context)?;
+            draft.check.push_tcp(step, draft.inheriting);
+            Ok(())
+        },
     ),
-    refused(
+    keyword(
+        "tcp-check set-var-fmt",
+        "(<var-name>) <fmt>",
+        "Sets a variable to a text.",
+        |args, draft, context| {
+            let step = set_variable_format(args, context)?;
+            draft.check.push_tcp(step, draft.inheriting);
+            Ok(())
+        },
+    ),
+    keyword(
         "tcp-check unset-var",
-        "",
-        "variables cannot be set during checks",
+        "(<var-name>)",
+        "Forgets a variable.",
+        |args, draft, _| {
+            let name = variable(args)?;
+            args.end()?;
+            draft
+                .check
+                .push_tcp(CheckStep::UnsetVariable(name), draft.inheriting);
+            Ok(())
+        },
     ),
     refused(
         "option external-check",
         "",
         "no program is started; use 'tcp-check' rules or 'agent-check'",
-    ),
-    refused(
-        "option mysql-check",
-        "[user <username>]",
-        "use 'option tcp-check' with 'tcp-check' rules",
     ),
     refused("option spop-check", "", "there are no SPOP servers"),
     refused(
@@ -300,83 +336,67 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
 fn smtpchk(args: &mut Args<'_>, draft: &mut ProxyDraft, _: &mut Context<'_>) -> Parsed {
     let hello = match (args.take(), args.take()) {
         (Some(hello), Some(domain)) if ["HELO", "EHLO"].contains(&hello.text.as_str()) => {
-            format!("{} {}\r\n", hello.text, domain.text)
+            format!("{} {}", hello.text, domain.text)
         }
-        _ => "HELO localhost\r\n".to_owned(),
+        _ => "HELO localhost".to_owned(),
     };
     args.end()?;
-    let line = |text: &str| {
-        Ok(expect(ExpectMatch::Regex {
-            regex: regex(args, text)?,
-            binary: false,
-        }))
-    };
-    let steps = vec![
-        line("^[0-9]{3}[ \r]")?,
-        line("^2[0-9]{2}[ \r]")?,
-        send(hello.as_bytes()),
-        line("^2[0-9]{2}[- \r]")?,
-        send(b"QUIT\r\n"),
-        line("^2[0-9]{2}[- \r]")?,
-    ];
-    draft.check.kind = Kind::BuiltIn(steps.into());
+    draft.check.kind = Kind::BuiltIn(Protocol::Smtp { hello });
     Ok(())
 }
 
-/// Starts a session as a user: any answer but an error is good.
 fn pgsql(args: &mut Args<'_>, draft: &mut ProxyDraft, _: &mut Context<'_>) -> Parsed {
     if !args.take_if("user") {
         return Err(args.missing("'user' <username>"));
     }
-    let user = args.only("a user name")?.text.as_bytes();
-    let mut packet = [b"\0\x03\0\0user\0", user, b"\0\0"].concat();
-    let length = u32::try_from(packet.len() + 4).unwrap_or(u32::MAX);
-    packet.splice(0..0, length.to_be_bytes());
-    let answer = |text: &str, negated: bool| {
-        let matching = ExpectMatch::Regex {
-            regex: regex(args, text)?,
-            binary: false,
-        };
-        Ok(CheckStep::Expect(Expect {
-            negated,
-            min_recv: Some(1),
-            ..expectation_of(matching)
-        }))
-    };
-    let steps = vec![send(&packet), answer("^E", true)?, answer("^R", false)?];
-    draft.check.kind = Kind::BuiltIn(steps.into());
+    let user = args.only("a user name")?.text.clone();
+    draft.check.kind = Kind::BuiltIn(Protocol::Pgsql { user });
     Ok(())
 }
 
-fn regex(args: &Args<'_>, text: &str) -> Parsed<regex::bytes::Regex> {
-    regex::bytes::Regex::new(text).map_err(|error| args.wrong(error.to_string()))
-}
-
-fn send(bytes: &[u8]) -> CheckStep {
-    CheckStep::Send(bytes.to_vec())
-}
-
-fn expect(matching: ExpectMatch) -> CheckStep {
-    CheckStep::Expect(expectation_of(matching))
-}
-
-fn expectation_of(matching: ExpectMatch) -> Expect {
-    Expect {
-        negated: false,
-        matching,
-        min_recv: None,
-        ok_status: None,
-        error_status: None,
-        timeout_status: None,
-        on_success: None,
-        on_error: None,
-        status_code: None,
-        comment: None,
+fn mysql(args: &mut Args<'_>, draft: &mut ProxyDraft, _: &mut Context<'_>) -> Parsed {
+    let mut user = None;
+    if args.take_if("user") {
+        let name = args.need("a user name")?.text.clone();
+        let clients = [
+            ("pre-41", MysqlClient::Before41),
+            ("post-41", MysqlClient::Since41),
+            ("post-80", MysqlClient::Since80),
+        ];
+        let client = clients.into_iter().find(|(word, _)| args.take_if(word));
+        user = Some((
+            name,
+            client.map_or_else(MysqlClient::default, |(_, client)| client),
+        ));
     }
+    args.end()?;
+    draft.check.kind = Kind::BuiltIn(Protocol::Mysql { user });
+    Ok(())
 }
 
-/// An anonymous simple bind of LDAPv3 (RFC 4511 §4.2).
-const LDAP_BIND: &[u8] = b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\0\x80\0";
+fn set_variable(args: &mut Args<'_>, context: &mut Context<'_>) -> Parsed<CheckStep> {
+    let name = variable(args)?;
+    let value = Rules::without_acls(context, Stage::Check).expression(args)?;
+    args.end()?;
+    Ok(CheckStep::SetVariable(name, value))
+}
 
-/// The hexadecimal dump of a bind response with result code success, lengths in short or long form.
-const LDAP_BOUND: &str = "(?i)^30(84[0-9a-f]{8}|81[0-9a-f]{2}|[0-7][0-9a-f])02010161(84[0-9a-f]{8}|81[0-9a-f]{2}|[0-7][0-9a-f])0a0100";
+fn set_variable_format(args: &mut Args<'_>, context: &mut Context<'_>) -> Parsed<CheckStep> {
+    let name = variable(args)?;
+    let format =
+        Rules::without_acls(context, Stage::Check).log_format(args.need("a log-format string")?)?;
+    args.end()?;
+    Ok(CheckStep::SetVariableFormat(name, format))
+}
+
+/// The variable between the parentheses of the statement's own words.
+fn variable(args: &Args<'_>) -> Parsed<VariableName> {
+    let missing = || args.missing("a variable name between parentheses");
+    let word = args.keyword_word().ok_or_else(missing)?;
+    let inside = word
+        .text
+        .split_once('(')
+        .and_then(|(_, rest)| rest.strip_suffix(')'));
+    let name = VariableName::parse(inside.ok_or_else(missing)?);
+    name.map_err(|error| Complaint::new(word.span, error.message))
+}

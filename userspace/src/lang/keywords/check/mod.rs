@@ -6,12 +6,11 @@ mod expect;
 mod keywords;
 mod send;
 
-use std::sync::Arc;
-
 use super::args::{Args, Parsed};
 use super::expressions::literal;
 use crate::expr::LogFormat;
 use crate::model::{CheckStep, CheckSteps, HttpSend};
+use crate::proto::checks::Protocol;
 
 pub(super) use keywords::KEYWORDS;
 
@@ -41,7 +40,7 @@ enum Kind {
     Tcp,
     Http,
     /// A protocol's own dialogue.
-    BuiltIn(Arc<[CheckStep]>),
+    BuiltIn(Protocol),
 }
 
 /// The parts of a check's request that `option httpchk` gives.
@@ -59,7 +58,7 @@ impl CheckDraft {
         match &self.kind {
             Kind::Connect => CheckSteps::Connect,
             Kind::Tcp => CheckSteps::Tcp(self.tcp.clone().into()),
-            Kind::BuiltIn(steps) => CheckSteps::Tcp(Arc::clone(steps)),
+            Kind::BuiltIn(protocol) => CheckSteps::Protocol(protocol.clone()),
             Kind::Http => CheckSteps::Http {
                 steps: self.http_steps().into(),
                 disable_on_404: self.disable_on_404,
