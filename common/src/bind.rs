@@ -109,13 +109,9 @@ impl BindKey {
         let [high, low] = self.address.words();
         let [a, b] = self.port_be;
         let rest = u32::from_ne_bytes([a, b, self.protocol, 0]);
-        let start = Hasher::new((rest as u64) << 32 | seed as u64);
-        // IPv4 has nothing in the first word that tells addresses apart.
-        let hash = if high == 0 {
-            start.word(low)
-        } else {
-            start.word(high).word(low)
-        };
+        // Nobody can aim at these buckets: what is in them was placed.
+        let hash =
+            Hasher::new(high.wrapping_mul(FACTOR) ^ seed as u64).word(low ^ ((rest as u64) << 7));
         reduce(hash.finish() as u32, buckets)
     }
 }
@@ -259,6 +255,7 @@ pub const RANGES_PER_ROW: usize = 8;
 /// Rows one address may have: 32 ranges.
 pub const RANGE_ROWS: u8 = 4;
 
+const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 const SERVICE: u8 = 1;
 const RANGES: u8 = 2;
 #[cfg(any(feature = "user", test))]

@@ -34,6 +34,19 @@ pub struct ServerCounters {
 
 pod!(ServerCounters);
 
+impl ServerCounters {
+    /// Adds to all of them.
+    #[inline(always)]
+    pub fn add(&mut self, delta: Self) {
+        self.packets_in += delta.packets_in;
+        self.bytes_in += delta.bytes_in;
+        self.packets_out += delta.packets_out;
+        self.bytes_out += delta.bytes_out;
+        self.flows += delta.flows;
+        self.established += delta.established;
+    }
+}
+
 /// Where drops of `service` for `reason` are counted in per-CPU map `drops` (values are `u64`).
 #[inline(always)]
 pub const fn drop_index(service: ServiceIndex, reason: DropReason) -> u32 {

@@ -7,8 +7,8 @@
 
 use crate::config::FlowSizes;
 use crate::hash::reduce;
+use crate::parse::TcpFlags;
 use crate::server::ServerIndex;
-use crate::service::Timeouts;
 use crate::tick::{self, Tick};
 use crate::word::Word;
 
@@ -38,21 +38,10 @@ pub struct FlowEntry {
     pub track: Word,
 }
 
-/// How far a flow has come, as far as packets through here tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum FlowState {
-    /// The client's SYN was seen.
-    Opening = 1,
-    /// The server's SYN-ACK was seen too (NAT only).
-    Answered = 2,
-    /// The handshake is complete.
-    Established = 3,
-    /// A FIN or RST was seen.
-    Closing = 4,
-    /// UDP.
-    Datagram = 5,
-}
+/// How far a flow has come, as far as packets through here tell. A number with names rather than an enum, so that the
+/// program computes with it instead of branching on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowState(u8);
 
 /// The part of an entry that packets refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,57 +55,80 @@ pub struct Track {
 }
 
 /// The hash of a flow, split into what finds the bucket and what is compared in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowHash(pub u64);
 
 /// Where an entry is: bucket (of all regions), then way in the low two bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowPlace(pub u32);
 
-/// A flow's entry as it was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Which way.
-    pub way: usize,
-    /// Its state.
-    pub state: FlowState,
-    /// The rest of it.
-    pub track: Track,
-}
-
 impl FlowState {
-    /// From the low bits of an identity word; `None` for a free entry.
+    /// No flow.
+    pub const NONE: Self = Self(0);
+    /// The client's SYN was seen.
+    pub const OPENING: Self = Self(1);
+    /// The server's SYN-ACK was seen too (NAT only).
+    pub const ANSWERED: Self = Self(2);
+    /// The handshake is complete.
+    pub const ESTABLISHED: Self = Self(3);
+    /// A FIN or RST was seen.
+    pub const CLOSING: Self = Self(4);
+    /// UDP.
+    pub const DATAGRAM: Self = Self(5);
+
+    /// From the low bits of an identity word.
     #[inline(always)]
-    pub const fn from_bits(bits: u8) -> Option<Self> {
-        Some(match bits {
-            1 => Self::Opening,
-            2 => Self::Answered,
-            3 => Self::Established,
-            4 => Self::Closing,
-            5 => Self::Datagram,
-            _ => return None,
-        })
+    pub const fn from_bits(bits: u8) -> Self {
+        Self(bits)
     }
 
-    /// How long an idle flow in this state keeps its entry, in ticks.
+    /// As the low bits of an identity word.
     #[inline(always)]
-    pub const fn timeout(self, timeouts: &Timeouts) -> u32 {
-        match self {
-            Self::Opening | Self::Answered => timeouts.opening,
-            Self::Established => timeouts.established,
-            Self::Closing => timeouts.closing,
-            Self::Datagram => timeouts.datagram,
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Whether the handshake is still going on.
+    #[inline(always)]
+    pub const fn is_handshake(self) -> bool {
+        self.0 == Self::OPENING.0 || self.0 == Self::ANSWERED.0
+    }
+
+    /// The state after a packet of the client (`flags` of a segment, none for a datagram). Where the server's answers
+    /// are not seen (`answers_seen` false), an acknowledgement by the client completes the handshake.
+    #[inline(always)]
+    pub const fn after_client(self, flags: TcpFlags, answers_seen: bool) -> Self {
+        if flags.has(TcpFlags::FIN | TcpFlags::RST) {
+            return Self::CLOSING;
         }
+        let awaits = if answers_seen {
+            Self::ANSWERED
+        } else {
+            Self::OPENING
+        };
+        let acknowledges = flags.has(TcpFlags::ACK);
+        if acknowledges && (self.0 == awaits.0 || self.0 == Self::ANSWERED.0) {
+            return Self::ESTABLISHED;
+        }
+        self
+    }
+
+    /// The state after a packet of the server.
+    #[inline(always)]
+    pub const fn after_server(self, flags: TcpFlags) -> Self {
+        if flags.has(TcpFlags::FIN | TcpFlags::RST) {
+            return Self::CLOSING;
+        }
+        if flags.grants() && self.0 == Self::OPENING.0 {
+            return Self::ANSWERED;
+        }
+        self
     }
 
     /// How dear an unexpired entry is: a new flow may replace a cheaper one, and never an established one.
     #[inline(always)]
     const fn value(self) -> u64 {
-        match self {
-            Self::Opening => 1,
-            Self::Answered | Self::Closing | Self::Datagram => 2,
-            Self::Established => 3,
-        }
+        VALUES >> (self.0 % 8 * 8) & 0xff
     }
 }
 
@@ -136,15 +148,17 @@ impl FlowHash {
     /// The identity word of an entry of this flow.
     #[inline(always)]
     pub const fn identity(self, state: FlowState) -> u64 {
-        (self.0 & !0xff) | state as u64
+        (self.0 & !0xff) | state.0 as u64
     }
 }
 
 impl FlowPlace {
-    /// Way `way` of `bucket`.
+    /// Way `way` of `bucket`; [`Self::NONE`] if that is [`NO_WAY`].
     #[inline(always)]
-    pub const fn new(bucket: u32, way: usize) -> Self {
-        Self((bucket << 2) | (way as u32 & 3))
+    pub const fn new(bucket: u32, way: u32) -> Self {
+        // Without a branch, which would be followed twice by the verifier: NO_WAY sets all bits.
+        let none = (way >> 2).wrapping_neg();
+        Self((bucket << 2) | (way & 3) | none)
     }
 
     /// The bucket.
@@ -155,8 +169,8 @@ impl FlowPlace {
 
     /// The way.
     #[inline(always)]
-    pub const fn way(self) -> usize {
-        (self.0 & 3) as usize
+    pub const fn way(self) -> u32 {
+        self.0 & 3
     }
 
     /// No place: the flow has no entry.
@@ -182,11 +196,11 @@ impl Track {
 }
 
 impl FlowEntry {
-    /// State and track of the entry; `None` if it is free. A flow is live until [`Track::expires`].
+    /// State ([`FlowState::NONE`] if the entry is free) and track. A flow is live until [`Track::expires`].
     #[inline(always)]
-    pub fn read(&self) -> Option<(FlowState, Track)> {
-        let state = FlowState::from_bits(self.identity.load() as u8)?;
-        Some((state, Track::from_word(self.track.load())))
+    pub fn read(&self) -> (FlowState, Track) {
+        let state = FlowState::from_bits(self.identity.load() as u8);
+        (state, Track::from_word(self.track.load()))
     }
 
     /// Replaces the entry.
@@ -194,6 +208,14 @@ impl FlowEntry {
     pub fn write(&self, hash: FlowHash, state: FlowState, track: Track) {
         self.track.store(track.word());
         self.identity.store(hash.identity(state));
+    }
+
+    /// Brings the entry of a live flow up to date from the other direction.
+    #[inline(always)]
+    pub fn advance(&self, state: FlowState, track: Track) {
+        self.identity
+            .store((self.identity.load() & !0xff) | state.0 as u64);
+        self.track.store(track.word());
     }
 
     /// Whether the entry is this flow's.
@@ -206,11 +228,9 @@ impl FlowEntry {
     /// What replacing the entry costs; free and expired ones cost nothing.
     #[inline(always)]
     fn price(&self, now: Tick) -> u64 {
-        let Some((state, track)) = self.read() else {
-            return 0;
-        };
+        let (state, track) = self.read();
         let left = track.expires.since(now);
-        if left > tick::LONGEST {
+        if state.value() == 0 || left > tick::LONGEST {
             return 0;
         }
         (state.value() << 32) | left as u64
@@ -218,29 +238,27 @@ impl FlowEntry {
 }
 
 impl FlowBucket {
-    /// The flow's entry.
+    /// The way of the flow's entry; [`NO_WAY`] if it has none.
     #[inline(always)]
-    pub fn find(&self, hash: FlowHash) -> Option<Found> {
+    pub fn find(&self, hash: FlowHash) -> u32 {
         let [a, b, c, d] = &self.entries;
-        let (way, entry) = if a.is(hash) {
-            (0, a)
+        if a.is(hash) {
+            0
         } else if b.is(hash) {
-            (1, b)
+            1
         } else if c.is(hash) {
-            (2, c)
+            2
         } else if d.is(hash) {
-            (3, d)
+            3
         } else {
-            return None;
-        };
-        let (state, track) = entry.read()?;
-        Some(Found { way, state, track })
+            NO_WAY
+        }
     }
 
-    /// The way a new flow should take: a free or expired one, else the cheapest; `None` if all belong to established
+    /// The way a new flow should take: a free or expired one, else the cheapest; [`NO_WAY`] if all belong to established
     /// flows.
     #[inline(always)]
-    pub fn victim(&self, now: Tick) -> Option<usize> {
+    pub fn victim(&self, now: Tick) -> u32 {
         let [a, b, c, d] = &self.entries;
         let (mut way, mut price) = (0, a.price(now));
         let other = b.price(now);
@@ -255,21 +273,26 @@ impl FlowBucket {
         if other < price {
             (way, price) = (3, other);
         }
-        if price >= FlowState::Established.value() << 32 {
-            return None;
+        if price >= FlowState::ESTABLISHED.value() << 32 {
+            way = NO_WAY;
         }
-        Some(way)
+        way
     }
 
     /// The entry of a way.
     #[inline(always)]
-    pub fn way(&self, way: usize) -> &FlowEntry {
-        &self.entries[way % WAYS]
+    pub fn way(&self, way: u32) -> &FlowEntry {
+        &self.entries[(way % NO_WAY) as usize]
     }
 }
 
+/// [`FlowState::value`] of all states, a byte each: none, opening, answered, established, closing, datagram.
+const VALUES: u64 = 0x02_02_03_02_01_00;
+
 /// Entries of a bucket.
 pub const WAYS: usize = 4;
+/// In place of a way: none.
+pub const NO_WAY: u32 = WAYS as u32;
 /// A packet of a known flow writes to its entry only if the last one to do so came this long before.
 pub const REFRESH_MILLIS: u32 = 1000;
 
@@ -290,35 +313,32 @@ mod tests {
     #[test]
     fn an_entry_is_found_by_its_own_hash_only() {
         let bucket = FlowBucket::default();
-        assert_eq!(bucket.find(FlowHash(0)), None);
+        assert_eq!(bucket.find(FlowHash(0)), NO_WAY);
         let hash = FlowHash(0x1234_5678_9abc_de00);
-        bucket.way(2).write(hash, FlowState::Opening, track(100, 7));
-        let found = bucket.find(FlowHash(hash.0 | 0x77)).unwrap();
-        assert_eq!(
-            (found.way, found.state, found.track),
-            (2, FlowState::Opening, track(100, 7))
-        );
-        assert_eq!(bucket.find(FlowHash(hash.0 ^ 0x100)), None);
+        bucket.way(2).write(hash, FlowState::OPENING, track(100, 7));
+        assert_eq!(bucket.find(FlowHash(hash.0 | 0x77)), 2);
+        assert_eq!(bucket.way(2).read(), (FlowState::OPENING, track(100, 7)));
+        assert_eq!(bucket.find(FlowHash(hash.0 ^ 0x100)), NO_WAY);
     }
 
     #[test]
     fn free_and_expired_entries_go_first_and_established_ones_never() {
         let now = Tick(1000);
         let bucket = FlowBucket::default();
-        let fill = |way: usize, state, expires| {
+        let fill = |way: u32, state, expires| {
             let hash = FlowHash((way as u64 + 1) << 32);
             bucket.way(way).write(hash, state, track(expires, 1));
         };
         for way in 0..4 {
-            fill(way, FlowState::Established, 5000);
+            fill(way, FlowState::ESTABLISHED, 5000);
         }
-        assert_eq!(bucket.victim(now), None);
-        fill(3, FlowState::Datagram, 1001);
-        assert_eq!(bucket.victim(now), Some(3));
-        fill(1, FlowState::Opening, 4000);
-        assert_eq!(bucket.victim(now), Some(1));
-        fill(2, FlowState::Established, 999);
-        assert_eq!(bucket.victim(now), Some(2));
+        assert_eq!(bucket.victim(now), NO_WAY);
+        fill(3, FlowState::DATAGRAM, 1001);
+        assert_eq!(bucket.victim(now), 3);
+        fill(1, FlowState::OPENING, 4000);
+        assert_eq!(bucket.victim(now), 1);
+        fill(2, FlowState::ESTABLISHED, 999);
+        assert_eq!(bucket.victim(now), 2);
     }
 
     #[test]
@@ -344,5 +364,6 @@ mod tests {
     fn places_name_bucket_and_way() {
         let place = FlowPlace::new(123_456, 3);
         assert_eq!((place.bucket(), place.way()), (123_456, 3));
+        assert_eq!(FlowPlace::new(5, NO_WAY), FlowPlace::NONE);
     }
 }

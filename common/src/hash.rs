@@ -1,8 +1,8 @@
 //! The hash functions of the packet path.
 //!
-//! [`mix`] is a bijection of 64 bits; [`Hasher`] chains it over words under a secret start, which costs two to four
-//! nanoseconds a word-pair in BPF where siphash-1-3 costs nine for one. It is not a MAC: it keeps a remote sender, who sees
-//! neither key nor result, from aiming at one bucket, and nothing here relies on more.
+//! [`Hasher`] chains a multiplication per word under a secret start and mixes once at the end: two nanoseconds a word in
+//! BPF, where siphash-1-3 costs nine for one. It is not a MAC: it keeps a remote sender, who sees neither key nor result,
+//! from aiming at one bucket, and nothing here relies on more.
 
 /// A bijective mixer of 64 bits.
 #[inline(always)]
@@ -29,14 +29,15 @@ impl Hasher {
     #[inline(always)]
     #[must_use]
     pub const fn word(self, word: u64) -> Self {
-        // The addition makes the order of words count even where two of them are equal.
-        Self(mix(self.0 ^ word).wrapping_add(STEP))
+        let value = self.0 ^ word;
+        Self((value ^ (value >> 32)).wrapping_mul(FACTOR))
     }
 
     /// The hash.
     #[inline(always)]
     pub const fn finish(self) -> u64 {
-        self.0
+        let value = (self.0 ^ (self.0 >> 32)).wrapping_mul(FACTOR);
+        value ^ (value >> 32)
     }
 }
 
@@ -48,8 +49,6 @@ pub const fn reduce(hash: u32, count: u32) -> u32 {
 
 /// An odd constant whose multiples differ in many bits.
 const FACTOR: u64 = 0xd6e8_feb8_6659_fd93;
-/// The fractional part of the golden ratio.
-const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[cfg(test)]
 mod tests {
@@ -60,7 +59,7 @@ mod tests {
         for bit in 0..64 {
             let changed: u32 = (0..256u64)
                 .map(|seed| {
-                    let value = mix(seed.wrapping_mul(STEP));
+                    let value = mix(seed + 1);
                     let base = Hasher::new(1).word(value).finish();
                     let flipped = Hasher::new(1).word(value ^ (1 << bit)).finish();
                     (base ^ flipped).count_ones()

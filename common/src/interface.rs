@@ -38,22 +38,23 @@ impl Interface {
         low(self.number.load()) == number
     }
 
-    /// Whether frames to `mac` are for us.
+    /// Whether frames to this address ([`mac_word`]) are for us.
     #[inline(always)]
-    pub fn answers_for(&self, mac: [u8; 6]) -> bool {
-        let wanted = mac_word(mac);
+    pub fn answers_for(&self, wanted: u64) -> bool {
         let [first, second, third, fourth] = &self.macs;
+        if wanted == 0 {
+            return false;
+        }
         first.load() == wanted
             || second.load() == wanted
             || third.load() == wanted
             || fourth.load() == wanted
     }
 
-    /// The address frames leave with.
+    /// The address frames leave with, as a word.
     #[inline(always)]
-    pub fn mac(&self) -> [u8; 6] {
-        let [a, b, c, d, e, f, ..] = self.macs[0].bytes();
-        [a, b, c, d, e, f]
+    pub fn mac(&self) -> u64 {
+        self.macs[0].load()
     }
 }
 
@@ -103,9 +104,9 @@ mod tests {
         assert!(!interface.is(3));
         interface.publish(3, &[[2, 0, 0, 0, 0, 1], [0, 0, 0x5e, 0, 1, 1]]);
         assert!(interface.is(3));
-        assert!(interface.answers_for([2, 0, 0, 0, 0, 1]));
-        assert!(interface.answers_for([0, 0, 0x5e, 0, 1, 1]));
-        assert!(!interface.answers_for([2, 0, 0, 0, 0, 2]));
-        assert!(!interface.answers_for([0xff; 6]));
+        assert!(interface.answers_for(mac_word([2, 0, 0, 0, 0, 1])));
+        assert!(interface.answers_for(mac_word([0, 0, 0x5e, 0, 1, 1])));
+        assert!(!interface.answers_for(mac_word([2, 0, 0, 0, 0, 2])));
+        assert!(!interface.answers_for(mac_word([0xff; 6])));
     }
 }

@@ -6,6 +6,7 @@
 //! addresses of a /24 in one list, and memory grows with the list, not with the address space.
 
 use crate::action::Class;
+use crate::frame::Tables;
 use crate::word::Word;
 
 /// The record of map `lists4`.
@@ -56,6 +57,54 @@ impl Cell {
     }
 }
 
+impl ListRow {
+    /// The cell with this number, of which this must be the row.
+    #[inline(always)]
+    pub fn cell(&self, number: u32) -> Cell {
+        let word = self.words[(number / 2 % 8) as usize].load();
+        Cell::from_bits((word >> (number % 2 * 32)) as u32)
+    }
+
+    /// Of a pair: the class of the host with this last byte.
+    #[inline(always)]
+    fn of_pair(&self, host: u8) -> Class {
+        let chosen = self.words[(host / 64 % 4) as usize].load() >> (host % 64) & 1;
+        Class((self.words[PAIR_CLASSES].load() >> (chosen * 16)) as u16)
+    }
+
+    /// Of a full block: the class of the host with this last byte, of which this must be the row.
+    #[inline(always)]
+    fn of_full(&self, host: u8) -> Class {
+        let word = self.words[(host / 4 % 8) as usize].load();
+        Class((word >> (host % 4 * 16)) as u16)
+    }
+}
+
+/// The class of an address.
+#[inline(always)]
+pub fn class(tables: &impl Tables, [a, b, c, d]: [u8; 4]) -> Class {
+    let (wide, narrow) = (u16::from_be_bytes([a, b]) as u32, c as u32);
+    let Some(row) = tables.list4_row(wide / CELLS_PER_ROW) else {
+        return Class::default();
+    };
+    let mut cell = row.cell(wide);
+    if let Cell::Node(node) = cell {
+        match tables.list4_row(node + narrow / CELLS_PER_ROW) {
+            Some(row) => cell = row.cell(narrow),
+            None => return Class::default(),
+        }
+    }
+    let found = match cell {
+        Cell::Class(class) => return class,
+        Cell::Node(_) => None,
+        Cell::Pair(row) => tables.list4_row(row).map(|row| row.of_pair(d)),
+        Cell::Full(first) => tables
+            .list4_row(first + d as u32 / CLASSES_PER_ROW)
+            .map(|row| row.of_full(d)),
+    };
+    found.unwrap_or_default()
+}
+
 /// Rows of the root: one cell for each /16. A `lists4` of fewer rows holds no list at all.
 pub const ROOT_ROWS: u32 = 65_536 / CELLS_PER_ROW;
 /// Rows of a node.
@@ -64,5 +113,8 @@ pub const NODE_ROWS: u32 = 256 / CELLS_PER_ROW;
 pub const FULL_ROWS: u32 = 8;
 
 const CELLS_PER_ROW: u32 = 16;
+const CLASSES_PER_ROW: u32 = 32;
+/// The word of a pair with both classes: 16 bits for hosts whose bit is 0, then for those whose bit is 1.
+const PAIR_CLASSES: usize = 4;
 
 const _: () = assert!(size_of::<ListRow>() == 64);

@@ -20,8 +20,9 @@
 //! | `nat` | array | place → [`NatEntry`] | `Config::nat` | program | yes |
 //! | `counters` | per-CPU array | [`ServerIndex`] → [`ServerCounters`] | as `servers` | program | |
 //! | `drops` | per-CPU array | service × [`DROP_REASONS`] + reason → `u64` | services × [`DROP_REASONS`] | program | |
+//! | `work` | per-CPU array | 0 → [`Work`] | 1 | program | |
 //!
-//! "Mapped" arrays have `BPF_F_MMAPABLE` and userspace reads and writes them through a shared mapping, word by word
+//! `work` is the program's own memory for one packet and of no interest to userspace. "Mapped" arrays have `BPF_F_MMAPABLE` and userspace reads and writes them through a shared mapping, word by word
 //! ([`crate::word::Word`]); `bpf_map_update_elem` copies without regard to words and must not be used on them. An array's
 //! mapping begins at its first entry and holds the entries one after another without gaps (all values are multiples of
 //! eight bytes). Index 0 of `ranges`, `services`, `servers`, `rates` and policy 0 of `actions` mean "none" and stay zero.
@@ -72,6 +73,7 @@
 //! [`Service`]: crate::service::Service
 //! [`ServiceIndex`]: crate::service::ServiceIndex
 //! [`SourceBucket`]: crate::source::SourceBucket
+//! [`Work`]: crate::decide::Work
 //! [`Config::bind_view`]: crate::config::Config::bind_view
 //! [`Service::rings`]: crate::service::Service::rings
 //! [`Service::guard`]: crate::service::Service::guard

@@ -9,6 +9,7 @@ use crate::address::Address;
 use crate::config::NatSizes;
 use crate::flow::{FlowHash, FlowPlace, FlowState};
 use crate::hash::{Hasher, mix, reduce};
+use crate::interface::mac_word;
 use crate::server::ServerIndex;
 use crate::tick::{self, Tick};
 use crate::word::Word;
@@ -42,40 +43,10 @@ pub struct Head {
     pub expires: Tick,
     /// The source port towards the server.
     pub port: u16,
-    /// How far the flow has come; `None` while another CPU writes the entry.
-    pub state: Option<FlowState>,
+    /// How far the flow has come.
+    pub state: FlowState,
     /// IP protocol number.
     pub protocol: u8,
-}
-
-/// The client's side of a mapping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mapping {
-    /// The client.
-    pub client: Address,
-    /// Its port, network order.
-    pub client_port_be: [u8; 2],
-    /// The address it used.
-    pub service: Address,
-    /// And the port, network order.
-    pub service_port_be: [u8; 2],
-    /// The flow's server.
-    pub server: ServerIndex,
-    /// The way back to the client.
-    pub hop: ClientHop,
-    /// The flow's entry.
-    pub flow: FlowPlace,
-}
-
-/// The way back to a client: where its last packets came from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ClientHop {
-    /// Hardware address of the client or of its router.
-    pub mac: [u8; 6],
-    /// Index of the interface.
-    pub interface: u8,
-    /// The VLAN tags its frames carry.
-    pub tags: Tags,
 }
 
 /// VLAN tags of a frame.
@@ -93,85 +64,93 @@ impl Head {
     /// As the word in the entry.
     #[inline(always)]
     pub const fn word(self) -> u64 {
-        let state = match self.state {
-            Some(state) => state as u8,
-            None => CLAIMED,
-        };
         self.expires.0 as u64
             | ((self.port as u64) << 32)
-            | ((state as u64) << 48)
+            | ((self.state.bits() as u64) << 48)
             | ((self.protocol as u64) << 56)
     }
 
-    /// From the word in the entry; `None` for a free one.
+    /// From the word in the entry.
     #[inline(always)]
-    pub const fn from_word(word: u64) -> Option<Self> {
-        if word == 0 {
-            return None;
-        }
-        Some(Self {
+    pub const fn from_word(word: u64) -> Self {
+        Self {
             expires: Tick(word as u32),
             port: (word >> 32) as u16,
             state: FlowState::from_bits((word >> 48) as u8),
             protocol: (word >> 56) as u8,
-        })
+        }
     }
 
-    /// Whether another flow may take the entry.
+    /// Whether another flow may take the entry with this head.
     #[inline(always)]
-    pub const fn has_expired(self, now: Tick) -> bool {
-        self.expires.since(now) > tick::LONGEST
+    pub const fn has_expired(word: u64, now: Tick) -> bool {
+        Tick(word as u32).since(now) > tick::LONGEST
+    }
+
+    /// Whether a head is one with this port and protocol that nobody is writing.
+    #[inline(always)]
+    pub const fn is(word: u64, port: u16, protocol: u8) -> bool {
+        (word >> 32) as u16 == port
+            && (word >> 56) as u8 == protocol
+            && (word >> 48) as u8 != CLAIMED.bits()
     }
 }
 
 impl NatEntry {
-    /// The mapping, unless another CPU replaces it meanwhile. `head` is what [`Self::head`] held before.
+    /// The client's port and the service's, network order.
     #[inline(always)]
-    pub fn read(&self, head: u64) -> Option<Mapping> {
-        let [c, d, s, t, v, w, ..] = self.ends.bytes();
-        let [m0, m1, m2, m3, m4, m5, interface, format] = self.hop.bytes();
-        let flow = self.flow.load();
-        let mapping = Mapping {
-            client: Address::load(&self.client),
-            client_port_be: [c, d],
-            service: Address::load(&self.service),
-            service_port_be: [s, t],
-            server: ServerIndex(u16::from_ne_bytes([v, w])),
-            hop: ClientHop {
-                mac: [m0, m1, m2, m3, m4, m5],
-                interface,
-                tags: Tags {
-                    count: format & 3,
-                    service_tag: format & SERVICE_TAG != 0,
-                    control: [(flow >> 32) as u16, (flow >> 48) as u16],
-                },
-            },
-            flow: FlowPlace(flow as u32),
-        };
-        // Everything but the time must still be the same.
-        ((self.head.load() ^ head) >> 32 == 0).then_some(mapping)
+    pub fn ports(&self) -> ([u8; 2], [u8; 2]) {
+        let [c, d, s, t, ..] = self.ends.bytes();
+        ([c, d], [s, t])
     }
 
-    /// Writes the mapping of an entry this CPU has claimed; the head comes last.
+    /// The flow's server.
     #[inline(always)]
-    pub fn write(&self, mapping: &Mapping, head: Head) {
-        let ([c, d], [s, t]) = (mapping.client_port_be, mapping.service_port_be);
-        let [v, w] = mapping.server.0.to_ne_bytes();
+    pub fn server(&self) -> ServerIndex {
+        let [.., v, w, _, _] = self.ends.bytes();
+        ServerIndex(u16::from_ne_bytes([v, w]))
+    }
+
+    /// Replaces ports and server.
+    #[inline(always)]
+    pub fn write_ends(
+        &self,
+        client_port_be: [u8; 2],
+        service_port_be: [u8; 2],
+        server: ServerIndex,
+    ) {
+        let ([c, d], [s, t]) = (client_port_be, service_port_be);
+        let [v, w] = server.0.to_ne_bytes();
         self.ends.store_bytes([c, d, s, t, v, w, 0, 0]);
-        mapping.client.store(&self.client);
-        mapping.service.store(&self.service);
-        self.refresh_way(mapping.hop, mapping.flow);
-        self.head.store(head.word());
+    }
+
+    /// The way back to the client: hardware address (a word), interface index and VLAN tags.
+    #[inline(always)]
+    pub fn way(&self) -> (u64, u8, Tags) {
+        let [a, b, c, d, e, f, interface, format] = self.hop.bytes();
+        let flow = self.flow.load();
+        let tags = Tags {
+            count: format & 3,
+            service_tag: format & SERVICE_TAG != 0,
+            control: [(flow >> 32) as u16, (flow >> 48) as u16],
+        };
+        (mac_word([a, b, c, d, e, f]), interface, tags)
+    }
+
+    /// The flow's entry.
+    #[inline(always)]
+    pub fn flow_place(&self) -> FlowPlace {
+        FlowPlace(self.flow.load() as u32)
     }
 
     /// Replaces the way back to the client and the place of the flow's entry.
     #[inline(always)]
-    pub fn refresh_way(&self, hop: ClientHop, flow: FlowPlace) {
-        let [a, b, c, d, e, f] = hop.mac;
-        let format = hop.tags.count | if hop.tags.service_tag { SERVICE_TAG } else { 0 };
-        let [outer, inner] = hop.tags.control;
+    pub fn write_way(&self, mac: u64, interface: u8, tags: Tags, flow: FlowPlace) {
+        let [a, b, c, d, e, f, ..] = mac.to_ne_bytes();
+        let service = if tags.service_tag { SERVICE_TAG } else { 0 };
+        let [outer, inner] = tags.control;
         self.hop
-            .store_bytes([a, b, c, d, e, f, hop.interface, format]);
+            .store_bytes([a, b, c, d, e, f, interface, tags.count | service]);
         self.flow
             .store(flow.0 as u64 | ((outer as u64) << 32) | ((inner as u64) << 48));
     }
@@ -207,12 +186,7 @@ pub fn place(
     let [p, q] = server_port_be;
     let [r, s] = port.to_ne_bytes();
     let rest = u64::from_ne_bytes([p, q, r, s, protocol, 0, 0, 0]);
-    let start = Hasher::new(key ^ DOMAIN).word(rest);
-    let hash = if high == 0 {
-        start.word(low)
-    } else {
-        start.word(high).word(low)
-    };
+    let hash = Hasher::new(key ^ DOMAIN).word(rest).word(high).word(low);
     reduce(hash.finish() as u32, entries)
 }
 
@@ -246,7 +220,8 @@ impl Candidates {
 /// How many source ports a flow tries. With half of the table in use one flow in 256 finds none.
 pub const PROBES: u32 = 8;
 
-const CLAIMED: u8 = 0xff;
+/// The state of an entry that another CPU is writing.
+pub const CLAIMED: FlowState = FlowState::from_bits(0xff);
 const SERVICE_TAG: u8 = 4;
 const DOMAIN: u64 = 0x4e41_545f_7461_626c;
 
@@ -257,57 +232,47 @@ mod tests {
     use super::*;
     use core::net::IpAddr;
 
-    fn mapping() -> Mapping {
-        let address = |text: &str| Address::from(text.parse::<IpAddr>().unwrap());
-        Mapping {
-            client: address("2001:db8::1"),
-            client_port_be: [0x9c, 0x40],
-            service: address("192.0.2.80"),
-            service_port_be: [0, 80],
-            server: ServerIndex(513),
-            hop: ClientHop {
-                mac: [2, 0, 0, 0, 0, 7],
-                interface: 9,
-                tags: Tags {
-                    count: 2,
-                    service_tag: true,
-                    control: [100, 0xefff],
-                },
-            },
-            flow: FlowPlace::new(77, 2),
-        }
-    }
-
-    fn head(state: Option<FlowState>) -> Head {
-        Head {
-            expires: Tick(500),
-            port: 20_000,
-            state,
-            protocol: 17,
-        }
-    }
-
     #[test]
     fn a_written_mapping_reads_back() {
+        let address = |text: &str| Address::from(text.parse::<IpAddr>().unwrap());
+        let (client, service) = (address("2001:db8::1"), address("192.0.2.80"));
         let entry = NatEntry::default();
-        assert_eq!(Head::from_word(entry.head.load()), None);
-        let head = head(Some(FlowState::Datagram));
-        entry.write(&mapping(), head);
-        assert_eq!(Head::from_word(entry.head.load()), Some(head));
-        assert_eq!(entry.read(head.word()), Some(mapping()));
-        let m = mapping();
-        assert!(entry.is_of(m.client, m.client_port_be, m.service, m.service_port_be));
-        assert!(!entry.is_of(m.service, m.client_port_be, m.client, m.service_port_be));
+        let tags = Tags {
+            count: 2,
+            service_tag: true,
+            control: [100, 0xefff],
+        };
+        client.store(&entry.client);
+        service.store(&entry.service);
+        entry.write_ends([0x9c, 0x40], [0, 80], ServerIndex(513));
+        entry.write_way(mac_word([2, 0, 0, 0, 0, 7]), 9, tags, FlowPlace::new(77, 2));
+        assert!(entry.is_of(client, [0x9c, 0x40], service, [0, 80]));
+        assert!(!entry.is_of(service, [0x9c, 0x40], client, [0, 80]));
+        assert!(!entry.is_of(client, [0x9c, 0x41], service, [0, 80]));
+        assert_eq!(entry.server(), ServerIndex(513));
+        assert_eq!(entry.ports(), ([0x9c, 0x40], [0, 80]));
+        assert_eq!(entry.way(), (mac_word([2, 0, 0, 0, 0, 7]), 9, tags));
+        assert_eq!(entry.flow_place(), FlowPlace::new(77, 2));
     }
 
     #[test]
-    fn a_mapping_that_is_being_replaced_is_not_read() {
-        let entry = NatEntry::default();
-        let before = head(Some(FlowState::Datagram)).word();
-        entry.write(&mapping(), head(Some(FlowState::Datagram)));
-        entry.head.store(head(None).word());
-        assert_eq!(entry.read(before), None);
-        assert_eq!(Head::from_word(head(None).word()).unwrap().state, None);
+    fn a_claimed_entry_has_no_state() {
+        let head = Head {
+            expires: Tick(500),
+            port: 20_000,
+            state: FlowState::DATAGRAM,
+            protocol: 17,
+        };
+        assert_eq!(Head::from_word(head.word()), head);
+        let claimed = Head {
+            state: CLAIMED,
+            ..head
+        };
+        assert_eq!(Head::from_word(claimed.word()), claimed);
+        assert!(!Head::has_expired(head.word(), Tick(500)));
+        assert!(Head::has_expired(head.word(), Tick(501)));
+        assert!(Head::is(head.word(), 20_000, 17));
+        assert!(!Head::is(claimed.word(), 20_000, 17));
     }
 
     #[test]

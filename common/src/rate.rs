@@ -109,6 +109,14 @@ impl Window {
         };
         current.saturating_add(share)
     }
+
+    /// What the rate would be with one connection more, made now.
+    #[inline(always)]
+    pub const fn rate_with_one_more(self, period: u32, now: Tick) -> u32 {
+        let mut window = self.rolled(period, now);
+        window.current = window.current.saturating_add(1);
+        window.rate(period, now)
+    }
 }
 
 impl Limit {

@@ -5,6 +5,7 @@
 //! word carries what does change, the state and the next hop, so that each change is one store.
 
 use crate::address::Address;
+use crate::interface::mac_word;
 use crate::service::ServiceIndex;
 use crate::word::Word;
 
@@ -40,9 +41,10 @@ pub enum ServerState {
     Absent = 0,
     /// Everything.
     Up = 1,
-    /// Packets of flows it already has.
+    /// Packets of flows it already has: drained, or found dead by a check while its sessions shall not be shut down
+    /// (HAProxy's default, without `on-marked-down shutdown-sessions`).
     Drain = 2,
-    /// Nothing: its flows are given to another server, where TCP ends them with a reset.
+    /// Nothing: the flows it has are given to another server or, with NAT, cut.
     Down = 3,
 }
 
@@ -93,11 +95,16 @@ impl Hop {
         }
     }
 
+    /// The hardware address as a word ([`crate::interface::mac_word`]).
+    #[inline(always)]
+    pub const fn mac_word(self) -> u64 {
+        mac_word(self.mac)
+    }
+
     /// Whether frames can be sent.
     #[inline(always)]
     pub const fn is_known(self) -> bool {
-        let [a, b, c, d, e, f] = self.mac;
-        a | b | c | d | e | f != 0
+        self.mac_word() != 0
     }
 }
 
@@ -118,6 +125,15 @@ impl Endpoint {
             port_be: [p, q],
             service: ServiceIndex(u16::from_ne_bytes([s, t])),
             vlan: u16::from_ne_bytes([v, w]),
+        }
+    }
+
+    /// The port packets for `service_port_be` are sent to.
+    #[inline(always)]
+    pub const fn port_for(self, service_port_be: [u8; 2]) -> [u8; 2] {
+        match self.port_be {
+            [0, 0] => service_port_be,
+            port => port,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! names it: a service that changes its nature gets a new index. Every other word may be replaced at any time by one
 //! store.
 
+use crate::flow::FlowState;
 use crate::word::{Word, high, low, pair};
 
 /// The record of map `services`. Index 0 is never used: it means "no service".
@@ -215,8 +216,22 @@ impl Service {
             .store(pair(timeouts.closing, timeouts.datagram));
     }
 
-    /// The timeouts in force.
+    /// The timeout in force for flows in `state`.
     #[inline(always)]
+    pub fn timeout(&self, state: FlowState) -> u32 {
+        let (open, rest) = (self.timeouts_open.load(), self.timeouts_rest.load());
+        if state.is_handshake() {
+            low(open)
+        } else if state == FlowState::ESTABLISHED {
+            high(open)
+        } else if state == FlowState::DATAGRAM {
+            high(rest)
+        } else {
+            low(rest)
+        }
+    }
+
+    /// The timeouts in force.
     pub fn timeouts(&self) -> Timeouts {
         let (open, rest) = (self.timeouts_open.load(), self.timeouts_rest.load());
         Timeouts {

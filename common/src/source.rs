@@ -54,12 +54,7 @@ pub struct Source {
 #[inline(always)]
 pub fn bucket(key: u64, source: Address, buckets: u32) -> u32 {
     let [high, low] = source.words();
-    let start = Hasher::new(key ^ DOMAIN);
-    let hash = if high == 0 {
-        start.word(low)
-    } else {
-        start.word(high).word(low)
-    };
+    let hash = Hasher::new(key ^ DOMAIN).word(high).word(low);
     reduce(hash.finish() as u32, buckets)
 }
 
@@ -143,8 +138,9 @@ impl SourceEntry {
         }
     }
 
+    /// Counts one connection.
     #[inline(always)]
-    fn charge(&self, atomics: &impl Atomics, period: u32, now: Tick) {
+    pub fn charge(&self, atomics: &impl Atomics, period: u32, now: Tick) {
         let before = self.window();
         let after = before.rolled(period, now);
         // Of several CPUs one wins the roll and takes the old count out; the others only add.

@@ -1,2 +1,50 @@
+//! The XDP program of tidegate.
+//!
+//! Everything it decides is in `tidegate-common`; here are only the maps, the access to the frame, and the translation of
+//! a verdict into what the driver understands.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
+#![deny(unsafe_code)]
+
+mod access;
+mod tables;
+
+use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::macros::xdp;
+use aya_ebpf::programs::XdpContext;
+use tidegate_common::decide::decide;
+use tidegate_common::verdict::Verdict;
+
+use crate::access::Packet;
+use crate::tables::Maps;
+
+/// Runs for every frame of every interface it is attached to.
+#[xdp]
+pub fn tidegate(context: XdpContext) -> u32 {
+    let mut packet = Packet::new(&context);
+    let Some(work) = tables::work() else {
+        return xdp_action::XDP_PASS;
+    };
+    match decide(&mut packet, &Maps, work) {
+        Verdict::Pass => xdp_action::XDP_PASS,
+        Verdict::Transmit => xdp_action::XDP_TX,
+        Verdict::Redirect(interface) => tables::redirect(interface),
+        Verdict::Drop { reason, service } => {
+            tables::count_drop(service, reason);
+            xdp_action::XDP_DROP
+        }
+    }
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // No panic is reachable: the verifier would refuse the endless loop.
+    loop {}
+}
+
+#[expect(unsafe_code, reason = "the name and section the kernel looks for")]
+// SAFETY: nothing else has this name or lives in this section.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 4] = *b"GPL\0";

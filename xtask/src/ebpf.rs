@@ -115,6 +115,8 @@ fn flags(root: &Path, linker: &Path) -> Vec<String> {
         // BTF is made from the debug information.
         "-Cdebuginfo=2".to_owned(),
         "-Clink-arg=--btf".to_owned(),
+        // Else every field of a packet is read byte by byte; the verifier allows it wherever the machine does.
+        "-Clink-arg=--cpu-features=+allows-misaligned-mem-access".to_owned(),
         format!("--cfg=bpf_target_arch=\"{}\"", env::consts::ARCH),
         // The same object from every checkout.
         format!("--remap-path-prefix={}=tidegate", root.display()),

@@ -1,0 +1,135 @@
+//! From a server back to its client, for services with NAT.
+
+use super::Step;
+use super::work::{Scene, Sending, Work};
+use crate::address::Address;
+use crate::config::NatSizes;
+use crate::flow::{FlowPlace, FlowState};
+use crate::frame::{Frame, Tables};
+use crate::nat::{self, Head, NatEntry};
+use crate::rewrite::{Ends, Outgoing};
+use crate::server::Endpoint;
+use crate::tick::Tick;
+use crate::verdict::DropReason;
+
+/// The mapping the packet belongs to, if it is an answer of a server to us.
+#[inline(always)]
+pub(super) fn entry_of<'a, T: Tables>(
+    frame: &impl Frame,
+    scene: &Scene<'a, T>,
+    work: &mut Work,
+) -> Option<&'a NatEntry> {
+    let sizes = NatSizes::from_word(scene.config.nat.load());
+    let (network, transport) = (&work.packet.network, &work.packet.transport);
+    let port = u16::from_be_bytes(transport.destination_port_be);
+    if port.wrapping_sub(sizes.first_port) >= sizes.ports {
+        return None;
+    }
+    let entry = scene.tables.nat_entry(nat::place(
+        scene.config.table_key.load(),
+        network.source,
+        transport.source_port_be,
+        port,
+        network.protocol,
+        sizes.entries,
+    ))?;
+    let word = entry.head.load();
+    if !Head::is(word, port, network.protocol) {
+        return None;
+    }
+    let server = scene.server(entry.server())?;
+    let endpoint = Endpoint::from_word(server.endpoint.load());
+    let (_, service_port_be) = entry.ports();
+    let expected = Address::load(&server.address) == network.source
+        && Address::load(&server.source) == network.destination
+        && endpoint.port_for(service_port_be) == transport.source_port_be;
+    if !expected || !scene.is_for_us(frame, work) {
+        return None;
+    }
+    work.service = endpoint.service;
+    work.head = word;
+    Some(entry)
+}
+
+/// How to send the packet to the client.
+#[inline(always)]
+pub(super) fn send_back<T: Tables>(
+    scene: &Scene<'_, T>,
+    work: &mut Work,
+    entry: &NatEntry,
+) -> Result<Step, DropReason> {
+    scene.tables.settle(work);
+    if let Some(reason) = work.packet.defect() {
+        return Err(reason);
+    }
+    if work.packet.network.hop_limit <= 1 {
+        return Err(DropReason::HopLimit);
+    }
+    let (client_port_be, service_port_be) = entry.ports();
+    let (mac, interface, tags) = entry.way();
+    work.sending = Sending {
+        rewrites: true,
+        is_answer: true,
+        interface,
+        server: entry.server(),
+        ends: Ends {
+            source: Address::load(&entry.service),
+            destination: Address::load(&entry.client),
+            source_port_be: service_port_be,
+            destination_port_be: client_port_be,
+        },
+        outgoing: Outgoing {
+            destination: mac,
+            source: scene.mac_of(interface),
+            tags,
+        },
+    };
+    // Another flow may have taken the entry meanwhile; everything but the time must still be the same.
+    let word = work.head;
+    if (entry.head.load() ^ word) >> 32 != 0 {
+        return Err(DropReason::UnknownFlow);
+    }
+    let service = scene
+        .tables
+        .service(work.service)
+        .ok_or(DropReason::Inconsistent)?;
+    let head = Head::from_word(word);
+    let next = head.state.after_server(work.packet.transport.flags);
+    let expires = work.after(service.timeout(next));
+    if next != head.state || scene.is_stale(expires, head.expires) {
+        let renewed = Head {
+            expires,
+            state: next,
+            ..head
+        };
+        // Lost only to the other direction, which renews it as well.
+        scene.tables.replace(&entry.head, word, renewed.word());
+        advance_flow(scene, entry, head.port, next, expires);
+    }
+    Ok(Step::Send)
+}
+
+/// Brings the flow's entry up to date, if it is still this flow's: it may be another CPU's.
+#[inline(always)]
+fn advance_flow<T: Tables>(
+    scene: &Scene<'_, T>,
+    entry: &NatEntry,
+    port: u16,
+    state: FlowState,
+    expires: Tick,
+) {
+    let place = entry.flow_place();
+    if place == FlowPlace::NONE {
+        return;
+    }
+    let Some(bucket) = scene.tables.flow_bucket(place.bucket()) else {
+        return;
+    };
+    let server = entry.server();
+    let entry = bucket.way(place.way());
+    let (_, mut track) = entry.read();
+    if track.server == server && track.nat_port == port {
+        track.expires = expires;
+        entry.advance(state, track);
+    }
+}

@@ -1,0 +1,190 @@
+//! From a client to a server: known flows, new ones, and packets whose flow is in no table.
+//!
+//! State is written for a SYN, for the first packet of a UDP flow, and for a packet whose NAT mapping exists; never for a
+//! bare ACK, RST or FIN. A flow that finds no room in its bucket is still forwarded: by its place in the ring, and with NAT
+//! by its mapping.
+
+use super::choose::{choose, tuple_hash};
+use super::guard::{self, Deed};
+use super::mapping;
+use super::work::{Flow, Scene, Sending, Work, keeps_flows, takes_flows};
+use crate::address::Address;
+use crate::config::FlowSizes;
+use crate::flow::{FlowBucket, FlowHash, FlowState, NO_WAY, Track};
+use crate::frame::{Frame, Tables};
+use crate::nat::Tags;
+use crate::rewrite::{Ends, Outgoing};
+use crate::server::{Endpoint, Hop, ServerIndex};
+use crate::service::Service;
+use crate::verdict::DropReason;
+
+/// Finds the server of the packet's flow and how to send the packet there.
+#[inline(always)]
+pub(super) fn forward<T: Tables>(
+    frame: &impl Frame,
+    scene: &Scene<'_, T>,
+    work: &mut Work,
+    service: &Service,
+) -> Result<(), DropReason> {
+    if work.packet.transport.flags.grants() {
+        return Err(DropReason::UnexpectedSynAck);
+    }
+    // Who rewrites addresses is a router to the packet, and the hop is counted.
+    if work.nat && work.packet.network.hop_limit <= 1 {
+        return Err(DropReason::HopLimit);
+    }
+    let hash = FlowHash(tuple_hash(scene.config.table_key.load(), &work.packet));
+    let sizes = FlowSizes::from_word(scene.config.flows.load());
+    let index = hash.bucket(sizes, scene.tables.cpu());
+    let bucket = scene
+        .tables
+        .flow_bucket(index)
+        .ok_or(DropReason::Inconsistent)?;
+    work.flow.hash = hash;
+    work.flow.bucket = index;
+    work.flow.way = bucket.find(hash);
+    scene.tables.settle(work);
+
+    if !resume(scene, work, service, bucket) {
+        if work.listed {
+            return Err(DropReason::SourceListed);
+        }
+        begin(scene, work, service, bucket)?;
+    }
+    scene.tables.settle(work);
+
+    let server = scene.server(work.flow.server).ok_or(DropReason::NoServer)?;
+    let hop = Hop::from_word(server.hop.load());
+    if !hop.is_known() {
+        return Err(DropReason::NoNextHop);
+    }
+    if work.flow.writes {
+        if work.nat {
+            mapping::map(frame, scene, work, service, server)?;
+            scene.tables.settle(work);
+        }
+        record(scene, work, service, bucket)?;
+    }
+    let endpoint = Endpoint::from_word(server.endpoint.load());
+    work.sending = Sending {
+        rewrites: work.nat,
+        is_answer: false,
+        interface: hop.interface,
+        server: work.flow.server,
+        ends: Ends {
+            source: Address::load(&server.source),
+            destination: Address::load(&server.address),
+            source_port_be: work.flow.nat_port.to_be_bytes(),
+            destination_port_be: endpoint.port_for(work.packet.transport.destination_port_be),
+        },
+        outgoing: Outgoing {
+            destination: hop.mac_word(),
+            source: scene.mac_of(hop.interface),
+            tags: Tags {
+                count: (endpoint.vlan != 0) as u8,
+                service_tag: false,
+                control: [endpoint.vlan, 0],
+            },
+        },
+    };
+    Ok(())
+}
+
+/// Goes on with a flow that has an entry. Says no if it has none, or has to begin anew: its server is gone, or the client
+/// reuses the ports of a connection that was closed.
+#[inline(always)]
+fn resume<T: Tables>(
+    scene: &Scene<'_, T>,
+    work: &mut Work,
+    service: &Service,
+    bucket: &FlowBucket,
+) -> bool {
+    if work.flow.way >= NO_WAY {
+        return false;
+    }
+    let (state, track) = bucket.way(work.flow.way).read();
+    let Some(server) = scene.server(track.server) else {
+        return false;
+    };
+    let hop = Hop::from_word(server.hop.load());
+    let flags = work.packet.transport.flags;
+    let usable = if flags.opens() {
+        takes_flows(hop) && state != FlowState::CLOSING
+    } else {
+        keeps_flows(hop)
+    };
+    if !usable {
+        return false;
+    }
+    let next = state.after_client(flags, work.nat);
+    let fresh = work.after(service.timeout(next));
+    work.flow = Flow {
+        server: track.server,
+        nat_port: track.nat_port,
+        state: next,
+        writes: next != state || state.is_handshake() || scene.is_stale(fresh, track.expires),
+        begins: false,
+        began: false,
+        proven: state.is_handshake() && next == FlowState::ESTABLISHED,
+        ..work.flow
+    };
+    true
+}
+
+/// Begins a flow, or goes on with one that has no entry.
+#[inline(always)]
+fn begin<T: Tables>(
+    scene: &Scene<'_, T>,
+    work: &mut Work,
+    service: &Service,
+    bucket: &FlowBucket,
+) -> Result<(), DropReason> {
+    let is_tcp = work.packet.transport.is_tcp;
+    let begins = !is_tcp || work.packet.transport.flags.opens();
+    work.flow = Flow {
+        server: ServerIndex::default(),
+        nat_port: 0,
+        state: if is_tcp {
+            FlowState::OPENING
+        } else {
+            FlowState::DATAGRAM
+        },
+        writes: begins || work.nat,
+        begins,
+        began: begins,
+        proven: false,
+        ..work.flow
+    };
+    if work.flow.way >= NO_WAY {
+        work.flow.way = bucket.victim(work.now);
+    }
+    scene.tables.settle(work);
+    if !work.packet.transport.is_tcp {
+        guard::account(scene, work, Deed::AskAndCharge)?;
+    }
+    work.flow.server = choose(scene, work, service);
+    Ok(())
+}
+
+/// Brings the flow's entry up to date and charges its source once it has proven itself.
+#[inline(always)]
+fn record<T: Tables>(
+    scene: &Scene<'_, T>,
+    work: &mut Work,
+    service: &Service,
+    bucket: &FlowBucket,
+) -> Result<(), DropReason> {
+    let flow = &work.flow;
+    if flow.way < NO_WAY {
+        let track = Track {
+            expires: work.after(service.timeout(flow.state)),
+            server: flow.server,
+            nat_port: flow.nat_port,
+        };
+        bucket.way(flow.way).write(flow.hash, flow.state, track);
+    }
+    if flow.proven {
+        guard::account(scene, work, Deed::Charge)?;
+    }
+    Ok(())
+}

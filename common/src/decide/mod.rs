@@ -1,0 +1,204 @@
+//! What happens to one packet. The whole policy is visible in [`decide`] and [`treat`].
+//!
+//! Input is a frame and the tables; output is a verdict, the frame rewritten if it is sent on, and the tables brought up to
+//! date. Nothing is ever forwarded that is not a complete, consistent TCP segment or UDP datagram for a service of ours:
+//! fragments of any datagram, ICMP and all that we do not know go to the stack as they came.
+
+mod answer;
+mod choose;
+mod forward;
+mod guard;
+mod mapping;
+mod work;
+
+pub use work::Work;
+
+use crate::action::Action;
+use crate::bind::{BindKey, RANGE_ROWS, Target};
+use crate::config::BindView;
+use crate::counters::ServerCounters;
+use crate::frame::{Frame, Tables};
+use crate::parse::{self, Parsed};
+use crate::rewrite;
+use crate::service::{Forward, Guard, ListedFlows, Nature, ServiceIndex};
+use crate::verdict::{DropReason, Verdict};
+use crate::word::low;
+use guard::Deed;
+use work::Scene;
+
+/// Decides about one frame. What `work` held before does not matter.
+#[inline(always)]
+pub fn decide<T: Tables>(frame: &mut impl Frame, tables: &T, work: &mut Work) -> Verdict {
+    let Some(scene) = Scene::of(frame, tables, work) else {
+        return Verdict::Pass;
+    };
+    match parse::parse(frame, &mut work.packet) {
+        Parsed::Packet => {}
+        Parsed::Broken(reason) => return broken(&scene, work, reason),
+        Parsed::Foreign | Parsed::Fragment => return Verdict::Pass,
+    }
+    tables.settle(work);
+    let step = if let Some(entry) = answer::entry_of(frame, &scene, work) {
+        answer::send_back(&scene, work, entry)
+    } else if let Some(service) = service_of(&scene, work) {
+        work.service = service;
+        // Other frames are those that a promiscuous port shows us besides.
+        if !scene.is_for_us(frame, work) {
+            return Verdict::Pass;
+        }
+        tables.settle(work);
+        treat(frame, &scene, work)
+    } else {
+        return Verdict::Pass;
+    };
+    match step {
+        Ok(Step::Pass) => Verdict::Pass,
+        Ok(Step::Send) => {
+            tables.settle(work);
+            match send(frame, tables, work) {
+                Some(verdict) => verdict,
+                None => refuse(DropReason::Unwritable, work),
+            }
+        }
+        Err(reason) => refuse(reason, work),
+    }
+}
+
+/// What is left to do with a packet that is not dropped.
+enum Step {
+    /// Nothing: it is the stack's.
+    Pass,
+    /// Rewrite it and send it on.
+    Send,
+}
+
+/// What a service does with a packet that is addressed to it.
+#[inline(always)]
+fn treat<T: Tables>(
+    frame: &impl Frame,
+    scene: &Scene<'_, T>,
+    work: &mut Work,
+) -> Result<Step, DropReason> {
+    if let Some(reason) = work.packet.defect() {
+        return Err(reason);
+    }
+    let service = scene
+        .tables
+        .service(work.service)
+        .ok_or(DropReason::Inconsistent)?;
+    let nature = Nature::from_word(service.nature.load()).ok_or(DropReason::Inconsistent)?;
+    let guard = Guard::from_word(service.guard.load());
+    let opens = work.packet.transport.flags.opens();
+    let action = guard::action(scene, work, guard.policy)?;
+    work.listed = action == Action::Refuse;
+    work.rate = match action {
+        Action::Exempt => 0,
+        Action::Accept | Action::Refuse => guard.rate,
+    };
+    if work.listed && (opens || nature.listed_flows == ListedFlows::Cut) {
+        return Err(DropReason::SourceListed);
+    }
+    if opens {
+        guard::account(scene, work, Deed::Ask)?;
+    }
+    match nature.forward {
+        // Who is charged for a connection to userspace is decided where it is accepted.
+        Forward::Local => return Ok(Step::Pass),
+        Forward::Nat => work.nat = true,
+        Forward::Dsr => work.nat = false,
+        Forward::Dnat | Forward::Ipip | Forward::Gue => return Err(DropReason::Inconsistent),
+    }
+    scene.tables.settle(work);
+    forward::forward(frame, scene, work, service)?;
+    Ok(Step::Send)
+}
+
+/// A packet whose ports cannot be told: dropped if its address is one of ours.
+#[inline(always)]
+fn broken(scene: &Scene<'_, impl Tables>, work: &mut Work, reason: DropReason) -> Verdict {
+    work.service = ServiceIndex::default();
+    match find(scene, BindKey::address(work.packet.network.destination)) {
+        Some(_) => refuse(reason, work),
+        None => Verdict::Pass,
+    }
+}
+
+#[inline(always)]
+fn refuse(reason: DropReason, work: &Work) -> Verdict {
+    Verdict::Drop {
+        reason,
+        service: work.service,
+    }
+}
+
+/// The service of the packet's destination: its exact port, else a range of ports of its address.
+#[inline(always)]
+fn service_of(scene: &Scene<'_, impl Tables>, work: &Work) -> Option<ServiceIndex> {
+    let key = BindKey {
+        address: work.packet.network.destination,
+        port_be: work.packet.transport.destination_port_be,
+        protocol: work.packet.network.protocol,
+    };
+    if let Some(Target::Service(service)) = find(scene, key) {
+        return Some(service);
+    }
+    let Some(Target::Ranges { first, rows }) = find(scene, BindKey::address(key.address)) else {
+        return None;
+    };
+    let port = u16::from_be_bytes(key.port_be);
+    let mut row = 0;
+    while row < RANGE_ROWS && row < rows {
+        let found = scene
+            .tables
+            .range_row(first as u32 + row as u32)?
+            .find(port, key.protocol);
+        if found.is_some() {
+            return found;
+        }
+        row += 1;
+    }
+    None
+}
+
+#[inline(always)]
+fn find(scene: &Scene<'_, impl Tables>, key: BindKey) -> Option<Target> {
+    let view = BindView::from_word(scene.config.bind_view.load());
+    let buckets = low(scene.config.sizes.load());
+    let index = view
+        .half
+        .wrapping_mul(buckets)
+        .wrapping_add(key.bucket(view.seed, buckets));
+    scene.tables.bind_bucket(index)?.find(key)
+}
+
+/// Rewrites the frame, counts it and names its exit.
+#[inline(always)]
+fn send(frame: &mut impl Frame, tables: &impl Tables, work: &Work) -> Option<Verdict> {
+    let (packet, sending) = (&work.packet, &work.sending);
+    if sending.rewrites {
+        rewrite::ends(frame, packet, &sending.ends)?;
+    }
+    rewrite::link(frame, packet, &sending.outgoing)?;
+    let length = packet.network.length as u64;
+    let counts = if sending.is_answer {
+        ServerCounters {
+            packets_out: 1,
+            bytes_out: length,
+            ..ServerCounters::default()
+        }
+    } else {
+        ServerCounters {
+            packets_in: 1,
+            bytes_in: length,
+            flows: work.flow.began as u64,
+            established: work.flow.proven as u64,
+            ..ServerCounters::default()
+        }
+    };
+    tables.count(sending.server, counts);
+    Some(if sending.interface as u32 == work.ingress {
+        Verdict::Transmit
+    } else {
+        Verdict::Redirect(sending.interface)
+    })
+}

@@ -1,0 +1,168 @@
+//! What is found out about one packet, step by step.
+//!
+//! The record lies in memory of its own (one per CPU in the kernel) and every step reads from it what the steps before
+//! have left; see [`Tables::settle`] for why. It means nothing from one packet to the next.
+
+use super::mapping::Search;
+use crate::action::Class;
+use crate::config::{Clock, Config};
+use crate::flow::{FlowHash, FlowPlace, FlowState};
+use crate::frame::{Frame, Tables};
+use crate::parse::Packet;
+use crate::rewrite::{Ends, Outgoing};
+use crate::server::{Hop, Server, ServerIndex, ServerState};
+use crate::service::ServiceIndex;
+use crate::tick::Tick;
+
+/// The record of one decision.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Work {
+    /// When.
+    pub(super) now: Tick,
+    /// Index of the interface the frame came in through.
+    pub(super) ingress: u32,
+    /// The frame, parsed.
+    pub(super) packet: Packet,
+    /// Whose packet it is.
+    pub(super) service: ServiceIndex,
+    /// The rate rule its source is under, 0 if none.
+    pub(super) rate: u16,
+    /// Whether its source is refused, unless it has a flow.
+    pub(super) listed: bool,
+    /// The class of its source.
+    pub(super) class: Class,
+    /// The head of the mapping it answers to, as it was found.
+    pub(super) head: u64,
+    /// What the search for its mapping found.
+    pub(super) search: Search,
+    /// Whether its service rewrites addresses.
+    pub(super) nat: bool,
+    /// Its flow.
+    pub(super) flow: Flow,
+    /// How it is sent on.
+    pub(super) sending: Sending,
+}
+
+/// A packet's flow and what becomes of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Flow {
+    /// Its identity.
+    pub(super) hash: FlowHash,
+    /// Its bucket.
+    pub(super) bucket: u32,
+    /// Its way in the bucket, or [`crate::flow::NO_WAY`].
+    pub(super) way: u32,
+    /// Its server.
+    pub(super) server: ServerIndex,
+    /// Its source port towards the server, 0 if none was found yet.
+    pub(super) nat_port: u16,
+    /// Its state after the packet.
+    pub(super) state: FlowState,
+    /// Whether the tables have to be brought up to date.
+    pub(super) writes: bool,
+    /// Whether the packet may begin a flow.
+    pub(super) begins: bool,
+    /// Whether it has begun one.
+    pub(super) began: bool,
+    /// Whether it completed the handshake.
+    pub(super) proven: bool,
+}
+
+/// How a packet is sent on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sending {
+    /// Whether addresses and ports change.
+    pub(super) rewrites: bool,
+    /// Whether it comes from a server.
+    pub(super) is_answer: bool,
+    /// Index of the interface it leaves through.
+    pub(super) interface: u8,
+    /// Whose row of counters it belongs to.
+    pub(super) server: ServerIndex,
+    /// Addresses and ports.
+    pub(super) ends: Ends,
+    /// The Ethernet header.
+    pub(super) outgoing: Outgoing,
+}
+
+/// What the steps read besides: the tables and their configuration.
+pub(super) struct Scene<'a, T> {
+    pub(super) tables: &'a T,
+    pub(super) config: &'a Config,
+}
+
+impl Flow {
+    /// Its place in the table.
+    #[inline(always)]
+    pub(super) const fn place(&self) -> FlowPlace {
+        FlowPlace::new(self.bucket, self.way)
+    }
+}
+
+impl Work {
+    /// The moment `ticks` from now.
+    #[inline(always)]
+    pub(super) const fn after(&self, ticks: u32) -> Tick {
+        Tick(self.now.0.wrapping_add(ticks))
+    }
+}
+
+impl<'a, T: Tables> Scene<'a, T> {
+    /// `None` before the tables are set up.
+    #[inline(always)]
+    pub(super) fn of(frame: &impl Frame, tables: &'a T, work: &mut Work) -> Option<Self> {
+        let config = tables.config()?;
+        let modulus = Clock::from_word(config.clock.load()).interface_modulus;
+        work.ingress = frame.interface().checked_rem(modulus)?;
+        work.now = tables.now();
+        Some(Self { tables, config })
+    }
+
+    /// Whether the frame is addressed to this machine.
+    #[inline(always)]
+    pub(super) fn is_for_us(&self, frame: &impl Frame, work: &Work) -> bool {
+        match self.tables.interface(work.ingress) {
+            Some(interface) => {
+                interface.is(frame.interface())
+                    && interface.answers_for(work.packet.link.destination(frame))
+            }
+            None => false,
+        }
+    }
+
+    /// The hardware address frames leave an interface with, as a word; 0 if there is no such interface.
+    #[inline(always)]
+    pub(super) fn mac_of(&self, interface: u8) -> u64 {
+        match self.tables.interface(interface as u32) {
+            Some(interface) => interface.mac(),
+            None => 0,
+        }
+    }
+
+    /// A server, whatever its state.
+    #[inline(always)]
+    pub(super) fn server(&self, index: ServerIndex) -> Option<&'a Server> {
+        if index == ServerIndex::default() {
+            return None;
+        }
+        self.tables.server(index)
+    }
+
+    /// Whether an entry that would now expire at `fresh` was last brought up to date a second ago or more.
+    #[inline(always)]
+    pub(super) fn is_stale(&self, fresh: Tick, stored: Tick) -> bool {
+        fresh.since(stored) >= Clock::from_word(self.config.clock.load()).per_second
+    }
+}
+
+/// Whether a server is given new flows.
+#[inline(always)]
+pub(super) fn takes_flows(hop: Hop) -> bool {
+    hop.state == ServerState::Up
+}
+
+/// Whether a server is still sent packets of flows it already has.
+#[inline(always)]
+pub(super) fn keeps_flows(hop: Hop) -> bool {
+    matches!(hop.state, ServerState::Up | ServerState::Drain)
+}

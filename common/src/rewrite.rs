@@ -1,0 +1,126 @@
+//! Rewriting a frame in place: addresses and ports for NAT, the Ethernet header for all that is forwarded.
+//!
+//! Input is a frame, what it was parsed to and what shall stand there instead. Checksums are updated, never recomputed.
+//! A frame that could not be rewritten to the end must be dropped, which is why all of these answer with an `Option`.
+
+use crate::address::Address;
+use crate::checksum::Delta;
+use crate::frame::Frame;
+use crate::nat::Tags;
+use crate::parse::{IPV4, IPV6, Packet, SERVICE_TAG, TAG};
+
+/// Where a rewritten packet seems to come from and goes to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ends {
+    /// Source address.
+    pub source: Address,
+    /// Destination address.
+    pub destination: Address,
+    /// Source port, network order.
+    pub source_port_be: [u8; 2],
+    /// Destination port, network order.
+    pub destination_port_be: [u8; 2],
+}
+
+/// The Ethernet header a frame leaves with. Addresses are words, as [`crate::interface::mac_word`] makes them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outgoing {
+    /// For whom.
+    pub destination: u64,
+    /// From whom.
+    pub source: u64,
+    /// In which VLAN.
+    pub tags: Tags,
+}
+
+/// Replaces addresses and ports, and counts the hop. Both ends must be of the packet's family.
+#[inline(always)]
+pub fn ends(frame: &mut impl Frame, packet: &Packet, new: &Ends) -> Option<()> {
+    let addresses = if packet.network.is_v4 {
+        ipv4(frame, packet, new)?
+    } else {
+        ipv6(frame, packet, new)?
+    };
+    let transport = &packet.transport;
+    let delta = addresses
+        .word(transport.source_port_be, new.source_port_be)
+        .word(transport.destination_port_be, new.destination_port_be);
+    let at = packet.network.payload_at as usize;
+    let ([s, t], [d, e]) = (new.source_port_be, new.destination_port_be);
+    frame.store(at, [s, t, d, e])?;
+    if transport.is_tcp {
+        let checksum = frame.load::<2>(at + 16)?;
+        frame.store(at + 16, delta.apply(checksum))
+    } else {
+        let checksum = frame.load::<2>(at + 6)?;
+        frame.store(at + 6, delta.apply_udp(checksum))
+    }
+}
+
+/// Writes the IPv4 header from the time to live on; what its addresses change in the transport's checksum.
+#[inline(always)]
+fn ipv4(frame: &mut impl Frame, packet: &Packet, new: &Ends) -> Option<Delta> {
+    let (network, at) = (&packet.network, packet.link.length as usize);
+    let [ttl, protocol, c, d] = frame.load::<4>(at + 8)?;
+    let addresses = Delta::NONE
+        .double(network.source.v4_bytes(), new.source.v4_bytes())
+        .double(network.destination.v4_bytes(), new.destination.v4_bytes());
+    let lower = ttl.wrapping_sub(1);
+    let hop = Delta::NONE.word([ttl, protocol], [lower, protocol]);
+    let [c, d] = addresses.and(hop).apply([c, d]);
+    frame.store(at + 8, [lower, protocol, c, d])?;
+    frame.store(at + 12, new.source.v4_bytes())?;
+    frame.store(at + 16, new.destination.v4_bytes())?;
+    Some(addresses)
+}
+
+/// The same for IPv6, whose header has no checksum.
+#[inline(always)]
+fn ipv6(frame: &mut impl Frame, packet: &Packet, new: &Ends) -> Option<Delta> {
+    let (network, at) = (&packet.network, packet.link.length as usize);
+    frame.store(at + 7, [network.hop_limit.wrapping_sub(1)])?;
+    frame.store(at + 8, new.source.bytes())?;
+    frame.store(at + 24, new.destination.bytes())?;
+    Some(
+        Delta::NONE
+            .long(network.source.words(), new.source.words())
+            .long(network.destination.words(), new.destination.words()),
+    )
+}
+
+/// Replaces the Ethernet header; the last thing done to a frame, because its length may change.
+#[inline(always)]
+pub fn link(frame: &mut impl Frame, packet: &Packet, new: &Outgoing) -> Option<()> {
+    let (had, wanted) = (packet.link.tag_count(), new.tags.count);
+    if had != wanted {
+        frame.cut_front((had as i32 - wanted as i32) * 4)?;
+    }
+    let [d0, d1, d2, d3, d4, d5, ..] = new.destination.to_ne_bytes();
+    let [s0, s1, s2, s3, s4, s5, ..] = new.source.to_ne_bytes();
+    frame.store(0, [d0, d1, d2, d3])?;
+    frame.store(4, [d4, d5, s0, s1])?;
+    frame.store(8, [s2, s3, s4, s5])?;
+    if had == 0 && wanted == 0 {
+        return Some(());
+    }
+    let mut kind_at = 12;
+    if wanted > 0 {
+        let [s, t] = if new.tags.service_tag {
+            SERVICE_TAG
+        } else {
+            TAG
+        };
+        let [a, b] = new.tags.control[0].to_be_bytes();
+        frame.store(12, [s, t, a, b])?;
+        kind_at = 16;
+    }
+    if wanted > 1 {
+        let ([s, t], [a, b]) = (TAG, new.tags.control[1].to_be_bytes());
+        frame.store(16, [s, t, a, b])?;
+        kind_at = 20;
+    }
+    frame.store(
+        frame.hide(kind_at),
+        if packet.network.is_v4 { IPV4 } else { IPV6 },
+    )
+}
