@@ -14,6 +14,7 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use tidegate_common::decide::decide;
+use tidegate_common::frame::Tables;
 use tidegate_common::verdict::Verdict;
 
 use crate::access::Packet;
@@ -21,7 +22,7 @@ use crate::tables::Maps;
 
 /// Runs for every frame of every interface it is attached to.
 #[xdp]
-pub fn tidegate(context: XdpContext) -> u32 {
+pub(crate) fn tidegate(context: XdpContext) -> u32 {
     let mut packet = Packet::new(&context);
     let Some(work) = tables::work() else {
         return xdp_action::XDP_PASS;
@@ -35,6 +36,12 @@ pub fn tidegate(context: XdpContext) -> u32 {
             xdp_action::XDP_DROP
         }
     }
+}
+
+/// Answers with the kernel's clock as the program above reads it; userspace runs it by hand to set its own by.
+#[xdp]
+pub(crate) fn clock(_: XdpContext) -> u32 {
+    Maps.now().0
 }
 
 #[panic_handler]

@@ -24,7 +24,7 @@ pub fn build_description() -> String {
          Built with multi-threading support (default={threads}).\n\
          Built with TLS library : rustls (aws-lc-rs)\n\
          TLS library supports : TLSv1.2 TLSv1.3\n\
-",
+         Kernel part : {kernel_part}\n",
         env!("CARGO_PKG_RUST_VERSION"),
         FEATURES.join(" "),
     )

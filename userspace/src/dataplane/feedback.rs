@@ -187,13 +187,13 @@ impl Feedback {
             .flows
             .iter()
             .flat_map(|bucket| &bucket.entries)
-            .filter_map(|entry| entry.read());
+            .map(|entry| entry.read().0);
         Ok(Snapshot {
             interfaces: self.interfaces.iter().map(interface).collect(),
             services: services.collect::<Result<_, MapError>>()?,
             unknown_drops: self.drops_of(ServiceIndex(0))?,
             flows: live
-                .filter(|(state, _)| *state != FlowState::Closing)
+                .filter(|state| ![FlowState::NONE, FlowState::CLOSING].contains(state))
                 .count() as u64,
             flow_limit: self.flow_limit,
         })
