@@ -10,8 +10,8 @@ use tidegate::expr::{
 };
 use tidegate::log::Logs;
 use tidegate::model::{
-    Bind, BindAddress, Facility, LogAddress, LogFormatKind, LogTarget, Model, Proxy, ProxyKind,
-    Server, ServerAddress, Severity, SocketOptions, Table, TcpAction, TcpRule, Timeouts,
+    BalanceKind, Bind, BindAddress, Facility, LogAddress, LogFormatKind, LogTarget, Model, Proxy,
+    ProxyKind, Server, ServerAddress, Severity, SocketOptions, Table, TcpAction, TcpRule, Timeouts,
 };
 use tidegate::net::Bound;
 use tidegate::session::generation::Generation;
@@ -40,6 +40,7 @@ impl Setup {
         model.global.threads = Some(2);
         model.global.maxconn = Some(1000);
         let mut proxy = Proxy::new(ProxyId(0), "px", ProxyKind::Listen);
+        proxy.balance.kind = BalanceKind::RoundRobin;
         let limit = Some(Millis(10_000));
         proxy.timeouts = Timeouts {
             client: limit,
@@ -110,6 +111,7 @@ impl Setup {
         let id = ProxyId(self.model.proxies.len() as u32);
         let timeouts = self.model.proxies[0].timeouts;
         let mut proxy = Proxy::new(id, name, ProxyKind::Backend);
+        proxy.balance.kind = BalanceKind::RoundRobin;
         proxy.timeouts = timeouts;
         self.model.proxies.push(proxy);
         id
