@@ -117,6 +117,9 @@ impl HttpStream<'_, '_> {
     }
 
     fn log(&self) {
+        if let Some(format) = &self.proxy().unique_id_format {
+            self.unique_id(format);
+        }
         let failed = !self.transaction.termination.get().is_normal()
             || self.transaction.retries.get() > 0
             || self.transaction.redispatched.get()

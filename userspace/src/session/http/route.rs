@@ -50,8 +50,20 @@ impl HttpStream<'_, '_> {
         }
         let persistent = by_rule
             .or(from_cookie)
-            .or_else(|| persistence::sticky(backend.id, force, &self.view()));
+            .or_else(|| persistence::sticky(backend.id, force, &self.view()))
+            .or_else(|| self.last_server(backend));
         (presented, persistent)
+    }
+
+    /// The server of the previous request, where this one prefers it and it can take more.
+    fn last_server(&self, backend: &Proxy) -> Option<Persistent> {
+        let server = self.front.bound_to?;
+        let generation = &self.connection.generation;
+        let ours = generation.model().server(server).proxy == backend.id;
+        (ours && generation.state().server(server).is_usable()).then_some(Persistent {
+            server,
+            forced: false,
+        })
     }
 
     fn persist_by_cookie(

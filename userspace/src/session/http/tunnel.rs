@@ -20,6 +20,9 @@ pub(super) struct Timeouts {
     pub(super) server: Option<Millis>,
     /// Takes the place of both.
     pub(super) tunnel: Option<Millis>,
+    /// Once the client, or the server, has closed its half.
+    pub(super) client_fin: Option<Millis>,
+    pub(super) server_fin: Option<Millis>,
 }
 
 /// Two connections joined.
@@ -110,7 +113,8 @@ impl<'t> Tunnel<'t> {
     fn deadline(&self, timeouts: Timeouts, moved: Moment) -> (Option<Moment>, Side) {
         let after = |limit: Option<Millis>| limit.map(|limit| moved.after(limit.0));
         if self.up.source_ended() {
-            return (after(timeouts.tunnel.or(timeouts.server)), Side::Server);
+            let limit = timeouts.client_fin.or(timeouts.tunnel).or(timeouts.server);
+            return (after(limit), Side::Server);
         }
         if timeouts.tunnel.is_some() {
             return (after(timeouts.tunnel), Side::Client);
