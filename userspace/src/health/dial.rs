@@ -2,14 +2,17 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout_at};
 
+use crate::expr::NoView;
 use crate::model::{Check, CheckConnect, Proxy, Server, ServerAddress, ServerTls};
 use crate::net::{self, ConnectError, Destination, Outgoing, Stream};
 use crate::proto::proxy_protocol::{self, Version2};
 use crate::state::ServerState;
+use crate::tls::Connector;
 
 /// One connection to be opened.
 pub(super) struct Dial<'a> {
@@ -18,7 +21,8 @@ pub(super) struct Dial<'a> {
     pub(super) state: &'a ServerState,
     pub(super) check: &'a Check,
     pub(super) step: &'a CheckConnect,
-    pub(super) tls: Option<&'a ServerTls>,
+    /// The settings, and what was loaded for them.
+    pub(super) tls: Option<(&'a ServerTls, Option<&'a Arc<Connector>>)>,
     pub(super) proxy_header: bool,
 }
 
@@ -62,8 +66,10 @@ impl Dial<'_> {
                 Err(_) => return Err(DialError::Timeout),
             }
         }
-        if let Some(tls) = self.tls {
-            stream = encrypt(stream, tls, deadline).await?;
+        if let Some((tls, connector)) = self.tls {
+            let connector = connector
+                .ok_or_else(|| DialError::Resource("no TLS context was loaded".to_owned()))?;
+            stream = encrypt(stream, tls, connector, deadline).await?;
         }
         let address = match destination {
             Destination::Tcp(address) => Some(address),
@@ -113,15 +119,22 @@ fn with_port(address: SocketAddr) -> Option<Destination> {
     (address.port() != 0).then_some(Destination::Tcp(address))
 }
 
-/// Encrypts a connection.
+/// Encrypts a connection. The name sent is `check-sni`'s or `sni`'s, as far as that is a constant.
 async fn encrypt(
-    _stream: Stream,
-    _tls: &ServerTls,
-    _deadline: Instant,
+    stream: Stream,
+    tls: &ServerTls,
+    connector: &Connector,
+    deadline: Instant,
 ) -> Result<Stream, DialError> {
-    Err(DialError::Tls(
-        "no TLS towards servers in this build".to_owned(),
-    ))
+    let name = tls.check_sni.clone().or_else(|| {
+        let sample = tls.sni.as_ref()?.eval(&NoView)?.into_shared();
+        String::from_utf8(sample.to_text().into_owned()).ok()
+    });
+    match timeout_at(deadline, connector.connect(stream, name.as_deref())).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(DialError::Tls(words(&error))),
+        Err(_) => Err(DialError::TlsTimeout),
+    }
 }
 
 /// The PROXY header of a connection nobody is behind.

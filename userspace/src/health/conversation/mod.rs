@@ -23,12 +23,18 @@ use crate::expr::{Sample, VariableMap, VariableName, View as _};
 use crate::model::{Check, CheckConnect, CheckStep, CheckSteps, Expect, HttpSend, Server};
 use crate::net::Stream;
 use crate::state::{CheckReport, CheckStatus, Running, ServerState};
+use crate::tls::Contexts;
 use crate::types::ServerId;
 
 /// Runs one check. It ends within the check's time limits.
-pub(super) async fn run(running: &Running, id: ServerId, check: &Check) -> CheckReport {
+pub(super) async fn run(
+    running: &Running,
+    contexts: &Contexts,
+    id: ServerId,
+    check: &Check,
+) -> CheckReport {
     let started = Instant::now();
-    let mut runner = Runner::new(running, id, check, started);
+    let mut runner = Runner::new(running, contexts, id, check, started);
     let outcome = match &check.steps {
         CheckSteps::Connect => runner.connect(&CheckConnect::default(), Place::Plain).await,
         CheckSteps::Tcp(steps) => runner.follow(steps).await,
@@ -58,6 +64,7 @@ enum Place {
 
 struct Runner<'a> {
     running: &'a Running,
+    contexts: &'a Contexts,
     id: ServerId,
     server: &'a Server,
     state: &'a ServerState,
@@ -81,10 +88,17 @@ struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    fn new(running: &'a Running, id: ServerId, check: &'a Check, started: Instant) -> Self {
+    fn new(
+        running: &'a Running,
+        contexts: &'a Contexts,
+        id: ServerId,
+        check: &'a Check,
+        started: Instant,
+    ) -> Self {
         let limits = Deadlines::of(check);
         Self {
             running,
+            contexts,
             id,
             server: running.model.server(id),
             state: running.state.server(id),
@@ -212,16 +226,17 @@ impl<'a> Runner<'a> {
             self.deadline = Instant::now() + self.limits.connect.duration();
         }
         let tls = match place {
-            Place::Rule => step.tls.as_deref(),
-            Place::Plain | Place::Initial => self.check.tls.as_deref(),
+            Place::Rule => step.tls.as_ref(),
+            Place::Plain | Place::Initial => self.check.tls.as_ref(),
         };
+        let connector = tls.and_then(|tls| self.contexts.check_connector(tls));
         let dialled = dial::Dial {
             proxy: self.running.model.proxy(self.server.proxy),
             server: self.server,
             state: self.state,
             check: self.check,
             step,
-            tls,
+            tls: tls.map(|tls| (&**tls, connector)),
             proxy_header: match place {
                 Place::Rule => step.send_proxy,
                 Place::Plain | Place::Initial => self.check.send_proxy,
