@@ -124,9 +124,15 @@ impl<'a> Context<'a> {
 
     /// Remembers that a word was accepted without effect.
     pub(crate) fn ignore(&mut self, word: &Word, reason: &'static str) {
+        let place = self.place(word.span);
+        self.note(&place, &word.text, reason);
+    }
+
+    /// As [`Self::ignore`], for a place known as `file:line`.
+    pub(crate) fn note(&mut self, place: &str, keyword: &str, reason: &'static str) {
         let note = NoEffect {
-            place: self.place(word.span),
-            keyword: word.text.clone(),
+            place: place.to_owned(),
+            keyword: keyword.to_owned(),
             reason,
         };
         if !self.without_effect.contains(&note) {

@@ -12,6 +12,7 @@ use super::context::Context;
 use super::draft::ProxyDraft;
 use super::registry::{Effect, Keyword, Sections};
 use super::server_options::{InitAddr, ServerOptions};
+use super::tls::speakable;
 use crate::lang::ast::Word;
 use crate::lang::source::Span;
 use crate::model::{
@@ -249,14 +250,15 @@ impl ServerDraft {
             limit: options.error_limit,
             reaction: options.on_error,
         });
-        server.tls = options.ssl.then(|| Arc::new(self.tls(context)));
+        let mode = draft.proxy.mode;
+        server.tls = options.ssl.then(|| Arc::new(self.tls(mode, context)));
         server.check = self.check(&server, draft, steps, context).map(Arc::new);
         server.agent = self.agent(context).map(Arc::new);
         server.place = context.place(self.span);
         server
     }
 
-    fn tls(&self, context: &mut Context<'_>) -> ServerTls {
+    fn tls(&self, mode: Mode, context: &mut Context<'_>) -> ServerTls {
         let tls = &self.options.tls;
         let settings = tls.settings.over(&context.tls.server);
         let default = if context.tls.server_verify_none {
@@ -272,14 +274,17 @@ impl ServerDraft {
             );
             context.alert(self.span, message);
         }
+        let mut alpn = tls.alpn.clone();
+        let place = context.place(self.span);
+        speakable(&mut alpn, mode, &place, context);
         ServerTls {
+            alpn,
             verify,
             ca_file: tls.ca_file.clone(),
             certificate: tls.certificate.clone(),
             sni: tls.sni.clone(),
             check_sni: self.options.check.sni.clone(),
             verify_host: tls.verify_host.clone(),
-            alpn: tls.alpn.clone(),
             min_version: settings.min_version,
             max_version: settings.max_version,
             crl_file: tls.crl_file.clone(),
@@ -315,7 +320,7 @@ impl ServerDraft {
         let tls = match (wants_tls, &server.tls) {
             (false, _) => None,
             (true, Some(tls)) => Some(Arc::clone(tls)),
-            (true, None) => Some(Arc::new(self.tls(context))),
+            (true, None) => Some(Arc::new(self.tls(draft.proxy.mode, context))),
         };
         let has_port = match &self.address {
             ServerAddress::Inet { address, .. } => address.port() != 0,

@@ -10,6 +10,7 @@ use crate::lang::keywords::args::Complaint;
 use crate::lang::keywords::context::Context;
 use crate::lang::keywords::draft::{FormatSource, FormatText, ProxyDraft};
 use crate::lang::keywords::expressions::Rules;
+use crate::lang::keywords::tls::speakable;
 use crate::lang::source::Span;
 use crate::model::{BalanceKind, Mode, Model, Server, ServerTarget, UseServer};
 use crate::types::{BindId, ProxyId, ServerId};
@@ -58,6 +59,10 @@ fn finish_proxy(draft: &mut ProxyDraft, context: &mut Context<'_>) {
                 context.alert(draft.place_of("cookie"), message);
             }
         }
+    }
+    let longest = context.global.tune.http_cookielen;
+    if let Some((_, length)) = &mut draft.proxy.capture_cookie {
+        *length = (*length).min(longest);
     }
     let is_chosen = draft.written.contains_key("balance");
     if draft.proxy.mode == Mode::L4 && !is_chosen {
@@ -177,11 +182,15 @@ fn add(
     );
     for (bind, number) in draft.binds.iter().zip(numbers) {
         let id = BindId(next(model.binds.len()));
+        let mut bind = bind.clone();
+        if let Some(tls) = &mut bind.tls {
+            speakable(&mut tls.alpn, proxy.mode, &bind.place, context);
+        }
         model.binds.push(crate::model::Bind {
             id,
             proxy: proxy.id,
             number,
-            ..bind.clone()
+            ..bind
         });
         proxy.binds.push(id);
     }

@@ -270,3 +270,4 @@ const BUFFERS: &str = "buffers are held only while bytes are in flight";
 const SCHEDULER: &str = "the scheduler needs no tuning";
 const SOCKETS: &str = "the kernel sizes socket buffers";
 const LUA: &str = "there is no Lua";
+const HTTP2: &str = "HTTP/2 is not spoken in this version";

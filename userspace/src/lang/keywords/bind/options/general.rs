@@ -1,6 +1,7 @@
 //! Options of the socket, its owner, its limits.
 
 use super::{BindOption, mode, named_group, named_user, no_op, option, refused};
+use crate::lang::keywords::args::Complaint;
 use crate::lang::keywords::args::Unit;
 use crate::lang::keywords::logging::choose;
 use crate::model::{AddressFamily, Level, Principal};
@@ -140,7 +141,11 @@ pub(super) const OPTIONS: &[BindOption] = &[
         "Imposes the protocol instead of detecting it.",
         |args, bind, _| {
             let word = args.need("a protocol name")?;
-            choose(word, "protocol", &[("h1", ()), ("h2", ())])?;
+            if word.text == "h2" {
+                let message = "HTTP/2 is not spoken in this version";
+                return Err(Complaint::new(word.span, message));
+            }
+            choose(word, "protocol", &[("h1", ())])?;
             bind.proto = Some(word.text.clone());
             Ok(())
         },
@@ -204,4 +209,19 @@ pub(super) const OPTIONS: &[BindOption] = &[
     ),
     refused("process", "<set>", "there is one process; use 'thread'"),
     refused("severity-output", "<format>", "answers carry no severity"),
+    refused("cc", "<algo>", "the system chooses the congestion control"),
+    refused(
+        "guid-prefix",
+        "<string>",
+        "objects are known by their names",
+    ),
+    refused("idle-ping", "<delay>", "idle clients are not probed"),
+    refused("label", "<name>", "use 'name'"),
+    refused(
+        "nbconn",
+        "<number>",
+        "connections are not opened beforehand",
+    ),
+    refused("quic-socket", "<mode>", "there is no QUIC"),
+    refused("tcp-md5sig", "<password>", "connections are not signed"),
 ];
