@@ -4,8 +4,6 @@
 //! leaves untouched what ran before; [`Engine::refresh`] is called whenever a server or the network may have changed.
 //! When that is, is the facade's business ([`super::Dataplane`]).
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +13,13 @@ use tidegate_common::maps::Sizes;
 
 use super::attach::Attached;
 use super::feedback::{Feedback, KnownServer, KnownService, Region};
-use super::loader::{self, Keeping, LoadError, Loaded};
+use super::loader::{self, LoadError, Loaded};
 use super::neighbours::Neighbours;
 use super::netlink::{Interface, Netlink, NetlinkError};
 use super::offload::{self, Compiled};
-use super::pins::{Pins, PinsError, TableSet};
+use super::pins::{Pins, PinsError};
 use super::plan::Plan;
-use super::predecessor::Predecessor;
-use super::sizes::sizes;
+use super::inheritance::{Inheritance, inherit};
 use super::tables::{Readings, Tables, layout};
 use super::ticks::Ticks;
 use super::writer::{Notice, Standing, Standings, Surroundings, WriteError, Writer, regions};
@@ -90,17 +87,12 @@ impl Engine {
         let neighbours = find_neighbours(&plan, &running, &interfaces)?;
 
         let pins = open_pins(&settings.pin)?;
+        let plain: Vec<Interface> = interfaces.iter().map(|(interface, _)| interface.clone()).collect();
         let set = pins.as_ref().map_or(Ok(None), loader::running)?;
-        let (sizes, adopted) = choose_sizes(&plan, settings, &own, set)?;
-        let predecessor = adopted.as_ref().map(Predecessor::open).transpose()?;
-        let sources = keep_sources(&plan, &sizes, predecessor.as_ref());
-        let mut loaded = Loaded::new(object, &layout(&sizes, sources), pins, adopted.as_ref())?;
+        let Inheritance { sizes, set, predecessor, sources } = inherit(&plan, settings, &plain, &own, set)?;
+        let mut loaded = Loaded::new(object, &layout(&sizes, sources), pins, set.as_ref())?;
         let ticks = Ticks::calibrate(|| loaded.tick())?;
 
-        let plain: Vec<Interface> = interfaces
-            .iter()
-            .map(|(interface, _)| interface.clone())
-            .collect();
         let surroundings = Surroundings {
             sizes,
             interfaces: &plain,
@@ -143,6 +135,447 @@ impl Engine {
 
     /// What the program counts.
     pub(super) fn feedback(&self) -> &Arc<Feedback> {
+        &self.feedback
+    }
+
+    /// Readable when the network may have changed.
+    pub(super) fn changes(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.neighbours.changes()
+    }
+
+    /// Whether some server's next hop is still being asked for.
+    pub(super) fn incomplete(&self) -> bool {
+        self.neighbours.incomplete()
+    }
+
+    /// Takes over what health checks, operators and the network have changed.
+    pub(super) fn refresh(&mut self) -> Result<(), StartError> {
+        self.neighbours.drain_changes();
+        let live = Live(&self.running);
+        self.neighbours
+            .follow(Writer::server_addresses(self.writer.plan(), &live));
+        self.neighbours.refresh()?;
+        let notices = self.writer.refresh(&live, &self.neighbours)?;
+        self.tell(&notices);
+        self.publish_servers();
+        let own = self.netlink.addresses()?;
+        self.writer.set_own_addresses(&own)?;
+        self.refresh_interfaces()
+    }
+
+    /// Gives the pins to the user this process is going to be.
+    pub(super) fn give_to(&self, user: u32, group: u32) -> Result<(), PinsError> {
+        self.loaded
+            .pins()
+            .map_or(Ok(()), |pins| pins.give_to(user, group))
+    }
+
+    /// The configuration in force, compiled again, if a list that the Runtime API may change has changed.
+    pub(super) fn changed_lists(&mut self) -> Option<(Compiled, Running)> {
+        let version = lists_version(&self.running.model);
+        if version == self.lists_version {
+            return None;
+        }
+        self.lists_version = version;
+        let compiled = offload::compile(&self.running.model);
+        (compiled.plan != *self.writer.plan()).then(|| (compiled, self.running.clone()))
+    }
+
+    /// Takes the program off the wire, unless another process has put its own there.
+    pub(super) fn stop(self) -> Result<(), LoadError> {
+        self.loaded.detach()
+    }
+
+    fn refresh_interfaces(&mut self) -> Result<(), StartError> {
+        let mut changed = Vec::new();
+        for known in &mut self.interfaces {
+            match self.netlink.interface(known.index)? {
+                Some(now) if now.mac != known.mac => {
+                    *known = now.clone();
+                    changed.push(now);
+                }
+                _ => {}
+            }
+        }
+        Ok(self.writer.write_interfaces(&changed)?)
+    }
+
+    fn publish_servers(&self) {
+        let known = self.writer.server_records().map(|server| KnownServer {
+            service: server.service,
+            id: server.id,
+            name: server.name.to_owned(),
+            index: server.index,
+            state: server.state,
+            trouble: server.trouble.map(ToString::to_string),
+        });
+        self.feedback.servers.store(Arc::new(known.collect()));
+    }
+
+    fn tell(&self, notices: &[Notice]) {
+        for Notice {
+            backend,
+            server,
+            trouble,
+        } in notices
+        {
+            match trouble {
+                Some(trouble) => notice::warning(format_args!(
+                    "Server {backend}/{server} cannot be reached by the kernel and gets no new flows: {trouble}."
+                )),
+                None => notice::notice(format_args!(
+                    "Server {backend}/{server} can be reached by the kernel again."
+                )),
+            }
+        }
+    }
+}
+
+/// Changes whenever a pattern list changes that connection rules use.
+fn lists_version(model: &model::Model) -> u64 {
+    let rules = model
+        .proxies
+        .iter()
+        .flat_map(|proxy| &proxy.tcp_request_connection);
+    let conditions = rules.filter_map(|rule| rule.condition.as_ref());
+    let tests = conditions
+        .flat_map(Condition::acls)
+        .flat_map(|acl| acl.tests());
+    tests
+        .flat_map(|test| test.sets())
+        .map(|set| set.list().version())
+        .sum()
+}
+
+/// How the servers of the configuration in force stand.
+struct Live<'a>(&'a Running);
+
+impl Standings for Live<'_> {
+    fn standing(&self, server: ServerId) -> Standing {
+        let state = self.0.state.server(server);
+        Standing {
+            usable: state.is_usable(),
+            stopped: state.operational() == Operational::Stopped,
+            weight: state.effective_weight(),
+            address: state.socket_address(),
+        }
+    }
+}
+
+fn find_interfaces(
+    netlink: &mut Netlink,
+    settings: &XdpGlobal,
+) -> Result<Vec<(Interface, model::XdpMode)>, StartError> {
+    let mut interfaces = Vec::new();
+    for line in &settings.interfaces {
+        let interface = netlink
+            .interface_named(&line.name)?
+            .ok_or_else(|| StartError::NoInterface(line.name.clone()))?;
+        interfaces.push((interface, line.mode));
+    }
+    Ok(interfaces)
+}
+
+/// Asks for all next hops and gives them a moment to be found, so that the first rings are not empty.
+fn find_neighbours(
+    plan: &Plan,
+    running: &Running,
+    interfaces: &[(Interface, model::XdpMode)],
+) -> Result<Neighbours, StartError> {
+    let mut neighbours = Neighbours::open(
+        interfaces
+            .iter()
+            .map(|(interface, _)| interface.index)
+            .collect(),
+    )?;
+    neighbours.follow(Writer::server_addresses(plan, &Live(running)));
+    let begun = crate::clock::now();
+    loop {
+        neighbours.refresh()?;
+        if !neighbours.asking() || crate::clock::now().since(begun) >= FIRST_ANSWERS {
+            return Ok(neighbours);
+        }
+        wait_for(&neighbours, Duration::from_millis(20));
+        neighbours.drain_changes();
+    }
+}
+
+fn wait_for(neighbours: &Neighbours, most: Duration) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut changes = [PollFd::from_borrowed_fd(
+        neighbours.changes(),
+        PollFlags::IN,
+    )];
+    let most = Timespec {
+        tv_sec: 0,
+        tv_nsec: i64::from(most.subsec_nanos()),
+    };
+    // Interrupted or not, the caller looks again.
+    let _ = poll(&mut changes, Some(&most));
+}
+
+/// The pin directory. The default one may be missing, at a price; one that was asked for may not.
+fn open_pins(directory: &Path) -> Result<Option<Pins>, StartError> {
+    match Pins::open(directory) {
+        Ok(pins) => Ok(Some(pins)),
+        Err(PinsError::NotBpf(_)) if directory == XdpGlobal::default().pin => {
+            notice::warning(format_args!(
+                "There is no BPF file system at '{}' and no 'xdp pin' in 'global': packets stop with this process, and a \
+                 reload forgets the flows.",
+                directory.display()
+            ));
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn feedback(&self) -> &Arc<Feedback> {
+        &self.feedback
+    }
+
+    /// Readable when the network may have changed.
+    pub(super) fn changes(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.neighbours.changes()
+    }
+
+    /// Whether some server's next hop is still being asked for.
+    pub(super) fn incomplete(&self) -> bool {
+        self.neighbours.incomplete()
+    }
+
+    /// Takes over what health checks, operators and the network have changed.
+    pub(super) fn refresh(&mut self) -> Result<(), StartError> {
+        self.neighbours.drain_changes();
+        let live = Live(&self.running);
+        self.neighbours
+            .follow(Writer::server_addresses(self.writer.plan(), &live));
+        self.neighbours.refresh()?;
+        let notices = self.writer.refresh(&live, &self.neighbours)?;
+        self.tell(&notices);
+        self.publish_servers();
+        let own = self.netlink.addresses()?;
+        self.writer.set_own_addresses(&own)?;
+        self.refresh_interfaces()
+    }
+
+    /// Gives the pins to the user this process is going to be.
+    pub(super) fn give_to(&self, user: u32, group: u32) -> Result<(), PinsError> {
+        self.loaded
+            .pins()
+            .map_or(Ok(()), |pins| pins.give_to(user, group))
+    }
+
+    /// The configuration in force, compiled again, if a list that the Runtime API may change has changed.
+    pub(super) fn changed_lists(&mut self) -> Option<(Compiled, Running)> {
+        let version = lists_version(&self.running.model);
+        if version == self.lists_version {
+            return None;
+        }
+        self.lists_version = version;
+        let compiled = offload::compile(&self.running.model);
+        (compiled.plan != *self.writer.plan()).then(|| (compiled, self.running.clone()))
+    }
+
+    /// Takes the program off the wire, unless another process has put its own there.
+    pub(super) fn stop(self) -> Result<(), LoadError> {
+        self.loaded.detach()
+    }
+
+    fn refresh_interfaces(&mut self) -> Result<(), StartError> {
+        let mut changed = Vec::new();
+        for known in &mut self.interfaces {
+            match self.netlink.interface(known.index)? {
+                Some(now) if now.mac != known.mac => {
+                    *known = now.clone();
+                    changed.push(now);
+                }
+                _ => {}
+            }
+        }
+        Ok(self.writer.write_interfaces(&changed)?)
+    }
+
+    fn publish_servers(&self) {
+        let known = self.writer.server_records().map(|server| KnownServer {
+            service: server.service,
+            id: server.id,
+            name: server.name.to_owned(),
+            index: server.index,
+            state: server.state,
+            trouble: server.trouble.map(ToString::to_string),
+        });
+        self.feedback.servers.store(Arc::new(known.collect()));
+    }
+
+    fn tell(&self, notices: &[Notice]) {
+        for Notice {
+            backend,
+            server,
+            trouble,
+        } in notices
+        {
+            match trouble {
+                Some(trouble) => notice::warning(format_args!(
+                    "Server {backend}/{server} cannot be reached by the kernel and gets no new flows: {trouble}."
+                )),
+                None => notice::notice(format_args!(
+                    "Server {backend}/{server} can be reached by the kernel again."
+                )),
+            }
+        }
+    }
+}
+
+/// Changes whenever a pattern list changes that connection rules use.
+fn lists_version(model: &model::Model) -> u64 {
+    let rules = model
+        .proxies
+        .iter()
+        .flat_map(|proxy| &proxy.tcp_request_connection);
+    let conditions = rules.filter_map(|rule| rule.condition.as_ref());
+    let tests = conditions
+        .flat_map(Condition::acls)
+        .flat_map(|acl| acl.tests());
+    tests
+        .flat_map(|test| test.sets())
+        .map(|set| set.list().version())
+        .sum()
+}
+
+/// How the servers of the configuration in force stand.
+struct Live<'a>(&'a Running);
+
+impl Standings for Live<'_> {
+    fn standing(&self, server: ServerId) -> Standing {
+        let state = self.0.state.server(server);
+        Standing {
+            usable: state.is_usable(),
+            stopped: state.operational() == Operational::Stopped,
+            weight: state.effective_weight(),
+            address: state.socket_address(),
+        }
+    }
+}
+
+fn find_interfaces(
+    netlink: &mut Netlink,
+    settings: &XdpGlobal,
+) -> Result<Vec<(Interface, model::XdpMode)>, StartError> {
+    let mut interfaces = Vec::new();
+    for line in &settings.interfaces {
+        let interface = netlink
+            .interface_named(&line.name)?
+            .ok_or_else(|| StartError::NoInterface(line.name.clone()))?;
+        interfaces.push((interface, line.mode));
+    }
+    Ok(interfaces)
+}
+
+/// Asks for all next hops and gives them a moment to be found, so that the first rings are not empty.
+fn find_neighbours(
+    plan: &Plan,
+    running: &Running,
+    interfaces: &[(Interface, model::XdpMode)],
+) -> Result<Neighbours, StartError> {
+    let mut neighbours = Neighbours::open(
+        interfaces
+            .iter()
+            .map(|(interface, _)| interface.index)
+            .collect(),
+    )?;
+    neighbours.follow(Writer::server_addresses(plan, &Live(running)));
+    let begun = crate::clock::now();
+    loop {
+        neighbours.refresh()?;
+        if !neighbours.asking() || crate::clock::now().since(begun) >= FIRST_ANSWERS {
+            return Ok(neighbours);
+        }
+        wait_for(&neighbours, Duration::from_millis(20));
+        neighbours.drain_changes();
+    }
+}
+
+fn wait_for(neighbours: &Neighbours, most: Duration) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut changes = [PollFd::from_borrowed_fd(
+        neighbours.changes(),
+        PollFlags::IN,
+    )];
+    let most = Timespec {
+        tv_sec: 0,
+        tv_nsec: i64::from(most.subsec_nanos()),
+    };
+    // Interrupted or not, the caller looks again.
+    let _ = poll(&mut changes, Some(&most));
+}
+
+/// The pin directory. The default one may be missing, at a price; one that was asked for may not.
+fn open_pins(directory: &Path) -> Result<Option<Pins>, StartError> {
+    match Pins::open(directory) {
+        Ok(pins) => Ok(Some(pins)),
+        Err(PinsError::NotBpf(_)) if directory == XdpGlobal::default().pin => {
+            notice::warning(format_args!(
+                "There is no BPF file system at '{}' and no 'xdp pin' in 'global': packets stop with this process, and a \
+                 reload forgets the flows.",
+                directory.display()
+            ));
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The sizes of all maps, and the set that can be taken over with them.
+fn choose_sizes(
+    plan: &Plan,
+    settings: &XdpGlobal,
+    own: &[IpAddr],
+    running: Option<TableSet>,
+) -> Result<(Sizes, Option<TableSet>), StartError> {
+    let cpus = aya::util::nr_cpus().map_err(|(_, error)| StartError::Cpus(error))? as u32;
+    let own: BTreeSet<IpAddr> = own.iter().copied().collect();
+    let earlier = running.as_ref().map_or_else(BTreeMap::new, loader::entries);
+    let sizes = sizes(plan, settings, &own, cpus, &earlier)?;
+    let Some(set) = running else {
+        return Ok((sizes, None));
+    };
+    match loader::difference(&set, &layout(&sizes, Keeping::Fresh)) {
+        None => Ok((sizes, Some(set))),
+        Some(reason) => {
+            notice::warning(format_args!("The kernel's flows begin anew: {reason}."));
+            Ok((sizes, None))
+        }
+    }
+}
+
+/// Whether the counts of sources can be taken over: when every limit keeps its region.
+fn keep_sources(
+    plan: &Plan,
+    sizes: &Sizes,
+    own: &BTreeSet<IpAddr>,
+    predecessor: Option<&Predecessor>,
+) -> Keeping {
+    let Some(predecessor) = predecessor else {
+        return Keeping::Fresh;
+    };
+    let regions = regions(plan, sizes.source_buckets);
+    let same = plan.services.iter().all(|service| {
+        let limit = service
+            .policy
+            .and_then(|policy| plan.policies[usize::from(policy.0)].rate.as_ref());
+        let Some(limit) = limit else { return true };
+        let listens = listens(service, own);
+        let mut before = listens
+            .iter()
+            .filter_map(|(address, first, _)| predecessor.service(*address, *first, service.protocol));
+        let region = regions.get(limit.table_name.as_str()).copied();
+        before.next().and_then(|number| predecessor.region(number)) == region
+    });
+    if same { Keeping::Kept } else { Keeping::Fresh }
+}
+
+fn feedback(&self) -> &Arc<Feedback> {
         &self.feedback
     }
 

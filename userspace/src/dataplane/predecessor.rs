@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use tidegate_common::bind::{BindBucket, BindKey, RangeRow, Target};
-use tidegate_common::config::{BindView, Config};
+use tidegate_common::config::{BindView, Clock, Config};
 use tidegate_common::maps::name;
 use tidegate_common::rate::RateRule;
 use tidegate_common::service::{Guard, Nature, Rings, Service, ServiceIndex};
@@ -40,11 +40,36 @@ impl Predecessor {
         })
     }
 
+    /// The same over maps that are open already.
+    #[cfg(test)]
+    pub(super) fn of(
+        config: Mapped<Config>,
+        services: Mapped<Service>,
+        rates: Mapped<RateRule>,
+        binds: Mapped<BindBucket>,
+        ranges: Mapped<RangeRow>,
+    ) -> Self {
+        Self {
+            config,
+            services,
+            rates,
+            binds,
+            ranges,
+        }
+    }
+
     /// The keys of the hashes: of the tables, of the rings.
     pub(super) fn keys(&self) -> (u64, u64) {
         let config = self.config.first();
         config.map_or((0, 0), |config| {
             (config.table_key.load(), config.ring_key.load())
+        })
+    }
+
+    /// What turned interface numbers into the indexes that servers and flows remember.
+    pub(super) fn interface_modulus(&self) -> u32 {
+        self.config.first().map_or(0, |config| {
+            Clock::from_word(config.clock.load()).interface_modulus
         })
     }
 
