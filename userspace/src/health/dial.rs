@@ -2,14 +2,16 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout_at};
 
-use crate::model::{Check, CheckConnect, Proxy, Server, ServerAddress, ServerTls};
+use crate::model::{Check, CheckConnect, Proxy, Server, ServerAddress};
 use crate::net::{self, ConnectError, Destination, Outgoing, Stream};
 use crate::proto::proxy_protocol::{self, Version2};
 use crate::state::ServerState;
+use crate::tls::Connector;
 
 /// One connection to be opened.
 pub(super) struct Dial<'a> {
@@ -18,7 +20,8 @@ pub(super) struct Dial<'a> {
     pub(super) state: &'a ServerState,
     pub(super) check: &'a Check,
     pub(super) step: &'a CheckConnect,
-    pub(super) tls: Option<&'a ServerTls>,
+    /// TLS, and the server name to send.
+    pub(super) tls: Option<(Arc<Connector>, Option<String>)>,
     pub(super) proxy_header: bool,
 }
 
@@ -62,8 +65,16 @@ impl Dial<'_> {
                 Err(_) => return Err(DialError::Timeout),
             }
         }
-        if let Some(tls) = self.tls {
-            stream = encrypt(stream, tls, deadline).await?;
+        if let Some((connector, name)) = &self.tls {
+            let handshake = connector.connect(stream, name.as_deref());
+            stream = match timeout_at(deadline, handshake).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Err(DialError::Tls("Connection closed during SSL handshake".to_owned()));
+                }
+                Ok(Err(_)) => return Err(DialError::Tls("SSL handshake failure".to_owned())),
+                Err(_) => return Err(DialError::TlsTimeout),
+            };
         }
         let address = match destination {
             Destination::Tcp(address) => Some(address),
@@ -111,17 +122,6 @@ fn explicit_port(address: Option<SocketAddr>) -> Option<u16> {
 
 fn with_port(address: SocketAddr) -> Option<Destination> {
     (address.port() != 0).then_some(Destination::Tcp(address))
-}
-
-/// Encrypts a connection.
-async fn encrypt(
-    _stream: Stream,
-    _tls: &ServerTls,
-    _deadline: Instant,
-) -> Result<Stream, DialError> {
-    Err(DialError::Tls(
-        "no TLS towards servers in this build".to_owned(),
-    ))
 }
 
 /// The PROXY header of a connection nobody is behind.

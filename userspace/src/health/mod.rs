@@ -8,6 +8,7 @@ mod agent;
 mod announce;
 mod automaton;
 mod conclude;
+mod connectors;
 mod conversation;
 mod dial;
 mod life;
@@ -15,6 +16,7 @@ mod schedule;
 mod tasks;
 
 pub use announce::Cause;
+pub use connectors::{ConnectorError, Connectors};
 pub use automaton::{Change, Health, Limits};
 pub use life::{Life, Mode};
 pub use tasks::run;

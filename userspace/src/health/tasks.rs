@@ -13,6 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::connectors::Connectors;
 use super::conclude::{Verdicts, Weaken};
 use super::life::Life;
 use super::{agent, conversation, schedule};
@@ -22,11 +23,13 @@ use crate::model::{AgentCheck, Check, ErrorReaction};
 use crate::state::{CheckReport, CheckState, CheckStatus, Observation, Operational, Running};
 use crate::types::{Millis, ServerId};
 
-/// Checks every server of a configuration until dropped. To be run on one thread, beside the workers.
-pub async fn run(running: Running, logs: Arc<Logs>) {
+/// Checks every server of a configuration until dropped. To be run on one thread, beside the workers. `connectors` are those
+/// of the same model.
+pub async fn run(running: Running, logs: Arc<Logs>, connectors: Connectors) {
     let world = Rc::new(World {
         running,
         logs,
+        connectors,
         random: RandomState::new(),
     });
     let mut tasks: FuturesUnordered<Pin<Box<dyn Future<Output = ()>>>> = FuturesUnordered::new();
@@ -68,6 +71,7 @@ pub async fn run(running: Running, logs: Arc<Logs>) {
 struct World {
     running: Running,
     logs: Arc<Logs>,
+    connectors: Connectors,
     random: RandomState,
 }
 
@@ -119,7 +123,7 @@ async fn check_server(
             continue;
         }
         state.check.set(CheckState::IN_PROGRESS, true);
-        let report = conversation::run(&world.running, id, &check).await;
+        let report = conversation::run(&world.running, &world.connectors, id, &check).await;
         state.check.set(CheckState::IN_PROGRESS, false);
         if !state.check.is_running() {
             continue;

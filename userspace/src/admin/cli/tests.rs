@@ -99,7 +99,11 @@ fn talk(world: &Arc<World>, lines: &[&str]) -> String {
         text.push_str(&format!("> {line}\n{answer}"));
     }
     let expiry = regex::Regex::new("exp=(60000|59[0-9]{3}) ").expect("a pattern");
-    expiry.replace_all(&text, "exp=60000 ").into_owned()
+    let text = expiry.replace_all(&text, "exp=60000 ");
+    let fading = regex::Regex::new("conn_rate\\(10000\\)=(50|4[5-9]) ").expect("a pattern");
+    fading
+        .replace_all(&text, "conn_rate(10000)=50 ")
+        .into_owned()
 }
 
 fn ask(world: &Arc<World>, line: &str) -> String {
@@ -194,7 +198,7 @@ fn tables_are_shown_changed_and_cleared() {
             "set table web key 192.0.2.2 data.conn_rate 50",
             "set table web key 10.0.0.1",
             "show table web data.gpc0 gt 4",
-            "show table web data.gpc0 lt 9 data.conn_rate ge 50",
+            "show table web data.gpc0 lt 9 data.conn_rate ge 40",
             "show table web key 10.0.0.1",
             "show table web ptr 0x2",
             "clear table web data.gpc0 eq 5",
