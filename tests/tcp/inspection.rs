@@ -1,3 +1,5 @@
+//! Content inspection of TCP sessions, on real sockets.
+
 use std::io::Write;
 use std::net::Shutdown;
 

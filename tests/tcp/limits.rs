@@ -1,3 +1,5 @@
+//! Limits on connections and queues, on real sockets.
+
 use std::io::Write;
 
 use tidegate::expr::Stage;

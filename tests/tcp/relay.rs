@@ -1,3 +1,5 @@
+//! The relay of TCP sessions, on real sockets.
+
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;

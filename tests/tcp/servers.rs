@@ -1,3 +1,5 @@
+//! The choice of servers, retries and redispatch, on real sockets.
+
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
