@@ -10,9 +10,9 @@ use tidegate::expr::{
 };
 use tidegate::log::Logs;
 use tidegate::model::{
-    Bind, BindAddress, Facility, HttpAction, HttpRule, LogAddress, LogFormatKind, LogTarget, Mode,
-    Model, Proxy, ProxyKind, Reply, ReplyBody, Server, ServerAddress, Severity, SocketOptions,
-    Timeouts,
+    BalanceKind, Bind, BindAddress, Facility, HttpAction, HttpRule, LogAddress, LogFormatKind,
+    LogTarget, Mode, Model, Proxy, ProxyKind, Reply, ReplyBody, Server, ServerAddress, Severity,
+    SocketOptions, Timeouts,
 };
 use tidegate::net::Bound;
 use tidegate::session::generation::Generation;
@@ -41,6 +41,7 @@ impl Setup {
         model.global.threads = Some(1);
         model.global.maxconn = Some(1000);
         let mut proxy = Proxy::new(ProxyId(0), "px", ProxyKind::Listen);
+        proxy.balance.kind = BalanceKind::RoundRobin;
         proxy.mode = Mode::Http;
         proxy.abort_on_close = true;
         let limit = Some(Millis(10_000));
@@ -108,6 +109,7 @@ impl Setup {
         let id = ProxyId(self.model.proxies.len() as u32);
         let timeouts = self.model.proxies[0].timeouts;
         let mut proxy = Proxy::new(id, name, ProxyKind::Backend);
+        proxy.balance.kind = BalanceKind::RoundRobin;
         proxy.mode = Mode::Http;
         proxy.timeouts = timeouts;
         self.model.proxies.push(proxy);
