@@ -27,10 +27,8 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a command silently and returns its stdout; its failure is an error that holds its stderr.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| cannot_start(command))?;
+    command.stdin(Stdio::null());
+    let output = patiently(|| command.output()).with_context(|| cannot_start(command))?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         bail!(
