@@ -36,6 +36,7 @@ mod rdp;
 mod table;
 mod timers;
 mod tls;
+mod transfer;
 mod url;
 
 pub(super) use internal::process_id;
@@ -276,6 +277,7 @@ pub(super) fn all() -> &'static [Fetch] {
         all.extend(constants::FETCHES);
         all.extend(internal::FETCHES);
         all.extend(layer4::FETCHES);
+        all.extend(transfer::FETCHES);
         all.extend(timers::FETCHES);
         all.extend(table::fetches());
         all.extend(tls::fetches());
