@@ -3,8 +3,9 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tidegate::clock;
 use tidegate::expr::{
     Condition, Expression, LogFormat, NoAcls, NoFiles, Parsing, Patterns, Purpose, Stage,
 };
@@ -208,14 +209,6 @@ impl RunningProxy {
         let nothing = socket.recv(&mut [0; 16]).is_err();
         socket.set_nonblocking(false).unwrap();
         nothing
-    }
-
-    pub(crate) fn stop(&self, phase: Phase) {
-        self.workers.as_ref().unwrap().stop(phase);
-    }
-
-    pub(crate) fn is_finished(&self) -> bool {
-        self.workers.as_ref().unwrap().is_finished()
     }
 }
 
@@ -433,9 +426,9 @@ pub(crate) fn field<'a>(message: &'a str, name: &str) -> Option<&'a str> {
 
 /// Waits for a condition, up to ten seconds.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = clock::now().after(10_000);
     while !holds() {
-        assert!(Instant::now() < deadline, "not in time: {what}");
+        assert!(clock::now() < deadline, "not in time: {what}");
         std::thread::yield_now();
     }
 }

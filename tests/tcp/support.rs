@@ -3,8 +3,9 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tidegate::clock;
 use tidegate::expr::{
     Condition, Expression, LogFormat, NoAcls, NoFiles, Parsing, Patterns, Purpose, Stage,
 };
@@ -168,7 +169,7 @@ impl Setup {
         let address = bound[0]
             .1
             .address()
-            .unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
+            .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
         let workers = Workers::start(Arc::clone(&generation), bound.into()).unwrap();
         RunningProxy {
             address,
@@ -277,9 +278,9 @@ pub(crate) fn rest(stream: &mut TcpStream) -> String {
 
 /// Waits for a condition, up to ten seconds.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = clock::now().after(10_000);
     while !holds() {
-        assert!(Instant::now() < deadline, "not in time: {what}");
+        assert!(clock::now() < deadline, "not in time: {what}");
         std::thread::yield_now();
     }
 }

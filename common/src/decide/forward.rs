@@ -170,7 +170,7 @@ fn begin<T: Tables>(
 #[inline(always)]
 fn record<T: Tables>(
     scene: &Scene<'_, T>,
-    work: &mut Work,
+    work: &Work,
     service: &Service,
     bucket: &FlowBucket,
 ) -> Result<(), DropReason> {

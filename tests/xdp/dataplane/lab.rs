@@ -97,7 +97,7 @@ impl Lab {
     /// Starts the kernel tier in the balancer.
     pub(crate) fn start(&self, (compiled, running): &(Compiled, Running)) -> Dataplane {
         self.balancer.inside(|| {
-            let mut dataplane = Dataplane::start(compiled, running)
+            let dataplane = Dataplane::start(compiled, running)
                 .expect("it starts")
                 .expect("it is needed");
             dataplane.follow().expect("a thread can be started");

@@ -71,7 +71,7 @@ fn body_of_the_daemon() {
     let namespace = std::env::var(NAMESPACE).unwrap();
     super::netns::enter(&namespace);
     let (compiled, running) = web(pin.as_ref()).compile();
-    let mut dataplane = tidegate::dataplane::Dataplane::start(&compiled, &running)
+    let dataplane = tidegate::dataplane::Dataplane::start(&compiled, &running)
         .unwrap()
         .unwrap();
     dataplane.follow().unwrap();

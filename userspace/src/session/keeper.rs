@@ -60,7 +60,7 @@ fn follow(generation: &Generation, listeners: &Listeners, frontend: ProxyId) {
 }
 
 /// The backlog of a frontend's listeners: its `backlog`, else its `maxconn` (manual §4.2).
-pub fn backlog(generation: &Generation, frontend: ProxyId) -> u32 {
+pub(super) fn backlog(generation: &Generation, frontend: ProxyId) -> u32 {
     let limit = generation.state().proxy(frontend).frontend.maxconn();
     generation.proxy(frontend).backlog.unwrap_or(limit)
 }

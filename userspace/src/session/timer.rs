@@ -14,7 +14,7 @@ use crate::clock::{self, Moment};
 
 /// See the module's documentation.
 #[derive(Default)]
-pub struct Timer {
+pub(super) struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
     /// What the runtime's timer is set to, if it is running.
     armed: Option<Moment>,
@@ -22,7 +22,7 @@ pub struct Timer {
 
 impl Timer {
     /// Ready once `deadline` has passed; `None` never is.
-    pub fn poll(&mut self, context: &mut Context<'_>, deadline: Option<Moment>) -> Poll<()> {
+    pub(super) fn poll(&mut self, context: &mut Context<'_>, deadline: Option<Moment>) -> Poll<()> {
         let Some(deadline) = deadline else {
             return Poll::Pending;
         };
@@ -43,11 +43,6 @@ impl Timer {
         }
     }
 
-    /// Waits until `deadline`.
-    pub async fn wait(&mut self, deadline: Option<Moment>) {
-        std::future::poll_fn(|context| self.poll(context, deadline)).await;
-    }
-
     fn arm(&mut self, deadline: Moment) {
         let instant = Instant::from_std(clock::started() + Duration::from_millis(deadline.0));
         match &mut self.sleep {
@@ -62,6 +57,10 @@ impl Timer {
 mod tests {
     use super::*;
 
+    async fn wait(timer: &mut Timer, deadline: Moment) {
+        std::future::poll_fn(|context| timer.poll(context, Some(deadline))).await;
+    }
+
     #[tokio::test]
     async fn a_deadline_that_moves_away_is_kept_and_one_that_comes_closer_too() {
         let mut timer = Timer::default();
@@ -72,9 +71,9 @@ mod tests {
         };
         assert!(polled(&mut timer, 20).is_pending());
         assert!(polled(&mut timer, 60_000).is_pending());
-        timer.wait(Some(start.after(50))).await;
+        wait(&mut timer, start.after(50)).await;
         assert!(clock::now() >= start.after(50));
-        timer.wait(Some(start.after(10))).await;
+        wait(&mut timer, start.after(10)).await;
         assert!(clock::now() < start.after(30_000));
     }
 

@@ -20,6 +20,9 @@ use crate::queue::Priority;
 use crate::state::{Counter, Counters, StickEvent, Tracked};
 use crate::types::{Millis, ProxyId, ServerId};
 
+/// What was captured, by slot; `None` where nothing was.
+pub type Captures = RefCell<Vec<Option<Box<[u8]>>>>;
+
 /// One request, or one TCP session.
 #[derive(Default)]
 pub struct Transaction {
@@ -38,9 +41,9 @@ pub struct Transaction {
     /// Entries tracked by content rules and HTTP rules.
     pub tracked: TrackedSlots,
     /// What was captured of the request, by slot.
-    pub request_captures: RefCell<Vec<Option<Box<[u8]>>>>,
+    pub request_captures: Captures,
     /// What was captured of the response, by slot.
-    pub response_captures: RefCell<Vec<Option<Box<[u8]>>>>,
+    pub response_captures: Captures,
     /// Bytes so far.
     pub bytes: Bytes,
     /// Connection attempts after the first (`%rc`).

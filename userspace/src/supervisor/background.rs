@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use super::sys::{self, Forked};
 
 /// Which side of the fork this is.
-pub enum Side {
+pub(super) enum Side {
     /// The started process: its start succeeded or not, and it must exit accordingly.
     Parent {
         /// Whether the child came up.
@@ -21,13 +21,13 @@ pub enum Side {
 }
 
 /// The daemon's way to say that it serves.
-pub struct Report(OwnedFd);
+pub(super) struct Report(OwnedFd);
 
 /// Forks. The parent returns once the child reported or died.
 ///
 /// # Errors
 /// The kernel's refusal.
-pub fn fork() -> io::Result<Side> {
+pub(super) fn fork() -> io::Result<Side> {
     let (reader, writer) = sys::pipe()?;
     match sys::fork()? {
         Forked::Child => Ok(Side::Child(Report(writer))),
@@ -45,7 +45,7 @@ impl Report {
     ///
     /// # Errors
     /// `/dev/null` cannot be opened.
-    pub fn started(self) -> io::Result<()> {
+    pub(super) fn started(self) -> io::Result<()> {
         let null = File::options().read(true).write(true).open("/dev/null")?;
         rustix::stdio::dup2_stdin(&null)?;
         rustix::stdio::dup2_stdout(&null)?;

@@ -9,15 +9,15 @@ use crate::model::Model;
 
 /// What is wrong with the limits; the process can run all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooFewDescriptors {
+pub(super) struct TooFewDescriptors {
     /// What the configuration would need.
-    pub needed: u64,
+    pub(super) needed: u64,
     /// What the system allows.
-    pub allowed: u64,
+    pub(super) allowed: u64,
 }
 
 /// Raises the soft limit of descriptors as far as needed and fills in `global maxconn`.
-pub fn apply(model: &mut Model, threads: usize) -> Option<TooFewDescriptors> {
+pub(super) fn apply(model: &mut Model, threads: usize) -> Option<TooFewDescriptors> {
     let limit = getrlimit(Resource::Nofile);
     let allowed = limit.maximum.unwrap_or(u64::MAX);
     let reserved = reserved(model, threads);
@@ -50,7 +50,7 @@ pub fn apply(model: &mut Model, threads: usize) -> Option<TooFewDescriptors> {
 ///
 /// # Errors
 /// The hard limit is lower.
-pub fn bound_memory(megabytes: u32) -> rustix::io::Result<()> {
+pub(super) fn bound_memory(megabytes: u32) -> rustix::io::Result<()> {
     let bytes = u64::from(megabytes) << 20;
     setrlimit(
         Resource::As,

@@ -13,7 +13,7 @@ use crate::types::BindId;
 
 /// One socket that could not be bound. Its text is what HAProxy prints, so that scripts find it.
 #[derive(Debug)]
-pub struct Refused {
+pub(super) struct Refused {
     frontend: String,
     address: String,
     error: BindError,
@@ -33,7 +33,10 @@ impl fmt::Display for Refused {
 ///
 /// # Errors
 /// Every address that cannot be listened on.
-pub fn bind(model: &Model, threads: usize) -> Result<Vec<(BindId, Arc<Bound>)>, Vec<Refused>> {
+pub(super) fn bind(
+    model: &Model,
+    threads: usize,
+) -> Result<Vec<(BindId, Arc<Bound>)>, Vec<Refused>> {
     let mut bound = Vec::new();
     let mut refused = Vec::new();
     for bind in &model.binds {
@@ -61,7 +64,7 @@ pub fn bind(model: &Model, threads: usize) -> Result<Vec<(BindId, Arc<Bound>)>, 
 ///
 /// # Errors
 /// Every address that cannot be listened on.
-pub fn bind_runtime_api(model: &Model) -> Result<Vec<(String, Socket)>, Vec<Refused>> {
+pub(super) fn bind_runtime_api(model: &Model) -> Result<Vec<(String, Socket)>, Vec<Refused>> {
     let mut bound = Vec::new();
     let mut refused = Vec::new();
     for socket in &model.global.stats_sockets {

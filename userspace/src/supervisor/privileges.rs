@@ -14,7 +14,7 @@ use crate::net::{group_id, user_id};
 
 /// What the process still does with the kernel after the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KernelPart {
+pub(super) enum KernelPart {
     /// It writes maps and probes neighbours: `CAP_BPF` and `CAP_NET_ADMIN` stay.
     Attached,
     /// Nothing: every capability goes.
@@ -37,14 +37,14 @@ pub enum PrivilegeError {
 
 /// The identity asked for by `user`/`uid` and `group`/`gid`; resolve it before `chroot` hides the databases.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Identity {
+pub(super) struct Identity {
     uid: Option<u32>,
     gid: Option<u32>,
 }
 
 impl Identity {
     /// User and group, where they are to change.
-    pub fn ids(self) -> (Option<u32>, Option<u32>) {
+    pub(super) fn ids(self) -> (Option<u32>, Option<u32>) {
         (self.uid, self.gid)
     }
 
@@ -52,7 +52,7 @@ impl Identity {
     ///
     /// # Errors
     /// A name that does not exist.
-    pub fn resolve(global: &Global) -> Result<Self, PrivilegeError> {
+    pub(super) fn resolve(global: &Global) -> Result<Self, PrivilegeError> {
         let uid = match &global.user {
             Some(Principal::Id(uid)) => Some(*uid),
             Some(Principal::Name(name)) => {
@@ -76,7 +76,7 @@ impl Identity {
 ///
 /// # Errors
 /// Any step failed; the caller must stop.
-pub fn drop_privileges(
+pub(super) fn drop_privileges(
     global: &Global,
     identity: Identity,
     kernel: KernelPart,

@@ -51,7 +51,7 @@ impl Filter {
                     .proxies
                     .iter()
                     .any(|name| *name == proxy.name || is_number(name, proxy.number)))
-            && !(self.only_up && !is_up(row))
+            && (!self.only_up || is_up(row))
             && !(self.no_maintenance && is_in_maintenance(row))
     }
 }

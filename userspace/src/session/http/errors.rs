@@ -77,14 +77,6 @@ pub(crate) struct Exit {
     pub(crate) flags: [u8; 2],
 }
 
-impl Exit {
-    /// The normal end.
-    pub(crate) const NORMAL: Self = Self {
-        status: None,
-        flags: *b"--",
-    };
-}
-
 /// Decides the answer and the flags of a request that failed while in `stage`.
 pub(crate) fn exit(failure: Failure, stage: Stage) -> Exit {
     // Once the response's head is out there is no other answer to give.

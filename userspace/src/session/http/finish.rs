@@ -88,7 +88,7 @@ impl HttpStream<'_, '_> {
     }
 
     /// Counts the whole request and logs it.
-    pub(super) fn finish(&mut self) {
+    pub(super) fn finish(&self) {
         let now = clock::now();
         self.transaction.mark(|line| line.end = Some(now));
         let bytes = &self.transaction.bytes;

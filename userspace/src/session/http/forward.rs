@@ -599,7 +599,7 @@ impl HttpStream<'_, '_> {
                 .get()
                 .tunnel
                 .or(proxy.timeouts.tunnel)
-                .or(self.proxy().timeouts.tunnel),
+                .or_else(|| self.proxy().timeouts.tunnel),
         };
         let from_client = self.front.input.take();
         self.front.stream.unread(from_client);
@@ -610,8 +610,8 @@ impl HttpStream<'_, '_> {
         let mut tunnel =
             tunnel::Tunnel::new(&mut front.stream, &mut upstream.stream, &mut front.timer);
         let result = tunnel.run(timeouts, front.cut).await;
-        messages.upload.count(tunnel.from_client());
-        messages.download.count(tunnel.from_server());
+        messages.upload.count(tunnel.uploaded());
+        messages.download.count(tunnel.downloaded());
         result
     }
 }

@@ -140,11 +140,6 @@ impl<'c> Front<'c> {
         }
     }
 
-    /// Closes at once; whatever is unread makes it a reset.
-    pub(crate) fn abort(mut self) {
-        self.stream.reset_on_close();
-    }
-
     /// Closes without the client hearing of it.
     pub(crate) fn vanish(self) {
         self.stream.socket().vanish();

@@ -94,7 +94,6 @@ async fn life(
             Next::Request if !connection.worker.is_stopping() => {}
             Next::Request | Next::Close => return front.close().await,
             Next::Abort => return,
-            Next::Reset => return front.abort(),
             Next::Vanish => return front.vanish(),
         }
         transaction.restart(connection, clock::now());

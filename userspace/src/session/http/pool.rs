@@ -21,7 +21,7 @@ use crate::state::{Gauge, ServerState};
 
 /// The idle connections of one thread, by server.
 #[derive(Default)]
-pub struct Pool(RefCell<FxHashMap<usize, VecDeque<Resting>>>);
+pub(crate) struct Pool(RefCell<FxHashMap<usize, VecDeque<Resting>>>);
 
 /// A connection to a server.
 pub(crate) struct Upstream {

@@ -419,7 +419,7 @@ impl<'c> HttpStream<'c, '_> {
         self.front.attend(Stays::No, None, held).await
     }
 
-    fn set_timeout(&mut self, kind: TimeoutKind, value: &Expression) {
+    fn set_timeout(&self, kind: TimeoutKind, value: &Expression) {
         let time = match value
             .eval(&self.view())
             .and_then(|sample| sample.cast(SampleType::Int))

@@ -68,8 +68,6 @@ pub(crate) enum Next {
     Close,
     /// The connection is closed without ceremony.
     Abort,
-    /// The same, with a reset.
-    Reset,
     /// The client is not told at all.
     Vanish,
 }
@@ -182,11 +180,8 @@ impl<'c, 'f> HttpStream<'c, 'f> {
 
     /// `timeout client` in force.
     pub(crate) fn client_timeout(&self) -> Option<Millis> {
-        self.transaction
-            .timeouts
-            .get()
-            .client
-            .or(self.proxy().timeouts.client)
+        let chosen = self.transaction.timeouts.get().client;
+        chosen.or_else(|| self.proxy().timeouts.client)
     }
 
     async fn read_head(&mut self, deadline: Option<Moment>) -> Result<(), Failure> {
@@ -428,7 +423,7 @@ impl<'c, 'f> HttpStream<'c, 'f> {
     }
 
     /// What follows a response that came from a server.
-    fn after_response(&mut self) -> Next {
+    fn after_response(&self) -> Next {
         let sent_all = self.messages.upload.is_received();
         if self.request.keep_alive && sent_all {
             Next::Request

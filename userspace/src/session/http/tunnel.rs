@@ -47,12 +47,12 @@ impl<'t> Tunnel<'t> {
     }
 
     /// Bytes that came from the client, and how many of them the server got.
-    pub(super) fn from_client(&self) -> (u64, u64) {
+    pub(super) fn uploaded(&self) -> (u64, u64) {
         (self.up.received(), self.up.delivered())
     }
 
     /// The other way round.
-    pub(super) fn from_server(&self) -> (u64, u64) {
+    pub(super) fn downloaded(&self) -> (u64, u64) {
         (self.down.received(), self.down.delivered())
     }
 

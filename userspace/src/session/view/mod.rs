@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use super::connection::Connection;
 use super::http::HttpFacts;
 use super::password;
-use super::transaction::Transaction;
+use super::transaction::{Captures, Transaction};
 use crate::expr::{
     Address, BackendNumber, Body, Buffer, Data, Direction, Fetched, FrontendNumber, Inspection,
     Number, Sample, Scope, ServerNumber, Side, StickAnswer, StickOperation, TableNumber, Text, Tls,
@@ -270,10 +270,7 @@ impl<'a> SessionView<'a> {
         }
     }
 
-    fn captures(
-        &self,
-        direction: Direction,
-    ) -> Option<&'a std::cell::RefCell<Vec<Option<Box<[u8]>>>>> {
+    fn captures(&self, direction: Direction) -> Option<&'a Captures> {
         let transaction = self.transaction?;
         Some(match direction {
             Direction::Request => &transaction.request_captures,

@@ -121,7 +121,7 @@ fn set_state(call: &Call<'_>, server: &Server, value: &str) -> Result<(), String
     Ok(())
 }
 
-fn mode(call: &mut Call<'_>, mode: Mode) -> Answer {
+fn mode(call: &Call<'_>, mode: Mode) -> Answer {
     Answer::of(find(call).map(|server| call.life().set_mode(server.id, mode, call.now)))
 }
 

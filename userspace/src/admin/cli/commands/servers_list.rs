@@ -37,11 +37,7 @@ fn backends(call: &mut Call<'_>) -> Answer {
     }))
 }
 
-fn list(
-    call: &mut Call<'_>,
-    header: &str,
-    line: fn(&Call<'_>, &Proxy, &Server) -> String,
-) -> Answer {
+fn list(call: &Call<'_>, header: &str, line: fn(&Call<'_>, &Proxy, &Server) -> String) -> Answer {
     let model = &call.running().model;
     let wanted = match call.words.first() {
         None => None,
