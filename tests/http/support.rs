@@ -155,7 +155,7 @@ impl Setup {
         let Self { model, logs } = self;
         let running = Running::new(Arc::new(model), None);
         let opened = Arc::new(Logs::open(&running.model, &running.state, "tidegate").unwrap());
-        let tls = tidegate::tls::Contexts::load(&running.model).unwrap();
+        let tls = Arc::new(tidegate::tls::Contexts::load(&running.model).unwrap());
         let generation = Generation::new(running, opened, tls, None);
         let bind = &generation.model().binds[0];
         let bound = Arc::new(Bound::new(&bind.address, &bind.options, 128, 1).unwrap());

@@ -153,7 +153,7 @@ impl Setup {
         let Self { model, logs } = self;
         let running = Running::new(Arc::new(model), None);
         let opened = Logs::open(&running.model, &running.state, "tidegate").unwrap();
-        let tls = tidegate::tls::Contexts::load(&running.model).unwrap();
+        let tls = Arc::new(tidegate::tls::Contexts::load(&running.model).unwrap());
         let generation = Generation::new(running, Arc::new(opened), tls, None);
         let bound: Vec<(BindId, Arc<Bound>)> = generation
             .model()

@@ -2,14 +2,16 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout_at};
 
-use crate::model::{Check, CheckConnect, Proxy, Server, ServerAddress, ServerTls};
+use crate::model::{Check, CheckConnect, Proxy, Server, ServerAddress};
 use crate::net::{self, ConnectError, Destination, Outgoing, Stream};
 use crate::proto::proxy_protocol::{self, Version2};
 use crate::state::ServerState;
+use crate::tls::Connector;
 
 /// One connection to be opened.
 pub(super) struct Dial<'a> {
@@ -18,7 +20,8 @@ pub(super) struct Dial<'a> {
     pub(super) state: &'a ServerState,
     pub(super) check: &'a Check,
     pub(super) step: &'a CheckConnect,
-    pub(super) tls: Option<&'a ServerTls>,
+    /// TLS, and the server name to send.
+    pub(super) tls: Option<(Arc<Connector>, Option<String>)>,
     pub(super) proxy_header: bool,
 }
 
@@ -62,8 +65,8 @@ impl Dial<'_> {
                 Err(_) => return Err(DialError::Timeout),
             }
         }
-        if let Some(tls) = self.tls {
-            stream = encrypt(stream, tls, deadline).await?;
+        if let Some((connector, name)) = &self.tls {
+            stream = encrypt(stream, connector, name.as_deref(), deadline).await?;
         }
         let address = match destination {
             Destination::Tcp(address) => Some(address),
@@ -113,15 +116,22 @@ fn with_port(address: SocketAddr) -> Option<Destination> {
     (address.port() != 0).then_some(Destination::Tcp(address))
 }
 
-/// Encrypts a connection.
+/// Encrypts a connection. What failed is told in HAProxy's words.
 async fn encrypt(
-    _stream: Stream,
-    _tls: &ServerTls,
-    _deadline: Instant,
+    stream: Stream,
+    connector: &Connector,
+    name: Option<&str>,
+    deadline: Instant,
 ) -> Result<Stream, DialError> {
-    Err(DialError::Tls(
-        "no TLS towards servers in this build".to_owned(),
-    ))
+    let text = match timeout_at(deadline, connector.connect(stream, name)).await {
+        Ok(Ok(stream)) => return Ok(stream),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            "Connection closed during SSL handshake"
+        }
+        Ok(Err(_)) => "SSL handshake failure",
+        Err(_) => return Err(DialError::TlsTimeout),
+    };
+    Err(DialError::Tls(text.to_owned()))
 }
 
 /// The PROXY header of a connection nobody is behind.

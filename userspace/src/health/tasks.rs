@@ -20,13 +20,15 @@ use crate::clock;
 use crate::log::Logs;
 use crate::model::{AgentCheck, Check, ErrorReaction};
 use crate::state::{CheckReport, CheckState, CheckStatus, Observation, Operational, Running};
+use crate::tls::Contexts;
 use crate::types::{Millis, ServerId};
 
 /// Checks every server of a configuration until dropped. To be run on one thread, beside the workers.
-pub async fn run(running: Running, logs: Arc<Logs>) {
+pub async fn run(running: Running, logs: Arc<Logs>, tls: Arc<Contexts>) {
     let world = Rc::new(World {
         running,
         logs,
+        tls,
         random: RandomState::new(),
     });
     let mut tasks: FuturesUnordered<Pin<Box<dyn Future<Output = ()>>>> = FuturesUnordered::new();
@@ -68,6 +70,7 @@ pub async fn run(running: Running, logs: Arc<Logs>) {
 struct World {
     running: Running,
     logs: Arc<Logs>,
+    tls: Arc<Contexts>,
     random: RandomState,
 }
 
@@ -119,7 +122,7 @@ async fn check_server(
             continue;
         }
         state.check.set(CheckState::IN_PROGRESS, true);
-        let report = conversation::run(&world.running, id, &check).await;
+        let report = conversation::run(&world.running, &world.tls, id, &check).await;
         state.check.set(CheckState::IN_PROGRESS, false);
         if !state.check.is_running() {
             continue;

@@ -62,7 +62,7 @@ fn beside(running: &Running, test: impl AsyncFnOnce()) {
         .build()
         .expect("a runtime");
     tokio::task::LocalSet::new().block_on(&runtime, async {
-        let checks = tokio::task::spawn_local(run(running.clone(), logs));
+        let checks = tokio::task::spawn_local(run(running.clone(), logs, Arc::default()));
         test().await;
         checks.abort();
     });

@@ -225,11 +225,18 @@ fn integer(expression: &Expression, view: &SessionView<'_>) -> Option<i64> {
 }
 
 fn change(view: &SessionView<'_>, value: &Expression, set: impl FnOnce(&mut Ends, Sample<'_>)) {
-    if let Some(sample) = value.eval(view) {
-        let mut ends = view.connection.ends.get();
-        set(&mut ends, sample);
-        view.connection.ends.set(ends);
-    }
+    let Some(sample) = value.eval(view) else {
+        return;
+    };
+    let connection = view.connection;
+    let mut ends = connection.ends.get();
+    set(&mut ends, sample);
+    // What `tcp-request connection` rules say holds for the connection itself (`fc_src`).
+    let ends = match connection.validated.get() {
+        true => ends,
+        false => Ends::new(ends.source, ends.destination),
+    };
+    connection.ends.set(ends);
 }
 
 /// The port stays while the family does (manual: `set-src`, `set-dst`).

@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt;
 
 use super::connection::{Connection, Ends};
 use super::generation::Current;
-use super::limits::Admitted;
+use super::limits::{Admitted, TlsPlace};
 use super::rules::{Verdict, Walk};
 use super::view::SessionView;
 use super::worker::Worker;
@@ -75,6 +75,7 @@ pub(super) async fn serve(
         }
     };
     connection.handshake.set(clock::now().since(began));
+    connection.validated.set(true);
     count_session(&connection);
     if !pass(
         &mut Walk::default(),
@@ -158,6 +159,10 @@ async fn encrypted(connection: &Connection, stream: Stream) -> Result<Stream, Tl
 
 fn count_tls(connection: &Connection, tls: &dyn Tls) {
     let state = connection.generation.state();
+    // It is set here only, once per connection.
+    let _ = connection
+        .tls_place
+        .set(TlsPlace::take(&connection.generation));
     let now = clock::now();
     let resumed = tls.number(TlsNumber::Resumed) == Some(1);
     state.process.tls_rate.add(1, now);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::generation::Current;
-use super::limits::Admitted;
+use super::limits::{Admitted, TlsPlace};
 use super::worker::Worker;
 use crate::clock::{self, Moment};
 use crate::expr::{Tls, VariableMap};
@@ -39,10 +39,15 @@ pub struct Connection {
     pub handshake: Cell<u64>,
     /// The addresses rules and logs use.
     pub ends: Cell<Ends>,
+    /// Whether the connection passed its first rules and its handshakes: from then on `set-src` and its kin no longer
+    /// change what `fc_src` shows.
+    pub(super) validated: Cell<bool>,
     /// The PROXY header it began with, if it did.
     pub proxy_header: OnceCell<Header>,
     /// What is known of its TLS, once the handshake is over.
     pub tls: OnceCell<Rc<dyn Tls>>,
+    /// Its place in the count of TLS connections.
+    pub(super) tls_place: OnceCell<TlsPlace>,
     /// Variables of scope `sess`.
     pub variables: VariableMap,
     /// Entries tracked by `tcp-request connection` and `session` rules.
@@ -99,8 +104,10 @@ impl Connection {
             accept_date: clock::wall(),
             handshake: Cell::new(0),
             ends: Cell::new(ends),
+            validated: Cell::new(false),
             proxy_header: OnceCell::new(),
             tls: OnceCell::new(),
+            tls_place: OnceCell::new(),
             variables: VariableMap::default(),
             tracked: TrackedSlots::default(),
             ticket,

@@ -24,7 +24,7 @@ use crate::types::{ProxyId, ServerId, TableId};
 pub struct Generation {
     running: Running,
     logs: Arc<Logs>,
-    tls: Contexts,
+    tls: Arc<Contexts>,
     /// Lines each frontend has logged (`%lc`), by [`ProxyId`].
     log_counters: Vec<AtomicU32>,
     /// By [`ProxyId`]; `None` for a proxy without servers' side.
@@ -77,7 +77,7 @@ impl Generation {
     pub fn new(
         running: Running,
         logs: Arc<Logs>,
-        tls: Contexts,
+        tls: Arc<Contexts>,
         previous: Option<&Self>,
     ) -> Arc<Self> {
         let model = Arc::clone(&running.model);
@@ -158,7 +158,7 @@ impl Generation {
     }
 
     /// The TLS contexts of bind lines and servers.
-    pub fn tls(&self) -> &Contexts {
+    pub fn tls(&self) -> &Arc<Contexts> {
         &self.tls
     }
 

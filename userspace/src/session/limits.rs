@@ -149,6 +149,23 @@ impl Drop for Admitted {
     }
 }
 
+/// A place in the process's count of TLS connections.
+#[derive(Debug)]
+pub(super) struct TlsPlace(Current);
+
+impl TlsPlace {
+    pub(super) fn take(generation: &Current) -> Self {
+        generation.state().process.tls_connections.enter();
+        Self(Rc::clone(generation))
+    }
+}
+
+impl Drop for TlsPlace {
+    fn drop(&mut self) {
+        self.0.state().process.tls_connections.leave();
+    }
+}
+
 /// Longest wait at a full limit before it is read again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 

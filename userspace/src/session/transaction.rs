@@ -70,6 +70,8 @@ pub struct Transaction {
     pub timeouts: Cell<TimeoutOverrides>,
     /// The rendered `unique-id-format`.
     pub unique_id: OnceCell<Box<[u8]>>,
+    /// Whether it is being rendered.
+    pub(super) making_unique_id: Cell<bool>,
     /// A number of the transaction, unique in the process for a long time (`%rt`).
     pub number: Cell<u32>,
     /// The frontend's log counter at the moment of logging (`%lc`).

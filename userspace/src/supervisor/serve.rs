@@ -120,7 +120,7 @@ pub fn serve(mut model: Model, tls: Contexts, start: &Start) -> Result<(), Start
     let logs = Logs::open(&running.model, &running.state, &start.program)
         .map(Arc::new)
         .map_err(|error| StartError::Step("open the logs", io::Error::other(error)))?;
-    let generation = Generation::new(running, logs, tls, None);
+    let generation = Generation::new(running, logs, Arc::new(tls), None);
     if let Some(kernel) = &kernel {
         generation.set_kernel(Arc::clone(kernel));
         kernel.follow()?;
@@ -163,7 +163,11 @@ async fn keep_house(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut finish = signal(SignalKind::user_defined1())?;
     let generation = workers.generation();
-    let checks = health::run(generation.running().clone(), Arc::clone(generation.logs()));
+    let checks = health::run(
+        generation.running().clone(),
+        Arc::clone(generation.logs()),
+        Arc::clone(generation.tls()),
+    );
     tokio::task::spawn_local(checks);
     if let Some(kernel) = &kernel {
         tokio::task::spawn_local(tell_kernel(Arc::clone(kernel), workers.generation()));

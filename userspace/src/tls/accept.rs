@@ -56,19 +56,12 @@ impl Acceptor {
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let mut settings: Vec<BindTls> = vec![tls.clone()];
         for path in &tls.certificates {
-            for certificate in Certificate::load_all(&bases.certificate(path), &provider)? {
+            for certificate in Certificate::load_all(path, &provider)? {
                 store.add(certificate, 0, &[], &[]);
             }
         }
         for path in &tls.certificate_lists {
-            add_list(
-                &bases.certificate(path),
-                tls,
-                bases,
-                &provider,
-                &mut store,
-                &mut settings,
-            )?;
+            add_list(path, tls, bases, &provider, &mut store, &mut settings)?;
         }
         if store.is_empty() && !tls.strict_sni {
             return Err("no SSL certificate specified (needs 'crt' or 'crt-list')".to_owned());
@@ -76,7 +69,7 @@ impl Acceptor {
         let store = Arc::new(store);
         let groups = settings
             .iter()
-            .map(|settings| Group::new(settings, mode, bases, &store, warnings))
+            .map(|settings| Group::new(settings, mode, &store, warnings))
             .collect::<Result<_, _>>()?;
         Ok(Self { store, groups })
     }
@@ -128,7 +121,6 @@ impl Group {
     fn new(
         tls: &BindTls,
         mode: Mode,
-        bases: Bases<'_>,
         store: &Arc<Store>,
         warnings: &mut Warnings<'_>,
     ) -> Result<Self, String> {
@@ -139,7 +131,7 @@ impl Group {
             warnings,
         )?;
         let versions = suites::versions(tls.min_version, tls.max_version, warnings)?;
-        let mut config = server_config(tls, bases, store, &Arc::new(provider), &versions)?;
+        let mut config = server_config(tls, store, &Arc::new(provider), &versions)?;
         config.ignore_client_order = !tls.prefer_client_ciphers;
         if tls.no_tickets {
             config.session_storage = ServerSessionMemoryCache::new(REMEMBERED_SESSIONS);
@@ -164,7 +156,6 @@ impl Group {
 
 fn server_config(
     tls: &BindTls,
-    bases: Bases<'_>,
     store: &Arc<Store>,
     provider: &Arc<CryptoProvider>,
     versions: &[&'static SupportedProtocolVersion],
@@ -176,14 +167,10 @@ fn server_config(
         (Verify::None, _) => builder.with_no_client_auth(),
         (_, None) => return Err("'verify' needs 'ca-file' to know whom to trust".to_owned()),
         (verify, Some(ca_file)) => {
-            let crl = tls.crl_file.as_deref().map(|path| bases.authority(path));
             let mandatory = verify == Verify::Required;
-            let ca_file = bases.authority(ca_file);
+            let crl = tls.crl_file.as_deref();
             builder.with_client_cert_verifier(trust::client_verifier(
-                &ca_file,
-                crl.as_deref(),
-                mandatory,
-                provider,
+                ca_file, crl, mandatory, provider,
             )?)
         }
     };
@@ -201,16 +188,14 @@ fn add_list(
     let text = String::from_utf8(pem::read(path)?)
         .map_err(|_| format!("'{}' is not text", path.display()))?;
     let named = |message: String| format!("in crt-list '{}': {message}", path.display());
-    for line in crt_list::parse(&text, tls).map_err(named)? {
+    for line in crt_list::parse(&text, tls, bases).map_err(named)? {
         let group = if line.has_options {
             settings.push(line.options.clone());
             settings.len() - 1
         } else {
             0
         };
-        for certificate in
-            Certificate::load_all(&bases.certificate(&line.certificate), provider).map_err(named)?
-        {
+        for certificate in Certificate::load_all(&line.certificate, provider).map_err(named)? {
             store.add(certificate, group, &line.filters, &line.excluded);
         }
     }

@@ -13,7 +13,7 @@ use tokio_rustls::{TlsConnector, TlsStream};
 use super::info::{Context, Info};
 use super::layer::Encrypted;
 use super::trust::{self, Names};
-use super::{Bases, Warnings, pem, suites};
+use super::{Warnings, pem, suites};
 use crate::model::{ServerTls, Verify};
 use crate::net::Stream;
 
@@ -37,11 +37,7 @@ impl std::fmt::Debug for Connector {
 }
 
 impl Connector {
-    pub(super) fn load(
-        tls: &ServerTls,
-        bases: Bases<'_>,
-        warnings: &mut Warnings<'_>,
-    ) -> Result<Self, String> {
+    pub(super) fn load(tls: &ServerTls, warnings: &mut Warnings<'_>) -> Result<Self, String> {
         let provider = Arc::new(suites::provider(
             tls.ciphers.as_deref(),
             tls.ciphersuites.as_deref(),
@@ -62,8 +58,7 @@ impl Connector {
             (Verify::None, _) => Ok(trust::trusting(&provider)),
             (_, None) => Err("'verify required' needs 'ca-file' (for example '@system-ca') to know whom to trust".to_owned()),
             (_, Some(ca_file)) => {
-                let crl = tls.crl_file.as_deref().map(|path| bases.authority(path));
-                trust::server_verifier(&bases.authority(ca_file), crl.as_deref(), names, &provider)
+                trust::server_verifier(ca_file, tls.crl_file.as_deref(), names, &provider)
             },
         }
         };
@@ -72,10 +67,9 @@ impl Connector {
         } else {
             Names::Ignored
         };
-        let mut nameless =
-            client_config(tls, bases, &provider, &versions, verifier(nameless_check)?)?;
+        let mut nameless = client_config(tls, &provider, &versions, verifier(nameless_check)?)?;
         nameless.enable_sni = false;
-        let named = client_config(tls, bases, &provider, &versions, verifier(Names::Checked)?)?;
+        let named = client_config(tls, &provider, &versions, verifier(Names::Checked)?)?;
         Ok(Self {
             named: Arc::new(named).into(),
             nameless: Arc::new(nameless).into(),
@@ -119,7 +113,6 @@ impl Connector {
 
 fn client_config(
     tls: &ServerTls,
-    bases: Bases<'_>,
     provider: &Arc<CryptoProvider>,
     versions: &[&'static SupportedProtocolVersion],
     verifier: Arc<dyn ServerCertVerifier>,
@@ -132,10 +125,9 @@ fn client_config(
     let mut config = match &tls.certificate {
         None => builder.with_no_client_auth(),
         Some(path) => {
-            let path = bases.certificate(path);
-            let text = pem::read(&path)?;
-            let chain = pem::certificates(&text, &path)?;
-            let key = pem::private_key(&text, &path)?
+            let text = pem::read(path)?;
+            let chain = pem::certificates(&text, path)?;
+            let key = pem::private_key(&text, path)?
                 .ok_or_else(|| format!("no private key found in '{}'", path.display()))?;
             builder.with_client_auth_cert(chain, key).map_err(|error| {
                 format!(

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use super::Bases;
 use crate::model::{BindTls, Verify};
 
 /// One line.
@@ -22,18 +23,18 @@ pub(super) struct Line {
 }
 
 /// Reads a list. `bind` are the settings its lines inherit.
-pub(super) fn parse(text: &str, bind: &BindTls) -> Result<Vec<Line>, String> {
+pub(super) fn parse(text: &str, bind: &BindTls, bases: Bases<'_>) -> Result<Vec<Line>, String> {
     text.lines()
         .enumerate()
         .map(|(number, line)| (number + 1, line.trim()))
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
         .map(|(number, line)| {
-            parse_line(line, bind).map_err(|message| format!("line {number}: {message}"))
+            parse_line(line, bind, bases).map_err(|message| format!("line {number}: {message}"))
         })
         .collect()
 }
 
-fn parse_line(line: &str, bind: &BindTls) -> Result<Line, String> {
+fn parse_line(line: &str, bind: &BindTls, bases: Bases<'_>) -> Result<Line, String> {
     let (file, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let rest = rest.trim_start();
     let (options, filters) = match rest.strip_prefix('[') {
@@ -43,7 +44,7 @@ fn parse_line(line: &str, bind: &BindTls) -> Result<Line, String> {
         None => ("", rest),
     };
     let mut parsed = Line {
-        certificate: PathBuf::from(file),
+        certificate: bases.certificate(file),
         options: bind.clone(),
         has_options: !options.trim().is_empty(),
         filters: Vec::new(),
@@ -68,7 +69,7 @@ fn parse_line(line: &str, bind: &BindTls) -> Result<Line, String> {
             }
             "no-alpn" => settings.alpn = Some(Vec::new()),
             "ca-file" | "ca-verify-file" => settings.ca_file = Some(PathBuf::from(argument()?)),
-            "crl-file" => settings.crl_file = Some(PathBuf::from(argument()?)),
+            "crl-file" => settings.crl_file = Some(bases.authority(argument()?)),
             "ciphers" => settings.ciphers = Some(vec![argument()?.to_owned()]),
             "ciphersuites" => settings.ciphersuites = Some(vec![argument()?.to_owned()]),
             "curves" | "ecdhe" => settings.curves = Some(vec![argument()?.to_owned()]),

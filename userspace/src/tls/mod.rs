@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub use accept::{Acceptor, HandshakeError};
 pub use connect::Connector;
 
-use crate::model::{Model, ServerTls};
+use crate::model::{CheckStep, CheckSteps, Model, Server, ServerTls};
 use crate::types::{BindId, ServerId};
 
 /// The TLS contexts of one configuration.
@@ -32,6 +32,8 @@ use crate::types::{BindId, ServerId};
 pub struct Contexts {
     acceptors: Vec<Option<Arc<Acceptor>>>,
     connectors: Vec<Option<Arc<Connector>>>,
+    /// For checks with settings of their own.
+    checks: Vec<(Arc<ServerTls>, Arc<Connector>)>,
     /// What was loaded otherwise than it was asked for.
     pub warnings: Vec<Problem>,
 }
@@ -79,7 +81,6 @@ impl Contexts {
             let loaded = server.tls.as_ref().map(|tls| {
                 Connector::load(
                     tls,
-                    bases,
                     &mut Warnings {
                         place: &server.place,
                         list: &mut contexts.warnings,
@@ -89,6 +90,18 @@ impl Contexts {
             contexts
                 .connectors
                 .push(keep(loaded, &server.place, &mut problems));
+        }
+        for (tls, place) in model.servers.iter().flat_map(check_settings) {
+            let loaded = Connector::load(
+                tls,
+                &mut Warnings {
+                    place,
+                    list: &mut contexts.warnings,
+                },
+            );
+            if let Some(connector) = keep(Some(loaded), place, &mut problems) {
+                contexts.checks.push((Arc::clone(tls), connector));
+            }
         }
         if problems.is_empty() {
             Ok(contexts)
@@ -102,32 +115,41 @@ impl Contexts {
         self.acceptors.get(bind.index())?.as_ref()
     }
 
+    /// The connector of a check, by the very settings in the model.
+    pub fn check_connector(&self, tls: &Arc<ServerTls>) -> Option<&Arc<Connector>> {
+        let known = self
+            .checks
+            .iter()
+            .find(|(settings, _)| Arc::ptr_eq(settings, tls));
+        known.map(|(_, connector)| connector)
+    }
+
     /// The connector of a server; `None` when it is clear.
     pub fn connector(&self, server: ServerId) -> Option<&Arc<Connector>> {
         self.connectors.get(server.index())?.as_ref()
     }
 }
 
-/// A connector for settings that belong to no server of a model: a check with TLS of its own.
-///
-/// # Errors
-/// What cannot be loaded, in words.
-pub fn connector(tls: &ServerTls, model: &Model) -> Result<Connector, String> {
-    let bases = Bases {
-        certificates: model.global.crt_base.as_deref(),
-        authorities: model.global.ca_base.as_deref(),
+/// The TLS settings of a server's checks, and where they were written.
+fn check_settings(server: &Server) -> impl Iterator<Item = (&Arc<ServerTls>, &str)> {
+    let check = server.check.as_deref();
+    let steps = match check.map(|check| &check.steps) {
+        Some(CheckSteps::Tcp(steps) | CheckSteps::Http { steps, .. }) => &steps[..],
+        Some(CheckSteps::Connect | CheckSteps::Protocol(_)) | None => &[],
     };
-    Connector::load(
-        tls,
-        bases,
-        &mut Warnings {
-            place: "",
-            list: &mut Vec::new(),
-        },
-    )
+    let of_steps = steps.iter().filter_map(|step| match step {
+        CheckStep::Connect(connect) => connect.tls.as_ref(),
+        _ => None,
+    });
+    check
+        .and_then(|check| check.tls.as_ref())
+        .into_iter()
+        .chain(of_steps)
+        .map(|tls| (tls, server.place.as_str()))
 }
 
-/// `crt-base` and `ca-base`: where relative file names begin.
+/// `crt-base` and `ca-base`: where the relative file names inside a `crt-list` begin. Those of the configuration itself
+/// are resolved when it is read.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bases<'a> {
     certificates: Option<&'a Path>,
@@ -135,14 +157,12 @@ struct Bases<'a> {
 }
 
 impl Bases<'_> {
-    fn certificate(&self, path: &Path) -> PathBuf {
-        self.certificates
-            .map_or_else(|| path.to_owned(), |base| base.join(path))
+    fn certificate(&self, path: &str) -> PathBuf {
+        self.certificates.unwrap_or(Path::new("")).join(path)
     }
 
-    fn authority(&self, path: &Path) -> PathBuf {
-        self.authorities
-            .map_or_else(|| path.to_owned(), |base| base.join(path))
+    fn authority(&self, path: &str) -> PathBuf {
+        self.authorities.unwrap_or(Path::new("")).join(path)
     }
 }
 

@@ -78,7 +78,6 @@ fn a_list_gives_names_exclusions_and_settings_of_their_own() {
             alpn: Some(vec![b"h2".to_vec()]),
             ..files.server_tls()
         },
-        Bases::default(),
         &mut Warnings {
             place: "",
             list: &mut Vec::new(),
@@ -537,7 +536,6 @@ impl Files {
     fn connector(&self, tls: &ServerTls) -> Result<Connector, String> {
         Connector::load(
             tls,
-            Bases::default(),
             &mut Warnings {
                 place: "",
                 list: &mut Vec::new(),

@@ -11,6 +11,7 @@ mod report;
 mod view;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
@@ -18,18 +19,26 @@ use tokio::time::{Instant, timeout_at};
 use self::expect::{from_hexadecimal, rendered};
 use self::http::Received;
 use self::view::CheckView;
-use super::dial;
+use super::dial::{self, DialError};
 use super::schedule::Deadlines;
 use crate::expr::{Sample, VariableMap, VariableName, View as _};
-use crate::model::{Check, CheckConnect, CheckStep, CheckSteps, Expect, HttpSend, Server};
+use crate::model::{
+    Check, CheckConnect, CheckStep, CheckSteps, Expect, HttpSend, Server, ServerTls,
+};
 use crate::net::Stream;
 use crate::state::{CheckReport, CheckStatus, Running, ServerState};
+use crate::tls::Contexts;
 use crate::types::ServerId;
 
 /// Runs one check. It ends within the check's time limits.
-pub(super) async fn run(running: &Running, id: ServerId, check: &Check) -> CheckReport {
+pub(super) async fn run(
+    running: &Running,
+    contexts: &Contexts,
+    id: ServerId,
+    check: &Check,
+) -> CheckReport {
     let started = Instant::now();
-    let mut runner = Runner::new(running, id, check, started);
+    let mut runner = Runner::new(running, contexts, id, check, started);
     let outcome = match &check.steps {
         CheckSteps::Connect => runner.connect(&CheckConnect::default(), Place::Plain).await,
         CheckSteps::Tcp(steps) | CheckSteps::Http { steps, .. } => runner.follow(steps).await,
@@ -59,6 +68,7 @@ enum Place {
 
 struct Runner<'a> {
     running: &'a Running,
+    contexts: &'a Contexts,
     id: ServerId,
     server: &'a Server,
     state: &'a ServerState,
@@ -82,10 +92,17 @@ struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    fn new(running: &'a Running, id: ServerId, check: &'a Check, started: Instant) -> Self {
+    fn new(
+        running: &'a Running,
+        contexts: &'a Contexts,
+        id: ServerId,
+        check: &'a Check,
+        started: Instant,
+    ) -> Self {
         let limits = Deadlines::of(check);
         Self {
             running,
+            contexts,
             id,
             server: running.model.server(id),
             state: running.state.server(id),
@@ -213,9 +230,20 @@ impl<'a> Runner<'a> {
             self.deadline = Instant::now() + self.limits.connect.duration();
         }
         let tls = match place {
-            Place::Rule => step.tls.as_deref(),
-            Place::Plain | Place::Initial => self.check.tls.as_deref(),
+            Place::Rule => step.tls.as_ref(),
+            Place::Plain | Place::Initial => self.check.tls.as_ref(),
         };
+        let tls = match tls {
+            None => None,
+            Some(settings) => match self.contexts.check_connector(settings) {
+                Some(connector) => Some((Arc::clone(connector), self.server_name(settings, place))),
+                None => {
+                    let error = DialError::Tls("no TLS context for this check".to_owned());
+                    return Err(self.not_connected(&error, step, place));
+                }
+            },
+        };
+        let encrypted = tls.is_some();
         let dialled = dial::Dial {
             proxy: self.running.model.proxy(self.server.proxy),
             server: self.server,
@@ -228,7 +256,7 @@ impl<'a> Runner<'a> {
                 Place::Plain | Place::Initial => self.check.send_proxy,
             },
         };
-        self.encrypted = tls.is_some();
+        self.encrypted = encrypted;
         match dialled.open(self.deadline).await {
             Ok((stream, destination)) => {
                 self.stream = Some(stream);
@@ -241,6 +269,17 @@ impl<'a> Runner<'a> {
             }
             Err(error) => Err(self.not_connected(&error, step, place)),
         }
+    }
+
+    /// The name sent to a TLS server: `check-sni`, or a rule's own `sni`.
+    fn server_name(&self, settings: &ServerTls, place: Place) -> Option<String> {
+        let own = settings.sni.as_ref().filter(|_| place == Place::Rule);
+        let view = self.view();
+        let evaluated = || {
+            let sample = own?.eval(&view)?;
+            Some(String::from_utf8_lossy(&sample.to_text()).into_owned())
+        };
+        settings.check_sni.clone().or_else(evaluated)
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), CheckReport> {

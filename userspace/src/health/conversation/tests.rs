@@ -159,7 +159,7 @@ fn running(port: u16) -> Running {
 /// Runs a check against a script: status, code and text.
 async fn report(script: Script, check: Check) -> (&'static str, Option<u16>, String) {
     let port = serve(script).await;
-    let report = run(&running(port), ServerId(0), &check).await;
+    let report = run(&running(port), &Contexts::default(), ServerId(0), &check).await;
     assert!(report.duration.is_some());
     (report.status.name(), report.code, report.text)
 }
@@ -192,7 +192,7 @@ fn a_refused_connection_is_told_with_its_place() {
         let port = free.local_addr().expect("bound").port();
         drop(free);
         let refused = |check: Check| async move {
-            let report = run(&running(port), ServerId(0), &check).await;
+            let report = run(&running(port), &Contexts::default(), ServerId(0), &check).await;
             (report.status.name(), report.text)
         };
         let os = "ECONNREFUSED returned by OS";
@@ -395,7 +395,10 @@ fn a_404_asks_a_running_server_to_wind_down() {
             .server(ServerId(0))
             .set_operational(Operational::Stopped, crate::clock::now());
         assert_eq!(
-            run(&running, ServerId(0), &soft()).await.status.name(),
+            run(&running, &Contexts::default(), ServerId(0), &soft())
+                .await
+                .status
+                .name(),
             "L7RSP"
         );
     });
@@ -416,7 +419,8 @@ fn the_servers_state_is_described_to_it() {
     let running = running(8080);
     running.state.server(ServerId(0)).check.set_health(2);
     let check = http(vec![]);
-    let runner = Runner::new(&running, ServerId(0), &check, Instant::now());
+    let contexts = Contexts::default();
+    let runner = Runner::new(&running, &contexts, ServerId(0), &check, Instant::now());
     let node = dial::node_name();
     assert_eq!(
         runner.server_state(),

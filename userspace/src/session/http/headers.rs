@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::edits;
 use super::stream::HttpStream;
-use crate::expr::LogFormat;
+use crate::expr::{Text, View};
 use crate::model::{ForwardedFor, Proxy};
 
 impl<'c> HttpStream<'c, '_> {
@@ -22,23 +22,14 @@ impl<'c> HttpStream<'c, '_> {
         if let (Some(option), Some(to)) = (chosen(|p| p.original_to.as_ref()), ends.destination) {
             self.add_address(option, to.ip());
         }
-        if let (Some(field), Some(format)) =
-            (&frontend.unique_id_header, &frontend.unique_id_format)
+        // Made now in any case: what it is made of is gone when the response asks for it.
+        let _made = self.view().text(Text::UniqueId);
+        if let (Some(field), Some(id)) =
+            (&frontend.unique_id_header, self.transaction.unique_id.get())
+            && edits::is_field_value(id)
         {
-            let id = self.unique_id(format);
-            if edits::is_field_value(id) {
-                self.messages.request.add(field.as_bytes(), id);
-            }
+            self.messages.request.add(field.as_bytes(), id);
         }
-    }
-
-    /// The request's unique id, made when it is first asked for.
-    fn unique_id(&self, format: &LogFormat) -> &'c [u8] {
-        self.transaction.unique_id.get_or_init(|| {
-            let mut id = Vec::new();
-            format.render(&self.view(), &mut id);
-            id.into_boxed_slice()
-        })
     }
 
     fn add_address(&mut self, option: &ForwardedFor, address: IpAddr) {

@@ -44,11 +44,7 @@ pub(super) fn text<'a>(view: &SessionView<'a>, which: Text) -> Option<Data<'a>> 
             let backend = connection.frontend().default_backend?;
             Some(Data::from(generation.proxy(backend).name.as_str()))
         }
-        Text::UniqueId => view
-            .transaction?
-            .unique_id
-            .get()
-            .map(|id| Data::from(&**id)),
+        Text::UniqueId => unique_id(view).map(Data::from),
         Text::ProxyAuthority => view
             .connection
             .proxy_header
@@ -83,6 +79,23 @@ pub(super) fn text<'a>(view: &SessionView<'a>, which: Text) -> Option<Data<'a>> 
 /// A text that is empty while it is not known.
 fn some_text(text: &[u8]) -> Option<Data<'_>> {
     (!text.is_empty()).then(|| Data::from(text))
+}
+
+/// The transaction's unique id, made when it is first asked for.
+fn unique_id<'a>(view: &SessionView<'a>) -> Option<&'a [u8]> {
+    let format = view.connection.frontend().unique_id_format.as_deref()?;
+    let transaction = view.transaction?;
+    if transaction.unique_id.get().is_none() {
+        if transaction.making_unique_id.replace(true) {
+            // The format asks for the id it is making.
+            return None;
+        }
+        let mut id = Vec::new();
+        format.render(view, &mut id);
+        // Only this place sets it, and it was not set a moment ago.
+        let _ = transaction.unique_id.set(id.into_boxed_slice());
+    }
+    transaction.unique_id.get().map(|id| &**id)
 }
 
 fn process(view: &SessionView<'_>, which: Number) -> Option<i64> {

@@ -76,6 +76,7 @@ pub const INFO: &[InfoField] = &[
     field(34, "MaxSslRate", "max_ssl_rate", "MMP", "Most TLS handshakes in one second", |row| Value::U32(row.running.state.process.tls_rate.highest(row.now))),
     field(35, "SslFrontendKeyRate", "current_frontend_ssl_key_rate", "MRP", "TLS keys made for clients in the last second", |row| Value::U32(row.running.state.process.tls_frontend_key_rate.read(row.now))),
     field(36, "SslFrontendMaxKeyRate", "max_frontend_ssl_key_rate", "MMP", "Most TLS keys made for clients in one second", |row| Value::U32(row.running.state.process.tls_frontend_key_rate.highest(row.now))),
+    field(37, "SslFrontendSessionReuse_pct", "frontend_ssl_reuse", "MRP", "Percentage of TLS sessions with clients that were resumed", resumed),
     field(38, "SslBackendKeyRate", "current_backend_ssl_key_rate", "MRP", "TLS keys made for servers in the last second", |row| Value::U32(row.running.state.process.tls_backend_key_rate.read(row.now))),
     field(39, "SslBackendMaxKeyRate", "max_backend_ssl_key_rate", "MMP", "Most TLS keys made for servers in one second", |row| Value::U32(row.running.state.process.tls_backend_key_rate.highest(row.now))),
     field(47, "Tasks", "current_tasks", "MGP", "Sessions being served", |row| Value::U32(clamp(row.running.state.sessions.count() as u64))),
@@ -121,6 +122,14 @@ fn descriptors<'a>() -> Value<'a> {
     limit
         .current
         .map_or(Value::None, |most| Value::U32(clamp(most)))
+}
+
+/// The part of this second's TLS sessions with clients that needed no new key.
+fn resumed<'a>(row: &InfoRow<'a>) -> Value<'a> {
+    let process = &row.running.state.process;
+    let sessions = process.tls_rate.read(row.now);
+    let keys = process.tls_frontend_key_rate.read(row.now).min(sessions);
+    Value::U32(((sessions - keys) * 100).checked_div(sessions).unwrap_or(0))
 }
 
 fn limit<'a>(row: &InfoRow<'a>, rate: ProcessRate) -> Value<'a> {
