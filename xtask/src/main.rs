@@ -9,6 +9,7 @@
     reason = "a command line tool talks to its user through the terminal"
 )]
 
+mod bench;
 mod build;
 mod conformance;
 mod ebpf;
@@ -50,6 +51,9 @@ enum Command {
     Test(test::Options),
     /// Run HAProxy's own regression tests from a checkout beside the project
     Conformance(conformance::Options),
+    /// Measure beside others, in the same run
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Check format, clippy for host and kernel crates, licences
     Lint,
     /// Check the project's own rules: room order, file length, islands of unsafe, links, leftovers
@@ -90,6 +94,7 @@ fn run(command: &Command) -> anyhow::Result<Verdict> {
         Command::Build(options) => build::run(&workspace, options)?,
         Command::Test(options) => return test::run(&workspace, options),
         Command::Conformance(options) => return conformance::run(&workspace, options),
+        Command::Bench(bench) => bench::run(&workspace, bench)?,
         Command::Lint => lint::run(&workspace)?,
         Command::Tidy => return tidy::run(&workspace),
         Command::Run(options) => lab::run(&workspace, options)?,

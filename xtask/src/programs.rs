@@ -53,6 +53,32 @@ pub(crate) const OPENSSL: Program = Program {
     package: "openssl",
 };
 
+/// The peer whose configuration we run.
+pub(crate) const HAPROXY: Program = Program {
+    name: "haproxy",
+    package: "haproxy",
+};
+/// A peer, and the origin behind all of them.
+pub(crate) const NGINX: Program = Program {
+    name: "nginx",
+    package: "nginx-light",
+};
+/// Loads with HTTP/1.
+pub(crate) const WRK: Program = Program {
+    name: "wrk",
+    package: "wrk",
+};
+/// Loads with HTTP/2.
+pub(crate) const H2LOAD: Program = Program {
+    name: "h2load",
+    package: "nghttp2-client",
+};
+/// Keeps a process on its core.
+pub(crate) const TASKSET: Program = Program {
+    name: "taskset",
+    package: "util-linux",
+};
+
 /// Returns when all of them can be started.
 pub(crate) fn ensure(programs: &[Program]) -> Result<()> {
     let missing = missing(programs);

@@ -1,0 +1,27 @@
+//! `cargo xtask bench`: how fast and how small, always beside somebody else in the same run.
+//!
+//! Each bench starts what it compares on this machine, takes turns between them in interleaved rounds, and prints the
+//! median of the ratios beside its goal, with a JSON file and a chart for the record. Nothing here passes or fails on a
+//! number: machines differ, and a miss is a finding, not an error.
+
+mod figures;
+mod http;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::workspace::Workspace;
+
+/// What can be measured.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// The HTTP tier beside Debian's haproxy and nginx: CPU per request, latency, memory per idle connection
+    Http(http::Options),
+}
+
+/// Measures and reports.
+pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<()> {
+    match bench {
+        Bench::Http(options) => http::run(workspace, options),
+    }
+}
