@@ -4,8 +4,6 @@
 //! leaves untouched what ran before; [`Engine::refresh`] is called whenever a server or the network may have changed.
 //! When that is, is the facade's business ([`super::Dataplane`]).
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +13,13 @@ use tidegate_common::maps::Sizes;
 
 use super::attach::Attached;
 use super::feedback::{Feedback, KnownServer, KnownService, Region};
-use super::loader::{self, Keeping, LoadError, Loaded};
+use super::inheritance::{Inheritance, inherit};
+use super::loader::{self, LoadError, Loaded};
 use super::neighbours::Neighbours;
 use super::netlink::{Interface, Netlink, NetlinkError};
 use super::offload::{self, Compiled};
-use super::pins::{Pins, PinsError, TableSet};
+use super::pins::{Pins, PinsError};
 use super::plan::Plan;
-use super::predecessor::Predecessor;
-use super::sizes::sizes;
 use super::tables::{Readings, Tables, layout};
 use super::ticks::Ticks;
 use super::writer::{Notice, Standing, Standings, Surroundings, WriteError, Writer, regions};
@@ -90,17 +87,20 @@ impl Engine {
         let neighbours = find_neighbours(&plan, &running, &interfaces)?;
 
         let pins = open_pins(&settings.pin)?;
-        let set = pins.as_ref().map_or(Ok(None), loader::running)?;
-        let (sizes, adopted) = choose_sizes(&plan, settings, &own, set)?;
-        let predecessor = adopted.as_ref().map(Predecessor::open).transpose()?;
-        let sources = keep_sources(&plan, &sizes, predecessor.as_ref());
-        let mut loaded = Loaded::new(object, &layout(&sizes, sources), pins, adopted.as_ref())?;
-        let ticks = Ticks::calibrate(|| loaded.tick())?;
-
         let plain: Vec<Interface> = interfaces
             .iter()
             .map(|(interface, _)| interface.clone())
             .collect();
+        let set = pins.as_ref().map_or(Ok(None), loader::running)?;
+        let Inheritance {
+            sizes,
+            set,
+            predecessor,
+            sources,
+        } = inherit(&plan, settings, &plain, &own, set)?;
+        let mut loaded = Loaded::new(object, &layout(&sizes, sources), pins, set.as_ref())?;
+        let ticks = Ticks::calibrate(|| loaded.tick())?;
+
         let surroundings = Surroundings {
             sizes,
             interfaces: &plain,
@@ -336,52 +336,6 @@ fn open_pins(directory: &Path) -> Result<Option<Pins>, StartError> {
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// The sizes of all maps, and the set that can be taken over with them.
-fn choose_sizes(
-    plan: &Plan,
-    settings: &XdpGlobal,
-    own: &[IpAddr],
-    running: Option<TableSet>,
-) -> Result<(Sizes, Option<TableSet>), StartError> {
-    let cpus = aya::util::nr_cpus().map_err(|(_, error)| StartError::Cpus(error))? as u32;
-    let own: BTreeSet<IpAddr> = own.iter().copied().collect();
-    let earlier = running.as_ref().map_or_else(BTreeMap::new, loader::entries);
-    let sizes = sizes(plan, settings, &own, cpus, &earlier)?;
-    let Some(set) = running else {
-        return Ok((sizes, None));
-    };
-    match loader::difference(&set, &layout(&sizes, Keeping::Fresh)) {
-        None => Ok((sizes, Some(set))),
-        Some(reason) => {
-            notice::warning(format_args!("The kernel's flows begin anew: {reason}."));
-            Ok((sizes, None))
-        }
-    }
-}
-
-/// Whether the counts of sources can be taken over: when every limit keeps its region.
-fn keep_sources(plan: &Plan, sizes: &Sizes, predecessor: Option<&Predecessor>) -> Keeping {
-    let Some(predecessor) = predecessor else {
-        return Keeping::Fresh;
-    };
-    let regions = regions(plan, sizes.source_buckets);
-    let same = plan.services.iter().all(|service| {
-        let limit = service
-            .policy
-            .and_then(|policy| plan.policies[usize::from(policy.0)].rate.as_ref());
-        let Some(limit) = limit else { return true };
-        let named = service
-            .binds
-            .iter()
-            .filter(|bind| !bind.address.is_unspecified());
-        let mut before = named
-            .filter_map(|bind| predecessor.service(bind.address, bind.first, service.protocol));
-        let region = regions.get(limit.table_name.as_str()).copied();
-        before.next().and_then(|number| predecessor.region(number)) == region
-    });
-    if same { Keeping::Kept } else { Keeping::Fresh }
 }
 
 fn feedback(

@@ -17,7 +17,7 @@ use tidegate_common::tick::Tick;
 
 use super::attach::{self, AttachError, Attached, Earlier};
 use super::netlink::Interface;
-use super::pins::{Pins, PinsError, TableSet};
+use super::pins::{NewSet, Pins, PinsError, TableSet};
 use crate::model;
 
 /// The kernel object this program was built with; empty when it was built without one.
@@ -64,6 +64,8 @@ pub(super) struct Loaded {
     program: &'static str,
     program_id: u32,
     pins: Option<Pins>,
+    /// Until it is on the wire.
+    new_set: NewSet,
     set: Option<TableSet>,
     attached: Vec<Attached>,
 }
@@ -147,16 +149,16 @@ impl Loaded {
         let program = xdp(&mut ebpf, layout.program)?;
         program.load()?;
         let program_id = program.info()?.id();
-        let set = match &pins {
-            Some(pins) => Some(pins.new_set(layout.version, program_id)?),
-            None => None,
-        };
+        let set = pins
+            .as_ref()
+            .map(|pins| pins.new_set(layout.version, program_id));
+        let new_set = NewSet::from(set.transpose()?);
         for table in &layout.tables {
             let map = ebpf.map(table.name).ok_or(LoadError::Foreign {
                 what: "map",
                 name: table.name,
             })?;
-            if let Some(set) = &set {
+            if let Some(set) = new_set.set() {
                 let failed = |source| LoadError::Pin {
                     name: table.name,
                     source,
@@ -169,7 +171,8 @@ impl Loaded {
             program: layout.program,
             program_id,
             pins,
-            set,
+            new_set,
+            set: None,
             attached: Vec::new(),
         })
     }
@@ -236,6 +239,7 @@ impl Loaded {
             }
         }
         links.detach()?;
+        self.set = self.new_set.put_in_force();
         if let (Some(pins), Some(set)) = (&self.pins, &self.set) {
             pins.remove_sets_except(Some(set))?;
         }

@@ -10,6 +10,7 @@ mod classes;
 mod engine;
 pub mod explain;
 mod feedback;
+mod inheritance;
 mod loader;
 mod mmap;
 mod neighbours;

@@ -29,6 +29,36 @@ pub(super) struct TableSet {
     program: u32,
 }
 
+/// The set of a program that is not on the wire yet: it goes with this, unless it is put in force.
+pub(super) struct NewSet(Option<TableSet>);
+
+impl NewSet {
+    /// The set itself.
+    pub(super) fn set(&self) -> Option<&TableSet> {
+        self.0.as_ref()
+    }
+
+    /// Keeps the set for good.
+    pub(super) fn put_in_force(&mut self) -> Option<TableSet> {
+        self.0.take()
+    }
+}
+
+impl From<Option<TableSet>> for NewSet {
+    fn from(set: Option<TableSet>) -> Self {
+        Self(set)
+    }
+}
+
+impl Drop for NewSet {
+    fn drop(&mut self) {
+        if let Some(set) = self.0.take() {
+            // What cannot be removed now is removed by the next start.
+            let _ = set.remove();
+        }
+    }
+}
+
 /// One pinned link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkPin {

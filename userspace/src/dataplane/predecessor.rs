@@ -4,10 +4,12 @@
 //! are remembered: the same bind keeps its service's number, and with it its rings and its sources' region. Names are not
 //! in the maps, so addresses and ports are what a service is recognised by.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tidegate_common::bind::{BindBucket, BindKey, RangeRow, Target};
-use tidegate_common::config::{BindView, Config};
+use tidegate_common::config::{BindView, Clock, Config};
+use tidegate_common::interface;
 use tidegate_common::maps::name;
 use tidegate_common::rate::RateRule;
 use tidegate_common::service::{Guard, Nature, Rings, Service, ServiceIndex};
@@ -15,6 +17,7 @@ use tidegate_common::word::{high, low};
 
 use super::loader::LoadError;
 use super::mmap::Mapped;
+use super::netlink::Interface;
 use super::pins::TableSet;
 use super::plan::Protocol;
 use super::tables::pinned;
@@ -40,11 +43,36 @@ impl Predecessor {
         })
     }
 
+    /// The same over maps that are open already.
+    #[cfg(test)]
+    pub(super) fn of(
+        config: Mapped<Config>,
+        services: Mapped<Service>,
+        rates: Mapped<RateRule>,
+        binds: Mapped<BindBucket>,
+        ranges: Mapped<RangeRow>,
+    ) -> Self {
+        Self {
+            config,
+            services,
+            rates,
+            binds,
+            ranges,
+        }
+    }
+
     /// The keys of the hashes: of the tables, of the rings.
     pub(super) fn keys(&self) -> (u64, u64) {
         let config = self.config.first();
         config.map_or((0, 0), |config| {
             (config.table_key.load(), config.ring_key.load())
+        })
+    }
+
+    /// What turned interface numbers into the indexes that servers and flows remember.
+    pub(super) fn interface_modulus(&self) -> u32 {
+        self.config.first().map_or(0, |config| {
+            Clock::from_word(config.clock.load()).interface_modulus
         })
     }
 
@@ -114,4 +142,21 @@ impl Predecessor {
             .checked_add(key.bucket(view.seed, buckets))?;
         self.binds.get(bucket as usize)?.find(key)
     }
+}
+
+/// What turns interface numbers into indexes. Servers and flows that are taken over remember theirs, so it stays as it was;
+/// `None` where that is not possible, or where there are too many interfaces.
+pub(super) fn interface_modulus(
+    interfaces: &[Interface],
+    predecessor: Option<&Predecessor>,
+) -> Option<u32> {
+    let numbers: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
+    let Some(before) = predecessor.map(Predecessor::interface_modulus) else {
+        return interface::modulus(&numbers);
+    };
+    let indexes: BTreeSet<u32> = numbers
+        .iter()
+        .filter_map(|number| number.checked_rem(before))
+        .collect();
+    (indexes.len() == numbers.iter().collect::<BTreeSet<_>>().len()).then_some(before)
 }

@@ -7,13 +7,14 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use aya::maps::lpm_trie::LpmTrie;
+use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::xdp::DevMap;
-use aya::maps::{Map, MapData, MapError, PerCpuArray};
-use tidegate_common::action::ActionRow;
+use aya::maps::{Map, MapData, MapError, PerCpuArray, PerCpuValues};
+use ipnet::Ipv6Net;
+use tidegate_common::action::{ActionRow, Class};
 use tidegate_common::bind::{BindBucket, RangeRow};
 use tidegate_common::config::Config;
-use tidegate_common::counters::ServerCounters;
+use tidegate_common::counters::{ServerCounters, server_index};
 use tidegate_common::flow::FlowBucket;
 use tidegate_common::interface::Interface;
 use tidegate_common::list4::ListRow;
@@ -22,12 +23,13 @@ use tidegate_common::maps::{PROGRAM, Sizes, name};
 use tidegate_common::nat::NatEntry;
 use tidegate_common::rate::RateRule;
 use tidegate_common::ring::RingRow;
-use tidegate_common::server::Server;
+use tidegate_common::server::{Server, ServerIndex};
 use tidegate_common::service::Service;
 use tidegate_common::source::SourceBucket;
 
 use super::loader::{Keeping, Layout, LoadError, Loaded, Table};
 use super::mmap::{Mapped, Record};
+use super::writer::WriteError;
 
 /// The maps of one loaded program.
 pub(super) struct Tables {
@@ -45,20 +47,63 @@ pub(super) struct Tables {
     pub rings: Mapped<RingRow>,
     /// Interfaces.
     pub interfaces: Mapped<Interface>,
-    /// Where redirected frames leave.
-    pub devices: DevMap<MapData>,
     /// Classes of IPv4 sources.
     pub lists4: Mapped<ListRow>,
     /// Classes of IPv6 sources.
     pub lists6: Mapped<ListBucket>,
-    /// What the table before could not hold.
-    pub lists6_trie: LpmTrie<MapData, [u8; 16], u32>,
     /// Policies.
     pub actions: Mapped<ActionRow>,
     /// Rate rules.
     pub rates: Mapped<RateRule>,
-    /// What servers got, to begin anew with a new server.
-    pub counters: PerCpuArray<MapData, ServerCounters>,
+    /// Those that are not memory.
+    pub others: Box<dyn Others>,
+}
+
+/// The maps that are written by system calls.
+pub(super) trait Others: Send {
+    /// Lets frames leave through an interface.
+    fn set_device(&mut self, index: u32, interface: u32) -> Result<(), WriteError>;
+
+    /// Enters an IPv6 prefix with its class.
+    fn insert_prefix(&mut self, prefix: Ipv6Net, class: Class) -> Result<(), WriteError>;
+
+    /// Lets a server's counters begin at zero.
+    fn clear_counters(&mut self, server: ServerIndex) -> Result<(), WriteError>;
+}
+
+/// The real ones.
+struct KernelMaps {
+    devices: DevMap<MapData>,
+    lists6_trie: LpmTrie<MapData, [u8; 16], u32>,
+    counters: PerCpuArray<MapData, ServerCounters>,
+}
+
+impl Others for KernelMaps {
+    fn set_device(&mut self, index: u32, interface: u32) -> Result<(), WriteError> {
+        Ok(self.devices.set(index, interface, None, 0)?)
+    }
+
+    fn insert_prefix(&mut self, prefix: Ipv6Net, class: Class) -> Result<(), WriteError> {
+        let key = Key::new(u32::from(prefix.prefix_len()), prefix.network().octets());
+        let inserted = self.lists6_trie.insert(&key, u32::from(class.0), 0);
+        inserted.map_err(|source| WriteError::Map {
+            what: "IPv6 source lists",
+            source,
+        })
+    }
+
+    fn clear_counters(&mut self, server: ServerIndex) -> Result<(), WriteError> {
+        let failed = |source| WriteError::Map {
+            what: "counters",
+            source,
+        };
+        let cpus = aya::util::nr_cpus().map_err(|(_, error)| failed(MapError::IoError(error)))?;
+        let zero = PerCpuValues::try_from(vec![ServerCounters::default(); cpus])
+            .map_err(|error| failed(MapError::IoError(error)))?;
+        self.counters
+            .set(server_index(server), zero, 0)
+            .map_err(failed)
+    }
 }
 
 /// The maps the program writes and userspace reads.
@@ -159,13 +204,15 @@ impl Tables {
                 name::INTERFACES,
                 size(name::INTERFACES),
             )?,
-            devices: other(map(name::DEVICES)?, name::DEVICES)?,
             lists4: mapped(&map(name::LISTS4)?, name::LISTS4, size(name::LISTS4))?,
             lists6: mapped(&map(name::LISTS6)?, name::LISTS6, size(name::LISTS6))?,
-            lists6_trie: other(map(name::LISTS6_TRIE)?, name::LISTS6_TRIE)?,
             actions: mapped(&map(name::ACTIONS)?, name::ACTIONS, size(name::ACTIONS))?,
             rates: mapped(&map(name::RATES)?, name::RATES, size(name::RATES))?,
-            counters: other(counters, name::COUNTERS)?,
+            others: Box::new(KernelMaps {
+                devices: other(map(name::DEVICES)?, name::DEVICES)?,
+                lists6_trie: other(map(name::LISTS6_TRIE)?, name::LISTS6_TRIE)?,
+                counters: other(counters, name::COUNTERS)?,
+            }),
         };
         let readings = Readings {
             counters: other(again, name::COUNTERS)?,

@@ -13,7 +13,7 @@ mod connection;
 mod overlap;
 mod services;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::classes::Classes;
 use super::plan::{Delivery, Plan, Policy, PolicyId, Protocol, Service, SourceTable};
@@ -60,6 +60,11 @@ pub fn compile(model: &Model) -> Compiled {
         compiled.later_rules(proxy);
     }
     compiled.limit_classes(model);
+    // A backend is looked at once for every family and transport.
+    let mut told = BTreeSet::new();
+    compiled
+        .refusals
+        .retain(|refusal| told.insert((refusal.place.clone(), refusal.message.clone())));
     compiled
 }
 

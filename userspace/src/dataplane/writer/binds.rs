@@ -43,7 +43,10 @@ pub(crate) fn sizes(plan: &Plan, own: &BTreeSet<IpAddr>) -> BindSizes {
 }
 
 /// Address, first and last port of everything a service listens on.
-pub(super) fn listens(service: &Service, own: &BTreeSet<IpAddr>) -> Vec<(IpAddr, u16, u16)> {
+pub(in crate::dataplane) fn listens(
+    service: &Service,
+    own: &BTreeSet<IpAddr>,
+) -> Vec<(IpAddr, u16, u16)> {
     let named = service
         .binds
         .iter()

@@ -3,12 +3,12 @@
 //! Input are prefixes with their classes, outer ones before inner ones; output are the rows of a fresh table. The IPv4
 //! rows come in one pass and go to a sink, so that the same walk also tells how many rows there will be.
 
-use aya::maps::lpm_trie::Key;
 use ipnet::{Ipv4Net, Ipv6Net};
 use tidegate_common::action::Class;
 use tidegate_common::address::Address;
 use tidegate_common::list4::{Cell, FULL_ROWS, NODE_ROWS, ROOT_ROWS};
-use tidegate_common::list6::ALWAYS_TRIE;
+use tidegate_common::list6::{self, ALWAYS_TRIE, LENGTHS, Lengths};
+use tidegate_common::word::high;
 
 use super::{WriteError, Writer};
 use crate::dataplane::classes::Classes;
@@ -52,19 +52,50 @@ impl Writer {
         let Some(config) = self.tables.config.first() else {
             return Ok(());
         };
+        let (key, buckets) = (config.table_key.load(), high(config.sizes.load()));
+        let mut lengths: Vec<u8> = prefixes6(classes)
+            .map(|(prefix, _)| prefix.prefix_len())
+            .collect();
+        lengths.sort_unstable_by(|one, other| other.cmp(one));
+        lengths.dedup();
         for (prefix, class) in prefixes6(classes) {
-            let key = Key::new(u32::from(prefix.prefix_len()), prefix.network().octets());
-            let inserted = self.tables.lists6_trie.insert(&key, u32::from(class.0), 0);
-            inserted.map_err(|source| WriteError::Map {
-                what: "IPv6 source lists",
-                source,
-            })?;
-            config
-                .list6_lengths
-                .store(u64::from_ne_bytes([ALWAYS_TRIE, 0, 0, 0, 0, 0, 0, 0]));
+            self.tables.others.insert_prefix(prefix, class)?;
+            let (length, address) = (
+                prefix.prefix_len(),
+                Address::from_bytes(prefix.network().octets()),
+            );
+            let bucket = self
+                .tables
+                .lists6
+                .get(list6::bucket(key, address, length, buckets) as usize);
+            let bucket = bucket.ok_or(WriteError::Full("IPv6 source lists"))?;
+            match bucket.entries.iter().find(|entry| entry.meta.load() == 0) {
+                Some(entry) => {
+                    address.store(&entry.prefix);
+                    entry
+                        .meta
+                        .store(u64::from(class.0) | (u64::from(length) + 1) << 16);
+                }
+                None => bucket.overflow.store(1),
+            }
         }
+        config.list6_lengths.store(in_use(&lengths).word());
         Ok(())
     }
+}
+
+/// The word that says which lengths are looked up, given them longest first.
+fn in_use(lengths: &[u8]) -> Lengths {
+    let mut stored = [0; LENGTHS];
+    if lengths.len() > LENGTHS {
+        stored[0] = ALWAYS_TRIE;
+    } else {
+        stored
+            .iter_mut()
+            .zip(lengths)
+            .for_each(|(stored, length)| *stored = length + 1);
+    }
+    Lengths::from_word(u64::from_ne_bytes(stored))
 }
 
 /// Gives every row of the table to `sink` and returns how many there are; 1 when nothing is listed.

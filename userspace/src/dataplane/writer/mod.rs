@@ -24,14 +24,14 @@ use tidegate_common::service::{
 use tidegate_common::word::pair;
 
 use super::mmap::wait_for_programs;
-use super::neighbours::Neighbours;
+use super::neighbours::{Hop, Neighbours};
 use super::netlink::{Interface, Mac};
 use super::plan::{self, Choice, Delivery, IdleTimes, Method, Plan};
-use super::predecessor::Predecessor;
+use super::predecessor::{Predecessor, interface_modulus};
 use super::tables::Tables;
 use super::ticks::Ticks;
 use crate::types::ServerId;
-pub(super) use binds::sizes as bind_sizes;
+pub(super) use binds::{listens, sizes as bind_sizes};
 pub(super) use lists::{prefixes6, rows4};
 pub(super) use policies::regions;
 use rings::RingNumbers;
@@ -83,6 +83,18 @@ pub(super) struct Standing {
 pub(super) trait Standings {
     /// How a server stands now.
     fn standing(&self, server: ServerId) -> Standing;
+}
+
+/// Where the writer learns how frames get to servers.
+pub(super) trait Hops {
+    /// What is known of the way to an address.
+    fn hop(&self, address: IpAddr) -> Option<&Hop>;
+}
+
+impl Hops for Neighbours {
+    fn hop(&self, address: IpAddr) -> Option<&Hop> {
+        self.hop(address)
+    }
 }
 
 /// Why the plan could not be written.
@@ -142,14 +154,11 @@ impl Writer {
         plan: Plan,
         surroundings: &Surroundings<'_>,
         standings: &dyn Standings,
-        neighbours: &Neighbours,
+        hops: &dyn Hops,
     ) -> Result<(Self, Vec<Notice>), WriteError> {
-        let numbers: Vec<u32> = surroundings
-            .interfaces
-            .iter()
-            .map(|interface| interface.index)
-            .collect();
-        let interface_modulus = interface::modulus(&numbers).ok_or(WriteError::Interfaces)?;
+        let interface_modulus =
+            interface_modulus(surroundings.interfaces, surroundings.predecessor);
+        let interface_modulus = interface_modulus.ok_or(WriteError::Interfaces)?;
         let services = number_services(&plan, &tables, surroundings)?;
         let mut writer = Self {
             servers: ServerNumbers::new(&tables, services.iter().map(|service| service.index)),
@@ -167,7 +176,7 @@ impl Writer {
         writer.write_policies(surroundings)?;
         let mut notices = Vec::new();
         for at in 0..writer.services.len() {
-            notices.extend(writer.refresh_service(at, standings, neighbours)?);
+            notices.extend(writer.refresh_service(at, standings, hops)?);
             writer.publish(at);
         }
         writer.place_binds()?;
@@ -186,11 +195,11 @@ impl Writer {
     pub(super) fn refresh(
         &mut self,
         standings: &dyn Standings,
-        neighbours: &Neighbours,
+        hops: &dyn Hops,
     ) -> Result<Vec<Notice>, WriteError> {
         let mut notices = Vec::new();
         for at in 0..self.services.len() {
-            notices.extend(self.refresh_service(at, standings, neighbours)?);
+            notices.extend(self.refresh_service(at, standings, hops)?);
         }
         self.servers.retire(&self.tables, self.ticks.now());
         Ok(notices)
@@ -322,7 +331,7 @@ impl Writer {
             if let Some(record) = self.tables.interfaces.get(index as usize) {
                 record.publish(interface.index, macs);
             }
-            self.tables.devices.set(index, interface.index, None, 0)?;
+            self.tables.others.set_device(index, interface.index)?;
         }
         Ok(())
     }
@@ -469,3 +478,6 @@ const NO_FLOWS: IdleTimes = IdleTimes {
     established: 0,
     closing: 0,
 };
+
+#[cfg(test)]
+mod tests;

@@ -7,17 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use aya::maps::PerCpuValues;
 use tidegate_common::address::Address;
-use tidegate_common::counters::ServerCounters;
 use tidegate_common::ring::Share;
 use tidegate_common::server::{Endpoint, Hop as HopWord, Server, ServerIndex, ServerState};
 use tidegate_common::service::ServiceIndex;
 use tidegate_common::tick::Tick;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Notice, Standing, Standings, WriteError, Writer};
-use crate::dataplane::neighbours::{Hop, Neighbours, NextHop, Obstacle};
+use super::{Hops, Notice, Standing, Standings, WriteError, Writer};
+use crate::dataplane::neighbours::{Hop, NextHop, Obstacle};
 use crate::dataplane::plan::{self, Family, Forwarding, Method};
 use crate::dataplane::tables::Tables;
 use crate::types::ServerId;
@@ -196,18 +194,7 @@ impl ServerNumbers {
 
     fn take(&mut self, tables: &mut Tables) -> Result<ServerIndex, WriteError> {
         let index = self.free.pop_first().ok_or(WriteError::Full("servers"))?;
-        let failed = |source| WriteError::Map {
-            what: "counters",
-            source,
-        };
-        let cpus = aya::util::nr_cpus()
-            .map_err(|(_, error)| failed(aya::maps::MapError::IoError(error)))?;
-        let zero = PerCpuValues::try_from(vec![ServerCounters::default(); cpus])
-            .map_err(|error| failed(aya::maps::MapError::IoError(error)))?;
-        tables
-            .counters
-            .set(u32::from(index.0), zero, 0)
-            .map_err(failed)?;
+        tables.others.clear_counters(index)?;
         Ok(index)
     }
 }
@@ -218,13 +205,13 @@ impl Writer {
         &mut self,
         at: usize,
         standings: &dyn Standings,
-        neighbours: &Neighbours,
+        hops: &dyn Hops,
     ) -> Result<Vec<Notice>, WriteError> {
         let Some(forwarding) = self.services[at].plan.delivery.forwarding().cloned() else {
             return Ok(Vec::new());
         };
         let mut servers = std::mem::take(&mut self.services[at].servers);
-        let result = self.refresh_servers(at, &forwarding, &mut servers, standings, neighbours);
+        let result = self.refresh_servers(at, &forwarding, &mut servers, standings, hops);
         self.services[at].servers = servers;
         result
     }
@@ -235,7 +222,7 @@ impl Writer {
         forwarding: &Forwarding,
         servers: &mut [ServerRecord],
         standings: &dyn Standings,
-        neighbours: &Neighbours,
+        hops: &dyn Hops,
     ) -> Result<Vec<Notice>, WriteError> {
         let (service, family) = (self.services[at].index, self.services[at].plan.family);
         let mut notices = Vec::new();
@@ -249,7 +236,7 @@ impl Writer {
                 server.entry =
                     address.and_then(|address| self.servers.known(&self.tables, service, address));
             }
-            let way = way(forwarding.method, address, server.entry, neighbours);
+            let way = way(forwarding.method, address, server.entry, hops);
             let trouble = way.as_ref().err().cloned();
             // Being asked for is not worth a word at once; the answer, or its absence, is.
             if trouble != server.trouble && !matches!(trouble, Some(Obstacle::Asking(_))) {
@@ -365,10 +352,10 @@ fn way(
     method: Method,
     address: Option<SocketAddr>,
     known: Option<Entry>,
-    neighbours: &Neighbours,
+    hops: &dyn Hops,
 ) -> Result<Way, Obstacle> {
     let address = address.ok_or(Obstacle::NoAddress)?;
-    match (neighbours.hop(address.ip()), method) {
+    match (hops.hop(address.ip()), method) {
         (
             Some(Hop::Reachable(NextHop {
                 gateway: Some(gateway),

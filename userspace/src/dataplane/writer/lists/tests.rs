@@ -93,3 +93,15 @@ fn hosts_of_one_class_in_a_network_share_one_row() {
     let prefixes: Vec<_> = (0..100).map(|n| host(n * 2)).collect();
     assert_eq!(rows4(&prefixes), ROOT_ROWS + NODE_ROWS + 1);
 }
+
+#[test]
+fn lengths_are_stored_longest_first_or_all_go_to_the_trie() {
+    assert_eq!(
+        in_use(&[128, 64, 0]).word().to_ne_bytes(),
+        [129, 65, 1, 0, 0, 0, 0, 0]
+    );
+    assert_eq!(
+        in_use(&[9, 8, 7, 6, 5, 4, 3, 2, 1]).word().to_ne_bytes()[0],
+        ALWAYS_TRIE
+    );
+}
