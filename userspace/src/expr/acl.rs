@@ -153,8 +153,8 @@ impl Test {
             sets.push(set);
         }
         sets.extend(options.inline(words, matching, parsing)?);
-        // `--` says that this is meant.
-        if sets.is_empty() && matching.takes_patterns() && !words.contains(&"--") {
+        // Anything behind the criterion says that this is meant.
+        if words.len() == 1 && matching.takes_patterns() {
             parsing.warnings.push(ParseError::at(
                 0,
                 format!("acl keyword '{criterion}' : no pattern to match against were provided, so this ACL will never match"),

@@ -4,6 +4,7 @@ use aws_lc_rs::{digest, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::md5::md5;
 use super::{Arg, Arguments, Converter, Output, Run, data, variable};
 use crate::expr::args::ArgKind;
 use crate::expr::{Parsing, Sample, SampleType};
@@ -38,8 +39,11 @@ pub(super) const CONVERTERS: &[Converter] = &[
         args: Arguments::all(&[ArgKind::Text]),
         doc: "The digest of the named algorithm.",
         run: Run::Sample(|sample, args, _| {
-            let algorithm = algorithm(args.first().and_then(Arg::text)?)?;
-            Some(digested(algorithm, &data(sample)?))
+            let name = args.first().and_then(Arg::text)?;
+            if is_md5(name) {
+                return Some(Sample::bin(md5(&data(sample)?).to_vec()));
+            }
+            Some(digested(algorithm(name)?, &data(sample)?))
         }),
         compile: Some(check_algorithm),
         ..DIGEST
@@ -99,7 +103,12 @@ fn sha2(bits: i64) -> Option<&'static digest::Algorithm> {
     })
 }
 
-/// A digest by OpenSSL's name. MD5 and older ones are not in the library used here.
+/// MD5 is not in the library used here.
+fn is_md5(name: &str) -> bool {
+    name.eq_ignore_ascii_case("md5")
+}
+
+/// A digest by OpenSSL's name.
 fn algorithm(name: &str) -> Option<&'static digest::Algorithm> {
     Some(match name.to_ascii_lowercase().replace('-', "").as_str() {
         "sha1" => &digest::SHA1_FOR_LEGACY_USE_ONLY,
@@ -130,6 +139,7 @@ fn check_algorithm(args: Vec<Arg>, _: &mut Parsing<'_>) -> Result<Vec<Arg>, Stri
     let name = args.first().and_then(Arg::text).unwrap_or_default();
     match algorithm(name) {
         Some(_) => Ok(args),
+        None if is_md5(name) => Ok(args),
         None => Err(format!("the message digest '{name}' is not supported")),
     }
 }

@@ -20,6 +20,7 @@ mod hash;
 mod json;
 mod map;
 mod math;
+mod md5;
 mod regsub;
 mod rfc7239;
 mod state;

@@ -278,6 +278,10 @@ fn hashes_agree_with_haproxy() {
             Some("23097D223405D8228642A477BDA255B32AADBCE4BDA0B3F7E36C9DA7"),
         ),
         (
+            "str(abc),digest(md5),hex",
+            Some("900150983CD24FB0D6963F7D28E17F72"),
+        ),
+        (
             "str(abc),digest(SHA256),hex",
             Some("BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD"),
         ),

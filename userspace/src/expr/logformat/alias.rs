@@ -34,6 +34,7 @@ pub(super) enum Value {
     CaptureList(Direction),
     Cipher,
     TlsVersion,
+    Termination,
     TerminationWithCookies,
     RequestCounter,
 }
@@ -165,9 +166,6 @@ const ALIASES: &[Alias] = &[
     number("sq", Number::ServerQueueAhead, "0"),
     alias("sslc", Value::Cipher),
     alias("sslv", Value::TlsVersion),
-    alias(
-        "ts",
-        Value::Text(Text::TerminationState, Absent::Word("--")),
-    ),
+    alias("ts", Value::Termination),
     alias("tsc", Value::TerminationWithCookies),
 ];

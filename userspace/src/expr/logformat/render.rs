@@ -152,15 +152,19 @@ impl Line<'_> {
             Value::CaptureList(direction) => self.capture_list(direction, options),
             Value::Cipher => self.tls(TlsText::Cipher, options),
             Value::TlsVersion => self.tls(TlsText::Protocol, options),
+            Value::Termination => self.state(Text::TerminationState),
             Value::TerminationWithCookies => {
-                let or = |text: Option<Data<'_>>, default: &[u8]| {
-                    text.map_or_else(|| default.to_vec(), Data::into_vec)
-                };
-                self.out
-                    .extend(or(view.text(Text::TerminationState), b"--"));
-                self.out
-                    .extend(or(view.text(Text::TerminationCookie), b"--"));
+                self.state(Text::TerminationState);
+                self.state(Text::TerminationCookie);
             }
+        }
+    }
+
+    /// Two characters, never quoted.
+    fn state(&mut self, which: Text) {
+        match self.view.text(which) {
+            Some(state) => self.out.extend_from_slice(&state),
+            None => self.out.extend_from_slice(b"--"),
         }
     }
 
@@ -321,9 +325,7 @@ fn request_part(line: &[u8], part: RequestPart) -> Option<&[u8]> {
         RequestPart::Version => Some(version),
         RequestPart::Uri => Some(target),
         RequestPart::UriPath => target.split(|byte| *byte == b'?').next(),
-        RequestPart::Path => {
-            uri::path(target).or_else(|| target.split(|byte| *byte == b'?').next())
-        }
+        RequestPart::Path => uri::path(target),
         RequestPart::Query => memchr::memchr(b'?', target).map(|at| &target[at..]),
     }
 }

@@ -39,7 +39,7 @@ fn aliases_are_rendered_in_logs() {
         ("%f %ft", "l l"),
         ("%ST %B %U %ac", "200 49 0 0"),
         ("%Tq %Tw %Tc %Tr %Tt %Ta %Ti %TR", "-1 -1 -1 -1 0 0 -1 -1"),
-        ("%ts %tsc", "LR LR--"),
+        ("%ts %{+Q}ts %tsc", "LR LR LR--"),
         ("%CC %{+Q}CC", "- \"\""),
         ("%T", "22/Nov/2026:11:15:19 +0000"),
         ("%Ts %ms", "1795346119 658"),

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -12,7 +12,9 @@ use crate::expr::Files;
 
 /// The entries of one list. Everything that uses the list sees a change at once.
 pub struct PatternList {
-    id: u32,
+    id: AtomicU32,
+    /// The number was written in the configuration.
+    numbered: bool,
     name: Option<Box<str>>,
     kind: ListKind,
     content: Mutex<Content>,
@@ -52,7 +54,7 @@ impl PatternList {
     /// The number the runtime API shows as `#<id>`.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.id
+        self.id.load(Ordering::Relaxed)
     }
 
     /// The file's name, or `virt@…`; `None` for words of the configuration.
@@ -196,8 +198,8 @@ impl Content {
 impl fmt::Debug for PatternList {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
-            Some(name) => write!(formatter, "list #{} ({name})", self.id),
-            None => write!(formatter, "list #{}", self.id),
+            Some(name) => write!(formatter, "list #{} ({name})", self.id()),
+            None => write!(formatter, "list #{}", self.id()),
         }
     }
 }
@@ -222,7 +224,7 @@ impl Patterns {
     /// The list with this id.
     #[must_use]
     pub fn by_id(&self, id: u32) -> Option<&Arc<PatternList>> {
-        self.lists.iter().find(|list| list.id == id)
+        self.lists.iter().find(|list| list.id() == id)
     }
 
     /// The list with this name.
@@ -288,8 +290,14 @@ impl Patterns {
         id: Option<u32>,
         words: &[String],
     ) -> Result<Arc<PatternList>, String> {
-        if let Some(id) = id.filter(|id| self.by_id(*id).is_some()) {
-            return Err(format!("the unique id {id} is already used"));
+        // Numbers given by us make room for the ones in the configuration.
+        if let Some(owner) = id.and_then(|id| self.by_id(id)).map(Arc::clone) {
+            if owner.numbered {
+                return Err(format!("the unique id {} is already used", owner.id()));
+            }
+            let other = self.free_id();
+            self.taken.insert(other);
+            owner.id.store(other, Ordering::Relaxed);
         }
         let mut content = Content::default();
         for word in words {
@@ -306,15 +314,12 @@ impl Patterns {
         kind: ListKind,
         content: Content,
     ) -> Arc<PatternList> {
-        let id = id.unwrap_or_else(|| {
-            while self.taken.contains(&self.free) {
-                self.free = self.free.saturating_add(1);
-            }
-            self.free
-        });
+        let numbered = id.is_some();
+        let id = id.unwrap_or_else(|| self.free_id());
         self.taken.insert(id);
         let list = Arc::new(PatternList {
-            id,
+            id: AtomicU32::new(id),
+            numbered,
             name: name.map(Into::into),
             kind,
             content: Mutex::new(content),
@@ -322,6 +327,14 @@ impl Patterns {
         });
         self.lists.push(Arc::clone(&list));
         list
+    }
+
+    /// The lowest number that is not in use.
+    fn free_id(&mut self) -> u32 {
+        while self.taken.contains(&self.free) {
+            self.free = self.free.saturating_add(1);
+        }
+        self.free
     }
 }
 

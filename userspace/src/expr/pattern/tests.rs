@@ -320,6 +320,12 @@ fn a_change_is_seen_by_every_use_or_by_none() {
     assert!(!nets.matches(&Sample::Ip([10, 1, 1, 1].into())));
     assert_eq!(list.id(), 7);
     assert!(patterns.inline(Some(7), &[]).is_err());
+    // A number that was only given by us makes room.
+    let unnumbered = patterns.inline(None, &[]).unwrap();
+    let number = unnumbered.id();
+    let numbered = patterns.inline(Some(number), &[]).unwrap();
+    assert_eq!(numbered.id(), number);
+    assert_ne!(unnumbered.id(), number);
 }
 
 #[test]
