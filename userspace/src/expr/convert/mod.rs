@@ -3,6 +3,7 @@
 //! A converter gets its input already cast to the type it declares and answers a new sample, or nothing. Borrowed input is
 //! passed on borrowed wherever the bytes do not change.
 
+use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use rustc_hash::FxHashMap;
@@ -13,19 +14,25 @@ use super::pattern::{MapOutput, Match};
 use super::suggest;
 use super::{Data, Parsing, Sample, SampleType, View};
 
+mod aes;
 mod codec;
 mod date;
 mod digest;
+mod fix;
 mod hash;
 mod json;
 mod map;
 mod math;
 mod md5;
+mod mqtt;
+mod packet;
+mod protobuf;
 mod regsub;
 mod rfc7239;
 mod state;
 mod string;
 mod table;
+mod x509;
 
 pub(super) use hash::sdbm_avalanche;
 
@@ -69,6 +76,12 @@ pub(super) enum Run {
     Operand(fn(i64, i64) -> i64),
     /// Bytes to a number; the first argument asks for more mixing.
     Hash(fn(&[u8]) -> u32),
+    /// A range of the input's bytes.
+    Part(fn(&[u8]) -> Option<(usize, usize)>),
+    /// A number read from bytes.
+    Number(fn(&[u8]) -> Option<i64>),
+    /// An address read from bytes.
+    Address(fn(&[u8]) -> Option<IpAddr>),
     /// A lookup in a stick table.
     Table(Stick),
     /// A lookup in a map.
@@ -123,6 +136,13 @@ impl Converter {
             Run::Int(run) => Some(run(int(&sample)?)),
             Run::Operand(run) => Some(Sample::Int(run(int(&sample)?, number(args.first(), view)?))),
             Run::Hash(run) => hash::run(*run, &data(sample)?, args),
+            Run::Part(range) => {
+                let bytes = data(sample)?;
+                let range = range(&bytes)?;
+                packet::cut(bytes, range)
+            }
+            Run::Number(read) => read(&data(sample)?).map(Sample::Int),
+            Run::Address(read) => read(&data(sample)?).map(Sample::Ip),
             Run::Table(stick) => stick.table(view, &sample, args),
             Run::Map => map::lookup(&sample, args),
         }
@@ -133,18 +153,24 @@ impl Converter {
 pub(super) fn all() -> &'static [Converter] {
     static ALL: LazyLock<Vec<Converter>> = LazyLock::new(|| {
         let mut all = Vec::new();
+        all.extend(aes::CONVERTERS);
         all.extend(codec::CONVERTERS);
         all.extend(date::CONVERTERS);
         all.extend(digest::CONVERTERS);
+        all.extend(fix::CONVERTERS);
         all.extend(hash::CONVERTERS);
         all.extend(json::CONVERTERS);
         all.extend(map::converters());
         all.extend(math::CONVERTERS);
+        all.extend(mqtt::CONVERTERS);
+        all.extend(packet::CONVERTERS);
+        all.extend(protobuf::CONVERTERS);
         all.extend(regsub::CONVERTERS);
         all.extend(rfc7239::CONVERTERS);
         all.extend(state::CONVERTERS);
         all.extend(string::CONVERTERS);
         all.extend(table::CONVERTERS);
+        all.extend(x509::CONVERTERS);
         all
     });
     &ALL
