@@ -106,8 +106,6 @@ pub struct Tune {
     pub http_logurilen: usize,
     /// `tune.http.cookielen`: longest captured cookie, in bytes.
     pub http_cookielen: usize,
-    /// `tune.idletimer`: milliseconds without data after which a large stream counts as idle.
-    pub idletimer: Millis,
     /// `tune.maxaccept`: connections taken per wake-up of a listener.
     pub maxaccept: usize,
 }
@@ -120,7 +118,6 @@ impl Default for Tune {
             http_maxhdr: 101,
             http_logurilen: 1024,
             http_cookielen: 63,
-            idletimer: Millis(1000),
             maxaccept: 64,
         }
     }

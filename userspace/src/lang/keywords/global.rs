@@ -328,15 +328,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         },
     ),
     keyword(
-        "tune.idletimer",
-        "<timeout>",
-        "Sets after which pause a stream counts as idle.",
-        |args, context| {
-            context.global.tune.idletimer = args.time(Unit::Milliseconds)?;
-            args.end()
-        },
-    ),
-    keyword(
         "tune.maxaccept",
         "<number>",
         "Limits the connections accepted in a row.",

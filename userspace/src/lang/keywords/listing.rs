@@ -4,6 +4,7 @@ use super::actions::{self, RuleSets};
 use super::bind;
 use super::registry::{self, Sections};
 use super::server_options;
+use super::tls;
 
 /// One keyword of the language.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +64,11 @@ pub fn keywords() -> Vec<Listed> {
             server.doc,
             server.works(),
         ));
+    }
+    for tls in tls::OPTIONS {
+        for prefix in ["bind <addr>", "server <name> <addr>"] {
+            list.push(option(prefix, tls.name, tls.args, tls.doc, tls.works()));
+        }
     }
     for (prefix, set) in RULE_SETS {
         for action in actions::all().filter(|action| action.sets.meets(*set)) {

@@ -27,7 +27,7 @@ mod stats;
 mod stick;
 mod switching;
 mod timeouts;
-mod tls;
+pub(super) mod tls;
 mod unsupported;
 pub(super) mod userlist;
 

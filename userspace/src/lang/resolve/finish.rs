@@ -59,6 +59,10 @@ fn finish_proxy(draft: &mut ProxyDraft, context: &mut Context<'_>) {
             }
         }
     }
+    let longest = context.global.tune.http_cookielen;
+    if let Some((_, length)) = &mut draft.proxy.capture_cookie {
+        *length = (*length).min(longest);
+    }
     let is_chosen = draft.written.contains_key("balance");
     if draft.proxy.mode == Mode::L4 && !is_chosen {
         draft.proxy.balance.kind = BalanceKind::Maglev;

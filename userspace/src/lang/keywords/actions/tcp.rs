@@ -83,6 +83,12 @@ pub(super) const ACTIONS: &[Action] = &[
         "layer4",
         "use 'expect-proxy layer4'",
     ),
+    refused(
+        "use-service",
+        RuleSets::CONTENT,
+        "<service-name>",
+        "services answer HTTP requests only: use 'http-request use-service'",
+    ),
 ];
 
 /// `len <length>` makes a slot, `id <id>` names one that was declared.

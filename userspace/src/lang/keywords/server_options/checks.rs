@@ -269,6 +269,21 @@ pub(super) const OPTIONS: &[ServerOption] = &[
     refused("check-alpn", "<protocols>", "checks speak HTTP/1"),
     refused("check-proto", "<name>", "checks speak HTTP/1"),
     refused("check-via-socks4", "", "connect without a SOCKS proxy"),
+    option(
+        "no-check-send-proxy",
+        "",
+        "Sends no PROXY header with checks.",
+        |_, server, _| {
+            server.check.send_proxy = false;
+            Ok(())
+        },
+    ),
+    refused(
+        "check-reuse-pool",
+        "",
+        "checks have connections of their own",
+    ),
+    refused("healthcheck", "<name>", "write the check in the backend"),
 ];
 
 /// An address without a port.

@@ -276,4 +276,22 @@ pub(super) const OPTIONS: &[ServerOption] = &[
     refused("tcp-ut", "<delay>", "set it on the bind line"),
     refused("tfo", "", "connections are opened without data"),
     refused("ws", "<mode>", "WebSocket servers are spoken to in HTTP/1"),
+    refused("cc", "<algo>", "the system chooses the congestion control"),
+    refused("guid", "<string>", "objects are known by their names"),
+    refused("idle-ping", "<delay>", "idle connections are not probed"),
+    refused("init-state", "<state>", "checked servers start up"),
+    refused("log-proto", "<protocol>", "logs are sent as datagrams"),
+    refused(
+        "no-tfo",
+        "",
+        "connections are never opened with data: leave it out",
+    ),
+    refused("shard", "<shard>", "there are no peers"),
+    refused("strict-maxconn", "", "idle connections do not count"),
+    refused("tcp-md5sig", "<password>", "connections are not signed"),
+    refused(
+        "usesrc",
+        "<address>",
+        "send the client's address with 'send-proxy' or 'option forwardfor'",
+    ),
 ];

@@ -135,4 +135,20 @@ pub(super) const OPTIONS: &[ServerOption] = &[
     no_op("no-renegotiate", "", "renegotiation does not exist here"),
     refused("allow-0rtt", "", "early data is not sent"),
     refused("npn", "<protocols>", "use 'alpn'"),
+    refused(
+        "no-ssl-reuse",
+        "",
+        "TLS sessions are resumed whenever the server allows it",
+    ),
+    refused(
+        "sigalgs",
+        "<list>",
+        "the TLS library chooses signature algorithms",
+    ),
+    refused(
+        "client-sigalgs",
+        "<list>",
+        "the TLS library chooses signature algorithms",
+    ),
+    refused("renegotiate", "", "renegotiation does not exist here"),
 ];

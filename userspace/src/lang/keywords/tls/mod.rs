@@ -172,7 +172,7 @@ fn options(args: &mut Args<'_>, settings: &mut TlsSettings, context: &mut Contex
             return Err(Complaint::unknown(
                 word,
                 "TLS option",
-                OPTIONS.iter().copied(),
+                OPTIONS.iter().map(|option| option.name),
             ));
         }
     }
@@ -189,50 +189,17 @@ impl TlsSettings {
         let Some(word) = args.peek() else {
             return Ok(false);
         };
-        match word.text.as_str() {
-            "no-tls-tickets" => self.no_tickets = true,
-            "tls-tickets" => self.no_tickets = false,
-            "prefer-client-ciphers" => self.prefer_client_ciphers = true,
-            "no-sslv3" | "no-tlsv10" | "no-tlsv11" => {}
-            "no-tlsv12" => self.min_version = Some(TLS_13),
-            "no-tlsv13" => self.max_version = Some(TLS_12),
-            "force-tlsv12" => (self.min_version, self.max_version) = (Some(TLS_12), Some(TLS_12)),
-            "force-tlsv13" => (self.min_version, self.max_version) = (Some(TLS_13), Some(TLS_13)),
-            "force-sslv3" | "force-tlsv10" | "force-tlsv11" => {
-                return Err(Complaint::new(
-                    word.span,
-                    "TLS versions below 1.2 are not supported",
-                ));
-            }
-            "ssl-min-ver" => {
-                args.skip(1);
-                let version = args.need("a TLS version")?;
-                self.min_version = Some(choose(version, "TLS version", VERSIONS)?.max(TLS_12));
-                if choose(version, "TLS version", VERSIONS)? < TLS_12 {
-                    context.warn(
-                        version.span,
-                        "TLS versions below 1.2 are not spoken: the oldest version is TLSv1.2",
-                    );
-                }
-                return Ok(true);
-            }
-            "ssl-max-ver" => {
-                args.skip(1);
-                let version = args.need("a TLS version")?;
-                match choose(version, "TLS version", VERSIONS)? {
-                    number if number >= TLS_12 => self.max_version = Some(number),
-                    _ => {
-                        return Err(Complaint::new(
-                            version.span,
-                            "TLS versions below 1.2 are not supported",
-                        ));
-                    }
-                }
-                return Ok(true);
-            }
-            _ => return Ok(false),
-        }
+        let Some(option) = OPTIONS.iter().find(|option| option.name == word.text) else {
+            return Ok(false);
+        };
         args.skip(1);
+        match option.set {
+            Some(set) => set(self, args, context)?,
+            None => {
+                let message = "TLS versions below 1.2 are not spoken";
+                return Err(Complaint::new(word.span, message));
+            }
+        }
         Ok(true)
     }
 
@@ -290,6 +257,138 @@ pub(super) fn needs_ssl(context: &mut Context<'_>, args: &Args<'_>, is_used: boo
     }
 }
 
+/// A word about TLS that bind lines, server lines and the defaults of both know.
+pub(in crate::lang) struct TlsOption {
+    /// The word.
+    pub(crate) name: &'static str,
+    /// Its arguments, in the manual's notation.
+    pub(crate) args: &'static str,
+    /// What it does.
+    pub(crate) doc: &'static str,
+    /// `None` for what cannot be done.
+    set: Option<Set>,
+}
+
+type Set = fn(&mut TlsSettings, &mut Args<'_>, &mut Context<'_>) -> Parsed;
+
+impl TlsOption {
+    /// Whether it does anything.
+    pub(crate) fn works(&self) -> bool {
+        self.set.is_some()
+    }
+}
+
+const fn option(name: &'static str, doc: &'static str, set: Set) -> TlsOption {
+    TlsOption {
+        name,
+        args: "",
+        doc,
+        set: Some(set),
+    }
+}
+
+const fn refused(name: &'static str) -> TlsOption {
+    TlsOption {
+        name,
+        args: "",
+        doc: "Not in this version.",
+        set: None,
+    }
+}
+
+/// The words about versions, tickets and order that both sides know.
+pub(in crate::lang) const OPTIONS: &[TlsOption] = &[
+    TlsOption {
+        name: "ssl-min-ver",
+        args: "<version>",
+        doc: "Sets the oldest TLS version.",
+        set: Some(|tls, args, context| {
+            let word = args.need("a TLS version")?;
+            let version = choose(word, "TLS version", VERSIONS)?;
+            if version < TLS_12 {
+                context.ignore(word, "TLS versions below 1.2 are not spoken");
+            }
+            tls.min_version = Some(version.max(TLS_12));
+            Ok(())
+        }),
+    },
+    TlsOption {
+        name: "ssl-max-ver",
+        args: "<version>",
+        doc: "Sets the newest TLS version.",
+        set: Some(|tls, args, _| {
+            let word = args.need("a TLS version")?;
+            let version = choose(word, "TLS version", VERSIONS)?;
+            if version < TLS_12 {
+                return Err(Complaint::new(
+                    word.span,
+                    "TLS versions below 1.2 are not spoken",
+                ));
+            }
+            tls.max_version = Some(version);
+            Ok(())
+        }),
+    },
+    option(
+        "no-sslv3",
+        "Does not speak SSLv3, which is never spoken.",
+        |_, _, _| Ok(()),
+    ),
+    option(
+        "no-tlsv10",
+        "Does not speak TLS 1.0, which is never spoken.",
+        |_, _, _| Ok(()),
+    ),
+    option(
+        "no-tlsv11",
+        "Does not speak TLS 1.1, which is never spoken.",
+        |_, _, _| Ok(()),
+    ),
+    option("no-tlsv12", "Does not speak TLS 1.2.", |tls, _, _| {
+        tls.min_version = Some(TLS_13);
+        Ok(())
+    }),
+    option("no-tlsv13", "Does not speak TLS 1.3.", |tls, _, _| {
+        tls.max_version = Some(TLS_12);
+        Ok(())
+    }),
+    option("force-tlsv12", "Speaks TLS 1.2 only.", |tls, _, _| {
+        (tls.min_version, tls.max_version) = (Some(TLS_12), Some(TLS_12));
+        Ok(())
+    }),
+    option("force-tlsv13", "Speaks TLS 1.3 only.", |tls, _, _| {
+        (tls.min_version, tls.max_version) = (Some(TLS_13), Some(TLS_13));
+        Ok(())
+    }),
+    refused("force-sslv3"),
+    refused("force-tlsv10"),
+    refused("force-tlsv11"),
+    option(
+        "no-tls-tickets",
+        "Resumes sessions without tickets.",
+        |tls, _, _| {
+            tls.no_tickets = true;
+            Ok(())
+        },
+    ),
+    option(
+        "tls-tickets",
+        "Resumes sessions with tickets.",
+        |tls, _, _| {
+            tls.no_tickets = false;
+            Ok(())
+        },
+    ),
+    option(
+        "prefer-client-ciphers",
+        "Lets the client choose the cipher.",
+        |tls, _, _| {
+            tls.prefer_client_ciphers = true;
+            Ok(())
+        },
+    ),
+];
+
 const VERSIONS: &[(&str, u16)] = &[
     ("SSLv3", 0x0300),
     ("TLSv1.0", 0x0301),
@@ -300,17 +399,3 @@ const VERSIONS: &[(&str, u16)] = &[
 
 const TLS_12: u16 = 0x0303;
 const TLS_13: u16 = 0x0304;
-
-const OPTIONS: &[&str] = &[
-    "ssl-min-ver",
-    "ssl-max-ver",
-    "no-sslv3",
-    "no-tlsv10",
-    "no-tlsv11",
-    "no-tlsv12",
-    "no-tlsv13",
-    "force-tlsv12",
-    "force-tlsv13",
-    "no-tls-tickets",
-    "prefer-client-ciphers",
-];

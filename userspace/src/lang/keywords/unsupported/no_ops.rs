@@ -167,6 +167,7 @@ pub(in crate::lang::keywords) const NO_OPS: &[Row] = &[
         GLOBAL,
         "every thread has a socket of its own",
     ),
+    ("tune.idletimer", GLOBAL, BUFFERS),
     ("tune.lua.bool-sample-conversion", GLOBAL, LUA),
     ("tune.lua.burst-timeout", GLOBAL, LUA),
     ("tune.lua.forced-yield", GLOBAL, LUA),

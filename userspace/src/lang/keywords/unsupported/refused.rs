@@ -208,6 +208,51 @@ pub(in crate::lang::keywords) const REFUSED: &[Row] = &[
         "certificates are sent as they are",
     ),
     ("tune.ssl.keylog", GLOBAL, "session keys are not shown"),
+    (
+        "tune.vars.check-max-size",
+        GLOBAL,
+        "variables have no limit of their own: leave it out",
+    ),
+    (
+        "tune.vars.global-max-size",
+        GLOBAL,
+        "variables have no limit of their own: leave it out",
+    ),
+    (
+        "tune.vars.proc-max-size",
+        GLOBAL,
+        "variables have no limit of their own: leave it out",
+    ),
+    (
+        "tune.vars.reqres-max-size",
+        GLOBAL,
+        "variables have no limit of their own: leave it out",
+    ),
+    (
+        "tune.vars.sess-max-size",
+        GLOBAL,
+        "variables have no limit of their own: leave it out",
+    ),
+    (
+        "tune.vars.txn-max-size",
+        GLOBAL,
+        "variables have no limit of their own: leave it out",
+    ),
+    (
+        "tune.h1.be.glitches-threshold",
+        GLOBAL,
+        "odd messages are refused, not counted: leave it out",
+    ),
+    (
+        "tune.h1.fe.glitches-threshold",
+        GLOBAL,
+        "odd messages are refused, not counted: leave it out",
+    ),
+    (
+        "tune.glitches.kill.cpu-usage",
+        GLOBAL,
+        "odd messages are refused, not counted: leave it out",
+    ),
     ("be-unpublished", BACK, "use 'disabled'"),
     ("block", ANY, "use 'http-request deny'"),
     ("clitcpka-cnt", FRONT, KEEPALIVE),

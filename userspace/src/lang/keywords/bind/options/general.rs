@@ -204,4 +204,19 @@ pub(super) const OPTIONS: &[BindOption] = &[
     ),
     refused("process", "<set>", "there is one process; use 'thread'"),
     refused("severity-output", "<format>", "answers carry no severity"),
+    refused("cc", "<algo>", "the system chooses the congestion control"),
+    refused(
+        "guid-prefix",
+        "<string>",
+        "objects are known by their names",
+    ),
+    refused("idle-ping", "<delay>", "idle clients are not probed"),
+    refused("label", "<name>", "use 'name'"),
+    refused(
+        "nbconn",
+        "<number>",
+        "connections are not opened beforehand",
+    ),
+    refused("quic-socket", "<mode>", "there is no QUIC"),
+    refused("tcp-md5sig", "<password>", "connections are not signed"),
 ];

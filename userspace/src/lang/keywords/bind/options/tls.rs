@@ -159,4 +159,46 @@ pub(super) const OPTIONS: &[BindOption] = &[
         "name every certificate with 'crt'",
     ),
     refused("npn", "<protocols>", "use 'alpn'"),
+    refused(
+        "ca-ignore-err",
+        "<errors>",
+        "every error of a client's certificate counts",
+    ),
+    refused(
+        "ca-sign-file",
+        "<file>",
+        "name every certificate with 'crt'",
+    ),
+    refused(
+        "ca-sign-pass",
+        "<passphrase>",
+        "name every certificate with 'crt'",
+    ),
+    refused(
+        "crt-ignore-err",
+        "<errors>",
+        "every error of a client's certificate counts",
+    ),
+    refused("no-ca-names", "", "use 'ca-verify-file'"),
+    refused(
+        "tls-ticket-keys",
+        "<file>",
+        "ticket keys are made and changed by the process",
+    ),
+    refused(
+        "sigalgs",
+        "<list>",
+        "the TLS library chooses signature algorithms",
+    ),
+    refused(
+        "client-sigalgs",
+        "<list>",
+        "the TLS library chooses signature algorithms",
+    ),
+    refused("default-crt", "<cert>", "the first 'crt' is the default"),
+    refused(
+        "ocsp-update",
+        "on | off",
+        "OCSP answers are read from files",
+    ),
 ];
