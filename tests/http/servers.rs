@@ -216,3 +216,88 @@ fn a_cookie_leads_back_to_the_same_server() {
     let lines: Vec<String> = (0..5).map(|_| proxy.log_line()).collect();
     assert_eq!(lines, ["--NI", "--VN", "--VN", "--VN", "--II"]);
 }
+
+#[test]
+fn a_failed_connection_is_not_retried_where_retry_on_does_not_name_it() {
+    let mut setup = Setup::new();
+    setup.server(nobody());
+    setup.proxy().timeouts.connect = Some(Millis(50));
+    setup.proxy().retry_on = RetryOn::default();
+    setup.log("%rc %ST %tsc");
+    let proxy = setup.start();
+    assert_eq!(status(&proxy.get("/")), "503");
+    assert_eq!(proxy.log_line(), "0 503 SC--");
+}
+
+#[test]
+fn a_dynamic_cookie_leads_back_to_the_server_it_was_made_from() {
+    let mut setup = Setup::new();
+    for name in ["one", "two", "three"] {
+        let text = ok(name);
+        let server = setup.server(serve(move |mut link| {
+            while !link.message().is_empty() {
+                link.say(&text);
+            }
+        }));
+        server.cookie = None;
+    }
+    let mut dynamic = cookie(CookieMode::Insert);
+    dynamic.dynamic_key = Some("secret".into());
+    setup.proxy().cookie = Some(dynamic);
+    let proxy = setup.start();
+    let first = proxy.get("/");
+    let told = field(&first, "set-cookie").expect("a cookie");
+    let (value, _) = told.split_once(';').expect("attributes");
+    assert_eq!(value.len(), "S=".len() + 16, "{value}");
+    for _ in 0..4 {
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {value}\r\n\r\n");
+        let again = proxy.ask(&request);
+        assert_eq!(body(&again), body(&first));
+        assert_eq!(field(&again, "set-cookie"), None);
+    }
+}
+
+#[test]
+fn long_request_lines_are_remembered_in_part() {
+    let mut setup = Setup::with_server(always(OK));
+    setup.model.global.tune.http_logurilen = 10;
+    setup.log("%r %HU");
+    let proxy = setup.start();
+    proxy.get("/0123456789");
+    assert_eq!(proxy.log_line(), "GET /01234 /01234");
+}
+
+/// A server that answers with its name for as long as it is asked.
+fn named(name: &'static str, status: &'static str) -> std::net::SocketAddr {
+    serve(move |mut link| {
+        let length = name.len();
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{name}");
+        while !link.message().is_empty() {
+            link.say(&answer);
+        }
+    })
+}
+
+#[test]
+fn a_client_stays_with_its_last_server_where_that_is_preferred() {
+    for (preferred, status, stays) in [
+        (false, "200 OK", false),
+        (true, "200 OK", true),
+        (false, "401 Who", true),
+    ] {
+        let mut setup = Setup::new();
+        setup.server(named("one", status));
+        setup.server(named("two", status));
+        setup.proxy().balance.kind = tidegate::model::BalanceKind::RoundRobin;
+        setup.proxy().prefer_last_server = preferred;
+        let proxy = setup.start();
+        let mut client = proxy.connect();
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            client.say(&get("/"));
+            seen.push(body(&client.message()).to_owned());
+        }
+        seen.dedup();
+        assert_eq!(seen.len() == 1, stays, "{preferred} {status}: {seen:?}");
+    }
+}

@@ -63,7 +63,6 @@ impl Proxy {
             forwarded_for: None,
             original_to: None,
             buffer_request: false,
-            http_no_delay: false,
             stats: None,
             servers: Vec::new(),
             balance: Balance::default(),

@@ -102,7 +102,7 @@ pub struct Tune {
     pub maxrewrite: usize,
     /// `tune.http.maxhdr`: most header fields of a message.
     pub http_maxhdr: usize,
-    /// `tune.http.logurilen`: longest URI in a log line, in bytes.
+    /// `tune.http.logurilen`: longest request line that is remembered, in bytes.
     pub http_logurilen: usize,
     /// `tune.http.cookielen`: longest captured cookie, in bytes.
     pub http_cookielen: usize,
@@ -116,7 +116,7 @@ impl Default for Tune {
             bufsize: 16_384,
             maxrewrite: 1024,
             http_maxhdr: 101,
-            http_logurilen: 1024,
+            http_logurilen: 1023,
             http_cookielen: 63,
             maxaccept: 64,
         }

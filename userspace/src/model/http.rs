@@ -147,8 +147,6 @@ pub struct StatsPage {
     pub hide_version: bool,
     /// `stats show-legends`.
     pub show_legends: bool,
-    /// `stats show-modules`.
-    pub show_modules: bool,
     /// `stats show-desc`: the text, or the global description when empty.
     pub show_description: Option<String>,
     /// `stats show-node`: the name, or the global node name when empty.

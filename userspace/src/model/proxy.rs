@@ -122,8 +122,6 @@ pub struct Proxy {
     pub original_to: Option<ForwardedFor>,
     /// `option http-buffer-request`.
     pub buffer_request: bool,
-    /// `option http-no-delay`.
-    pub http_no_delay: bool,
     /// `stats …`: the page this proxy serves.
     pub stats: Option<Arc<StatsPage>>,
 
@@ -356,8 +354,6 @@ pub struct RetryOn {
     pub junk_response: bool,
     /// `response-timeout`.
     pub response_timeout: bool,
-    /// `0rtt-rejected`.
-    pub early_data_rejected: bool,
     /// Status codes.
     pub statuses: Vec<u16>,
 }

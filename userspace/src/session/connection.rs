@@ -19,7 +19,7 @@ use crate::expr::{Tls, VariableMap};
 use crate::model::{Bind, Proxy};
 use crate::proto::proxy_protocol::Header;
 use crate::state::{SessionTicket, StickEvent, Tracked};
-use crate::types::{BindId, ProxyId};
+use crate::types::{BindId, ProxyId, ServerId};
 
 /// One client connection, as its task and the rules see it.
 pub struct Connection {
@@ -52,9 +52,20 @@ pub struct Connection {
     pub variables: VariableMap,
     /// Entries tracked by `tcp-request connection` and `session` rules.
     pub tracked: TrackedSlots,
+    /// The server of the last request, when its connection was kept: `option prefer-last-server`.
+    pub last_server: Cell<Option<LastServer>>,
     /// Its place in the list of sessions.
     pub ticket: SessionTicket,
     _admitted: Admitted,
+}
+
+/// A server a request was sent to, and to which there is still a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastServer {
+    /// Which.
+    pub server: ServerId,
+    /// It asked for credentials (401 or 407): the next request belongs there if it can.
+    pub asked_who: bool,
 }
 
 /// The two ends of the client's side, before and after rules changed them. `None` on Unix sockets.
@@ -110,6 +121,7 @@ impl Connection {
             tls_place: OnceCell::new(),
             variables: VariableMap::default(),
             tracked: TrackedSlots::default(),
+            last_server: Cell::new(None),
             ticket,
             generation,
             _admitted: admitted,

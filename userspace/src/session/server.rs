@@ -29,6 +29,8 @@ pub struct ServerSearch<'a> {
     queue: &'a LocalQueue,
     /// The server persistence asks for.
     persistent: Option<Persistent>,
+    /// The server this client's last request went to, if it is to be taken again.
+    preferred: Option<ServerId>,
     hash: Option<u32>,
     /// The server that failed last.
     avoid: Option<ServerId>,
@@ -80,6 +82,12 @@ impl<'a> ServerSearch<'a> {
         let proxy = connection.generation.proxy(backend);
         let side = connection.generation.backend(backend)?;
         let queue = connection.generation.queue(backend)?;
+        // A method that looks at the request knows better than a preference (manual §4.2 `option prefer-last-server`).
+        let last = connection
+            .last_server
+            .take()
+            .filter(|last| last.asked_who || proxy.prefer_last_server)
+            .filter(|last| !side.is_hashing() && proxy.servers.contains(&last.server));
         Some(Self {
             connection,
             transaction,
@@ -87,6 +95,7 @@ impl<'a> ServerSearch<'a> {
             backend: side,
             queue,
             persistent,
+            preferred: last.map(|last| last.server),
             hash: side.hash(view),
             avoid: None,
             attempts_left: proxy.retries,
@@ -139,6 +148,18 @@ impl<'a> ServerSearch<'a> {
         Ok(stream)
     }
 
+    /// As [`Self::failed`], when connecting failed: `retry-on` may say that this is not tried again.
+    pub async fn connect_failed(
+        &mut self,
+        slot: Slot,
+        error: SearchError,
+    ) -> Result<Slot, SearchError> {
+        if !self.proxy.retry_on.connection_failure {
+            self.attempts_left = 0;
+        }
+        self.failed(slot, error).await
+    }
+
     /// After a failed attempt (also one to send a request, if the caller retries those): waits and keeps the slot,
     /// or goes to another server, or gives up with the error.
     pub async fn failed(&mut self, slot: Slot, error: SearchError) -> Result<Slot, SearchError> {
@@ -178,7 +199,7 @@ impl<'a> ServerSearch<'a> {
         loop {
             match self.connect(&slot, view).await {
                 Ok(stream) => return Ok((slot, stream)),
-                Err(error) => slot = self.failed(slot, error).await?,
+                Err(error) => slot = self.connect_failed(slot, error).await?,
             }
         }
     }
@@ -200,6 +221,18 @@ impl<'a> ServerSearch<'a> {
                 }
             }
             self.persistent = None;
+        }
+        if let Some(server) = self.preferred.take()
+            && self
+                .connection
+                .generation
+                .state()
+                .server(server)
+                .is_usable()
+            && let Some(slot) = self.queue.try_take(server)
+        {
+            self.count_selected(server);
+            return Ok(Chosen::Slot(slot));
         }
         // A pick may be overtaken by another thread: pick again, but not for ever.
         for _ in 0..PICKS {

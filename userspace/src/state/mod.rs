@@ -4,6 +4,7 @@
 //! [`Running`] pairs it with the configuration it belongs to. Nothing here decides: rules, algorithms and checks are elsewhere.
 
 pub mod check;
+mod cookie;
 pub mod counters;
 pub mod fields;
 pub mod freq;
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::broadcast;
 
 pub use check::{CheckReport, CheckResult, CheckState, CheckStatus, CheckTarget};
+pub use cookie::cookie_value;
 pub use counters::{Counter, Counters, Gauge, Timing};
 pub use observation::Observation;
 pub use process::{ProcessRate, ProcessState};

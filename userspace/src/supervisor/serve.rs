@@ -191,6 +191,16 @@ async fn keep_house(
         _ = interrupt.recv() => return Ok(()),
         _ = finish.recv() => {}
     }
+    let grace = generation.model().global.grace;
+    if grace.is_some() {
+        // Those who look at `stopping` are told; listeners go on until the delay is over (manual §3.1 `grace`).
+        generation.state().process.set_stopping();
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            () = after(grace) => {}
+        }
+    }
     notice::warning("stopping: no new connections are taken, running sessions finish");
     let limit = generation.model().global.hard_stop_after;
     workers.stop(Phase::Soft);

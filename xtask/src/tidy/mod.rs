@@ -12,6 +12,7 @@ mod leftovers;
 mod length;
 mod links;
 mod mask;
+mod readers;
 mod rooms;
 mod tree;
 
@@ -61,7 +62,7 @@ impl std::fmt::Display for Violation {
 
 type Check = fn(&Tree) -> Vec<Violation>;
 
-const CHECKS: [Check; 8] = [
+const CHECKS: [Check; 9] = [
     rooms::check,
     imports::check,
     islands::check,
@@ -70,4 +71,5 @@ const CHECKS: [Check; 8] = [
     length::check,
     links::check,
     leftovers::check,
+    readers::check,
 ];

@@ -136,7 +136,6 @@ mod tests {
             refresh: None,
             hide_version: false,
             show_legends: false,
-            show_modules: false,
             show_description: None,
             show_node: None,
             admin: Vec::new(),

@@ -201,7 +201,7 @@ fn section(html: &mut String, proxy: &Proxy, rows: &[Row<'_>], view: &View<'_>) 
     }
     html.push_str("</tr></thead><tbody>");
     for row in rows {
-        line(html, row, buttons);
+        line(html, row, buttons, view.page.show_legends);
     }
     html.push_str("</tbody></table>");
     if buttons {
@@ -224,7 +224,7 @@ fn section(html: &mut String, proxy: &Proxy, rows: &[Row<'_>], view: &View<'_>) 
     html.push_str("</section>");
 }
 
-fn line(html: &mut String, row: &Row<'_>, buttons: bool) {
+fn line(html: &mut String, row: &Row<'_>, buttons: bool, legends: bool) {
     let (name, status) = (text(row, "svname"), text(row, "status"));
     let side = matches!(row.kind(), Kind::Frontend | Kind::Backend);
     html.push_str(if side {
@@ -246,7 +246,7 @@ fn line(html: &mut String, row: &Row<'_>, buttons: bool) {
         Kind::Backend => "backend",
         _ => &name,
     };
-    let title = text(row, "addr");
+    let title = if legends { legend(row) } else { String::new() };
     write(
         html,
         format_args!(
@@ -263,6 +263,28 @@ fn line(html: &mut String, row: &Row<'_>, buttons: bool) {
         }
     }
     html.push_str("</tr>");
+}
+
+/// What `stats show-legends` adds to a name: nothing that everybody should see.
+fn legend(row: &Row<'_>) -> String {
+    let id = if matches!(row.kind(), Kind::Frontend | Kind::Backend) {
+        "iid"
+    } else {
+        "sid"
+    };
+    let parts = [
+        ("mode", "mode"),
+        ("id", id),
+        ("address", "addr"),
+        ("cookie", "cookie"),
+    ];
+    let shown: Vec<String> = parts
+        .iter()
+        .map(|(name, column)| (name, text(row, column)))
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
+    shown.join(", ")
 }
 
 fn cell(html: &mut String, row: &Row<'_>, column: &str, unit: Unit, first: bool) {

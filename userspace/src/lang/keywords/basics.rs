@@ -1,6 +1,7 @@
 //! What every proxy can say about itself: mode, limits, name and number (manual §4.2).
 
 use super::args::Parsed;
+use super::context::Context;
 use super::registry::{Effect, Keyword, Sections};
 use super::server_options::source;
 use crate::lang::keywords::logging::choose;
@@ -135,8 +136,8 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         sections: Sections::BACK,
         args: "[space-delimited list of keywords]",
         doc: "Says which failures are tried again.",
-        effect: Effect::Proxy(|args, draft, _| {
-            draft.proxy.retry_on = retry_on(args)?;
+        effect: Effect::Proxy(|args, draft, context| {
+            draft.proxy.retry_on = retry_on(args, context)?;
             Ok(())
         }),
     },
@@ -182,7 +183,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     },
 ];
 
-fn retry_on(args: &mut super::args::Args<'_>) -> Parsed<RetryOn> {
+fn retry_on(args: &mut super::args::Args<'_>, context: &mut Context<'_>) -> Parsed<RetryOn> {
     let mut retry = RetryOn::default();
     args.peek()
         .ok_or_else(|| args.missing("at least one keyword"))?;
@@ -193,14 +194,13 @@ fn retry_on(args: &mut super::args::Args<'_>) -> Parsed<RetryOn> {
             "empty-response" => retry.empty_response = true,
             "junk-response" => retry.junk_response = true,
             "response-timeout" => retry.response_timeout = true,
-            "0rtt-rejected" => retry.early_data_rejected = true,
+            "0rtt-rejected" => context.ignore(word, "early data is not sent to servers"),
             "all-retryable-errors" => {
                 retry = RetryOn {
                     connection_failure: true,
                     empty_response: true,
                     junk_response: true,
                     response_timeout: true,
-                    early_data_rejected: true,
                     statuses: vec![500, 502, 503, 504],
                 };
             }

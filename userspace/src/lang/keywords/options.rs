@@ -97,11 +97,10 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "Ignores connections without a request.",
         |proxy| &mut proxy.http_ignore_probes,
     ),
-    flag(
+    no_op(
         "option http-no-delay",
         Sections::ANY_PROXY,
-        "Sends every piece of a message at once.",
-        |proxy| &mut proxy.http_no_delay,
+        "every piece of a message is sent at once",
     ),
     flag(
         "option http-use-proxy-header",

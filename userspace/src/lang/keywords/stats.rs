@@ -133,8 +133,9 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "stats show-modules",
         "",
         "Shows the statistics of modules.",
-        |args, draft, _| {
-            draft.stats_page().show_modules = true;
+        |args, draft, context| {
+            draft.stats_page();
+            context.ignore(args.line().keyword(), "statistics are not kept by module");
             args.end()
         },
     ),
@@ -203,7 +204,6 @@ impl ProxyDraft {
             refresh: None,
             hide_version: false,
             show_legends: false,
-            show_modules: false,
             show_description: None,
             show_node: None,
             admin: Vec::new(),

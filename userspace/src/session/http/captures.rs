@@ -78,8 +78,8 @@ impl HttpStream<'_, '_> {
 }
 
 impl HttpFacts {
-    /// Remembers the request line, before any rule changes it.
-    pub(super) fn remember(&mut self, head: &Head) {
+    /// Remembers the request line, before any rule changes it: at most so many bytes (`tune.http.logurilen`).
+    pub(super) fn remember(&mut self, head: &Head, most: usize) {
         self.line.clear();
         self.line.extend_from_slice(head.method_name());
         self.line.push(b' ');
@@ -87,6 +87,7 @@ impl HttpFacts {
         self.line.extend_from_slice(b" HTTP/");
         self.line
             .extend_from_slice(head.version().number().as_bytes());
+        self.line.truncate(most);
     }
 }
 

@@ -20,9 +20,10 @@ use crate::proto::http::http1::{
 };
 use crate::proto::http::{Method, Version};
 use crate::queue::Slot;
+use crate::session::connection::LastServer;
 use crate::session::persistence::Stores;
 use crate::session::server::{Persistent, SearchError, ServerSearch};
-use crate::state::{Counter, Timing};
+use crate::state::{Counter, Timing, cookie_value};
 use crate::types::{Millis, ProxyId, ServerId};
 
 /// What one attempt is about.
@@ -183,7 +184,7 @@ impl HttpStream<'_, '_> {
             let failure = search_failure(&error);
             let again = self
                 .front
-                .attend(stays, None, search.failed(slot, error))
+                .attend(stays, None, search.connect_failed(slot, error))
                 .await?;
             slot = again.map_err(|_| failure)?;
         }
@@ -494,7 +495,10 @@ impl HttpStream<'_, '_> {
             return;
         };
         let generation = &self.connection.generation;
-        let server = generation.model().server(link.server).cookie.as_deref();
+        let server = cookie_value(Some(cookie), generation.model().server(link.server), || {
+            generation.state().server(link.server).address()
+        });
+        let server = server.as_deref();
         let shown = link.presented.value.as_deref();
         let same_server = link.persistent.is_some()
             && shown.is_some()
@@ -557,6 +561,11 @@ impl HttpStream<'_, '_> {
     /// Keeps the server's connection for another request.
     fn keep(&mut self, mut upstream: Upstream, link: &Link<'_>) {
         use crate::model::HttpReuse;
+        let asked_who = matches!(self.messages.response.status(), 401 | 407);
+        self.connection.last_server.set(Some(LastServer {
+            server: link.server,
+            asked_who,
+        }));
         let server = self.connection.generation.model().server(link.server);
         // Such a server believes the connection is one client's (PROXY header, NTLM).
         let personal = server.send_proxy.is_some()

@@ -6,6 +6,7 @@ use crate::clock;
 use crate::model::{BackendTarget, CookieMode, Proxy};
 use crate::session::persistence::{self, Force};
 use crate::session::server::Persistent;
+use crate::state::cookie_value;
 use crate::types::ProxyId;
 
 impl HttpStream<'_, '_> {
@@ -85,11 +86,10 @@ impl HttpStream<'_, '_> {
         force: Force,
     ) -> Result<Persistent, Found> {
         let model = self.connection.generation.model();
+        let state = self.connection.generation.state();
         let named = backend.servers.iter().copied().find(|id| {
-            model
-                .server(*id)
-                .cookie
-                .as_ref()
+            let address = || state.server(*id).address();
+            cookie_value(backend.cookie.as_ref(), model.server(*id), address)
                 .is_some_and(|cookie| cookie.as_bytes() == value)
         });
         let server = named.ok_or(Found::Invalid)?;

@@ -247,7 +247,14 @@ impl<'c, 'f> HttpStream<'c, 'f> {
         self.method = self.messages.request.method();
         self.version = self.messages.request.version();
         let messages = &mut *self.messages;
-        messages.facts.remember(&messages.request);
+        let most = self
+            .connection
+            .generation
+            .model()
+            .global
+            .tune
+            .http_logurilen;
+        messages.facts.remember(&messages.request, most);
         self.capture_request();
     }
 

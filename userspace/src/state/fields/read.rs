@@ -268,11 +268,19 @@ pub(super) fn address<'a>(row: &Row<'a>) -> Read<'a> {
 
 pub(super) fn cookie<'a>(row: &Row<'a>) -> Read<'a> {
     let text = match row.object {
-        Object::Server(server) => server.cookie.as_deref(),
-        Object::Backend(proxy) => proxy.cookie.as_ref().map(|cookie| &*cookie.name),
+        Object::Server(server) => {
+            let cookie = row.proxy().cookie.as_ref();
+            crate::state::cookie_value(cookie, server, || {
+                row.running.state.server(server.id).address()
+            })
+        }
+        Object::Backend(proxy) => proxy
+            .cookie
+            .as_ref()
+            .map(|cookie| Cow::Borrowed(&*cookie.name)),
         _ => None,
     };
-    text.map_or(Value::None, |text| Value::Text(Cow::Borrowed(text)))
+    text.map_or(Value::None, Value::Text)
 }
 
 pub(super) fn mode<'a>(row: &Row<'a>) -> Read<'a> {
