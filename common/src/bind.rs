@@ -70,6 +70,8 @@ pub struct BindKey {
 pub enum Target {
     /// An exact port: its service.
     Service(ServiceIndex),
+    /// A server's address: what it sends may be the answer of a flow with `forward dnat`.
+    Answers,
     /// An address: its port ranges are in `rows` rows of `ranges` from `first` on.
     Ranges {
         /// First row.
@@ -100,6 +102,16 @@ impl BindKey {
             address,
             port_be: [0, 0],
             protocol: 0,
+        }
+    }
+
+    /// The key of a server whose answers come back through here with the client's address as their destination.
+    #[inline(always)]
+    pub const fn answers(server: Address) -> Self {
+        Self {
+            address: server,
+            port_be: [0, 0],
+            protocol: ANSWERING,
         }
     }
 
@@ -140,6 +152,7 @@ impl BindEntry {
         }
         match kind {
             SERVICE => Some(Target::Service(ServiceIndex(u16::from_ne_bytes([v, w])))),
+            ANSWERS => Some(Target::Answers),
             RANGES => Some(Target::Ranges {
                 first: u16::from_ne_bytes([v, w]),
                 rows: x,
@@ -153,6 +166,7 @@ impl BindEntry {
         let [a, b] = key.port_be;
         let (kind, [v, w], x) = match target {
             Target::Service(service) => (SERVICE, service.0.to_ne_bytes(), 0),
+            Target::Answers => (ANSWERS, [0, 0], 0),
             Target::Ranges { first, rows } => (RANGES, first.to_ne_bytes(), rows),
         };
         key.address.store(&self.address);
@@ -258,6 +272,9 @@ pub const RANGE_ROWS: u8 = 4;
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 const SERVICE: u8 = 1;
 const RANGES: u8 = 2;
+const ANSWERS: u8 = 3;
+/// In place of a protocol; IANA has reserved this number.
+const ANSWERING: u8 = 255;
 #[cfg(any(feature = "user", test))]
 const SEEDS: u32 = 4096;
 #[cfg(any(feature = "user", test))]

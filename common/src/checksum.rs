@@ -1,4 +1,5 @@
-//! Internet checksums, updated for what was changed (RFC 1624) and never computed anew.
+//! Internet checksums: of what came with a packet, updated for what was changed (RFC 1624) and never computed anew; of
+//! headers that are put in front of it, summed up.
 //!
 //! A packet that came with a wrong checksum therefore leaves with a wrong one, and the server drops it as it should.
 
@@ -62,6 +63,70 @@ impl Delta {
             return [0xff, 0xff];
         }
         checksum
+    }
+}
+
+/// The sum over words of a header that is written here, in any order. Not for headers that came with a packet: see above.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum(u64);
+
+impl Sum {
+    /// Of nothing.
+    pub const ZERO: Self = Self(0);
+
+    /// One that was folded before.
+    #[inline(always)]
+    pub const fn of(folded: u16) -> Self {
+        Self(folded as u64)
+    }
+
+    /// With two bytes at an even offset.
+    #[inline(always)]
+    #[must_use]
+    pub const fn word(self, bytes: [u8; 2]) -> Self {
+        Self(self.0 + u16::from_ne_bytes(bytes) as u64)
+    }
+
+    /// With eight bytes at an even offset, as they stand in memory.
+    #[inline(always)]
+    #[must_use]
+    pub const fn quad(self, bytes: u64) -> Self {
+        Self(self.0 + (bytes & LOW) + (bytes >> 32))
+    }
+
+    /// With four bytes at an even offset.
+    #[inline(always)]
+    #[must_use]
+    pub const fn double(self, bytes: [u8; 4]) -> Self {
+        Self(self.0 + u32::from_ne_bytes(bytes) as u64)
+    }
+
+    /// With what sums up to the complement of `other`: a segment whose checksum over a pseudo header with that sum is right.
+    #[inline(always)]
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 + (!fold(other.0)) as u64)
+    }
+
+    /// As sixteen bits.
+    #[inline(always)]
+    pub const fn folded(self) -> u16 {
+        fold(self.0)
+    }
+
+    /// The checksum field.
+    #[inline(always)]
+    pub const fn checksum(self) -> [u8; 2] {
+        (!fold(self.0)).to_ne_bytes()
+    }
+
+    /// The checksum field of a UDP datagram, where zero would mean none.
+    #[inline(always)]
+    pub const fn udp_checksum(self) -> [u8; 2] {
+        match self.checksum() {
+            [0, 0] => [0xff, 0xff],
+            checksum => checksum,
+        }
     }
 }
 

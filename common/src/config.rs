@@ -30,7 +30,7 @@ pub struct Config {
     pub clock: Word,
     /// Bind buckets of one half (low half); `binds` has twice as many entries. IPv6 list buckets (high half).
     pub sizes: Word,
-    /// Which half of `binds` is in force (low half: 0 or 1) and the seed of its placement (high half).
+    /// [`BindView`].
     pub bind_view: Word,
     /// The prefix lengths in `lists6`, longest first; see [`crate::list6`].
     pub list6_lengths: Word,
@@ -72,6 +72,9 @@ pub struct BindView {
     pub half: u32,
     /// What [`crate::bind::place`] chose.
     pub seed: u32,
+    /// Whether it holds servers whose answers come back through here ([`crate::bind::BindKey::answers`]); else nobody
+    /// looks for any.
+    pub answers: bool,
 }
 
 impl FlowSizes {
@@ -129,15 +132,16 @@ impl Clock {
 impl BindView {
     /// As the word in the record.
     pub const fn word(self) -> u64 {
-        pair(self.half, self.seed)
+        pair(self.half | ((self.answers as u32) << 8), self.seed)
     }
 
     /// From the word in the record.
     #[inline(always)]
     pub const fn from_word(word: u64) -> Self {
         Self {
-            half: low(word),
+            half: low(word) & 1,
             seed: high(word),
+            answers: low(word) & 0x100 != 0,
         }
     }
 }

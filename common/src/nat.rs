@@ -190,6 +190,24 @@ pub fn place(
     reduce(hash.finish() as u32, entries)
 }
 
+/// One of the [`DIRECT_PROBES`] places of a mapping that keeps the client's address and port: what the server's answers
+/// will carry.
+#[inline(always)]
+pub fn direct_place(
+    key: u64,
+    (server, server_port_be): (Address, [u8; 2]),
+    (client, client_port_be): (Address, [u8; 2]),
+    protocol: u8,
+    probe: u32,
+    entries: u32,
+) -> u32 {
+    let ([a, b], [c, d]) = (server.words(), client.words());
+    let ([p, q], [r, s]) = (server_port_be, client_port_be);
+    let rest = u64::from_ne_bytes([p, q, r, s, protocol, probe as u8, 1, 0]);
+    let hash = Hasher::new(key ^ DOMAIN).word(rest).word(a).word(b);
+    reduce(hash.word(c).word(d).finish() as u32, entries)
+}
+
 /// The source ports a flow may have, one after another.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidates {
@@ -219,6 +237,10 @@ impl Candidates {
 
 /// How many source ports a flow tries. With half of the table in use one flow in 256 finds none.
 pub const PROBES: u32 = 8;
+
+/// How many places a mapping that keeps the client's address tries. With half of the table in use one flow in 64 finds
+/// none.
+pub const DIRECT_PROBES: u32 = 6;
 
 /// The state of an entry that another CPU is writing.
 pub const CLAIMED: FlowState = FlowState::from_bits(0xff);

@@ -88,20 +88,28 @@ fn ipv6(frame: &mut impl Frame, packet: &Packet, new: &Ends) -> Option<Delta> {
     )
 }
 
-/// Replaces the Ethernet header; the last thing done to a frame, because its length may change.
+/// Replaces the Ethernet header by one for IPv4 or IPv6, with room for `room` more bytes behind it (or that many cut off,
+/// if negative), and says where they begin. The frame's length may change: nothing that was parsed is where it was.
 #[inline(always)]
-pub fn link(frame: &mut impl Frame, packet: &Packet, new: &Outgoing) -> Option<()> {
+pub fn link(
+    frame: &mut impl Frame,
+    packet: &Packet,
+    new: &Outgoing,
+    room: i32,
+    is_v4: bool,
+) -> Option<usize> {
     let (had, wanted) = (packet.link.tag_count(), new.tags.count);
-    if had != wanted {
-        frame.cut_front((had as i32 - wanted as i32) * 4)?;
+    let cut = (had as i32 - wanted as i32) * 4 - room;
+    if cut != 0 {
+        frame.cut_front(cut)?;
     }
     let [d0, d1, d2, d3, d4, d5, ..] = new.destination.to_ne_bytes();
     let [s0, s1, s2, s3, s4, s5, ..] = new.source.to_ne_bytes();
     frame.store(0, [d0, d1, d2, d3])?;
     frame.store(4, [d4, d5, s0, s1])?;
     frame.store(8, [s2, s3, s4, s5])?;
-    if had == 0 && wanted == 0 {
-        return Some(());
+    if had == 0 && wanted == 0 && room == 0 {
+        return Some(ETHERNET);
     }
     let mut kind_at = 12;
     if wanted > 0 {
@@ -119,8 +127,9 @@ pub fn link(frame: &mut impl Frame, packet: &Packet, new: &Outgoing) -> Option<(
         frame.store(16, [s, t, a, b])?;
         kind_at = 20;
     }
-    frame.store(
-        frame.hide(kind_at),
-        if packet.network.is_v4 { IPV4 } else { IPV6 },
-    )
+    let kind_at = frame.hide(kind_at);
+    frame.store(kind_at, if is_v4 { IPV4 } else { IPV6 })?;
+    Some(kind_at + 2)
 }
+
+const ETHERNET: usize = 14;

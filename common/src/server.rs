@@ -23,10 +23,12 @@ pub struct Server {
     pub endpoint: Word,
     /// Where it listens.
     pub address: [Word; 2],
-    /// The address it sees as the client's when NAT is used: one of this machine's.
+    /// One of this machine's addresses: what it sees as the client's with `forward nat`, and as the other end of a tunnel.
     pub source: [Word; 2],
+    /// [`Bounds`].
+    pub bounds: Word,
     /// Zero.
-    pub spare: [Word; 2],
+    pub spare: Word,
 }
 
 /// Index of a server in map `servers`; 0 is none.
@@ -69,6 +71,37 @@ pub struct Endpoint {
     pub service: ServiceIndex,
     /// VLAN identifier and priority (TCI) its frames are tagged with; 0 is untagged.
     pub vlan: u16,
+}
+
+/// What was computed from the rest of the record, and what may not be exceeded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// The sum over the constant part of its tunnel's header ([`crate::tunnel::constant_sum`]); 0 without a tunnel.
+    pub sum: u16,
+    /// The largest packet, outer headers included, that the way to the server takes; 0 is not known, and any is sent.
+    pub mtu: u16,
+}
+
+impl Bounds {
+    /// As the word in the record.
+    pub const fn word(self) -> u64 {
+        self.sum as u64 | ((self.mtu as u64) << 16)
+    }
+
+    /// From the word in the record.
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self {
+            sum: word as u16,
+            mtu: (word >> 16) as u16,
+        }
+    }
+
+    /// Whether a packet of this length has room, with `overhead` bytes in front of it.
+    #[inline(always)]
+    pub const fn take(self, length: u16, overhead: u16) -> bool {
+        self.mtu == 0 || length as u32 + overhead as u32 <= self.mtu as u32
+    }
 }
 
 impl Hop {
@@ -140,10 +173,18 @@ impl Endpoint {
 
 impl Server {
     /// Writes a server that no ring names yet; the hop comes last.
-    pub fn publish(&self, endpoint: Endpoint, address: Address, source: Address, hop: Hop) {
+    pub fn publish(
+        &self,
+        endpoint: Endpoint,
+        address: Address,
+        source: Address,
+        bounds: Bounds,
+        hop: Hop,
+    ) {
         self.endpoint.store(endpoint.word());
         address.store(&self.address);
         source.store(&self.source);
+        self.bounds.store(bounds.word());
         self.hop.store(hop.word());
     }
 }
@@ -176,6 +217,13 @@ mod tests {
             vlan: 100,
         };
         assert_eq!(Endpoint::from_word(endpoint.word()), endpoint);
+        let bounds = Bounds {
+            sum: 0xfedc,
+            mtu: 1500,
+        };
+        assert_eq!(Bounds::from_word(bounds.word()), bounds);
+        assert!(bounds.take(1480, 20) && !bounds.take(1481, 20));
+        assert!(Bounds::default().take(9000, 48));
         assert!(!Hop::from_word(0).is_known());
     }
 }

@@ -41,13 +41,14 @@ pub enum Forward {
     Local = 1,
     /// `forward nat`: source and destination are rewritten, answers come back through here.
     Nat = 2,
-    /// `forward dnat`: the destination is rewritten. Not in this version.
+    /// `forward dnat`: the destination is rewritten, the client's address kept; answers have to come back through here.
     Dnat = 3,
     /// `forward dsr`: only the Ethernet header is rewritten; the server answers the client itself.
     Dsr = 4,
-    /// `forward ipip`. Not in this version.
+    /// `forward ipip`: the packet travels unchanged inside another IP packet to the server, which answers the client
+    /// itself (RFC 2003, RFC 2473).
     Ipip = 5,
-    /// `forward gue`. Not in this version.
+    /// `forward gue`: the same inside a UDP datagram (generic UDP encapsulation, variant 1: no header of its own).
     Gue = 6,
 }
 
@@ -80,6 +81,8 @@ pub struct Nature {
     pub hashing: Hashing,
     /// What a change of the lists does to open flows.
     pub listed_flows: ListedFlows,
+    /// The port that servers take GUE at, network order; zero for every other way to forward.
+    pub tunnel_port_be: [u8; 2],
 }
 
 /// The rings of a service.
@@ -120,13 +123,14 @@ pub struct Timeouts {
 impl Nature {
     /// As the word in the record.
     pub const fn word(self) -> u64 {
+        let [p, q] = self.tunnel_port_be;
         u64::from_ne_bytes([
             self.forward as u8,
             self.hashing as u8,
             self.listed_flows as u8,
             0,
-            0,
-            0,
+            p,
+            q,
             0,
             0,
         ])
@@ -135,7 +139,7 @@ impl Nature {
     /// From the word in the record; `None` for an unused one.
     #[inline(always)]
     pub const fn from_word(word: u64) -> Option<Self> {
-        let [forward, hashing, listed_flows, ..] = word.to_ne_bytes();
+        let [forward, hashing, listed_flows, _, p, q, ..] = word.to_ne_bytes();
         Some(Self {
             forward: match forward {
                 1 => Forward::Local,
@@ -156,6 +160,7 @@ impl Nature {
             } else {
                 ListedFlows::Cut
             },
+            tunnel_port_be: [p, q],
         })
     }
 }
@@ -263,6 +268,7 @@ mod tests {
                 forward,
                 hashing: Hashing::Source,
                 listed_flows: ListedFlows::Keep,
+                tunnel_port_be: 6080_u16.to_be_bytes(),
             };
             assert_eq!(Nature::from_word(nature.word()), Some(nature));
         }

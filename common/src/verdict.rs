@@ -59,11 +59,13 @@ pub enum DropReason {
     Inconsistent = 15,
     /// The frame could not be rewritten (no room for a VLAN tag).
     Unwritable = 16,
+    /// It does not fit on the way to its server, and its sender could not be told.
+    TooBig = 17,
 }
 
 impl DropReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::BadIpHeader,
         Self::BadExtension,
         Self::BadTcpHeader,
@@ -81,6 +83,7 @@ impl DropReason {
         Self::UnexpectedSynAck,
         Self::Inconsistent,
         Self::Unwritable,
+        Self::TooBig,
     ];
 
     /// Its name in statistics and captures.
@@ -103,6 +106,7 @@ impl DropReason {
             Self::UnexpectedSynAck => "unexpected-syn-ack",
             Self::Inconsistent => "inconsistent",
             Self::Unwritable => "unwritable",
+            Self::TooBig => "too-big",
         }
     }
 }

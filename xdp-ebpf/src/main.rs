@@ -13,6 +13,7 @@ mod tables;
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
+use tidegate_common::decap::{Outcome, decapsulate};
 use tidegate_common::decide::decide;
 use tidegate_common::frame::Tables;
 use tidegate_common::verdict::Verdict;
@@ -35,6 +36,21 @@ pub(crate) fn tidegate(context: XdpContext) -> u32 {
             tables::count_drop(service, reason);
             xdp_action::XDP_DROP
         }
+    }
+}
+
+/// Takes packets out of tunnels, on a server behind `forward ipip` or `forward gue`; a program of its own.
+#[xdp]
+pub(crate) fn decap(context: XdpContext) -> u32 {
+    let mut packet = Packet::new(&context);
+    let Some(endings) = tables::endings() else {
+        return xdp_action::XDP_PASS;
+    };
+    let outcome = decapsulate(&mut packet, endings);
+    tables::count_decapped(outcome);
+    match outcome {
+        Outcome::Passed | Outcome::Taken { .. } => xdp_action::XDP_PASS,
+        Outcome::Refused => xdp_action::XDP_DROP,
     }
 }
 

@@ -17,6 +17,7 @@ use tidegate_common::address::Address;
 use tidegate_common::bind::{BindBucket, RangeRow};
 use tidegate_common::config::Config;
 use tidegate_common::counters::{self, ServerCounters};
+use tidegate_common::decap::{DecapCounters, Endings, Outcome};
 use tidegate_common::decide::Work;
 use tidegate_common::flow::FlowBucket;
 use tidegate_common::frame::Tables;
@@ -72,6 +73,11 @@ static NAT: Shared<NatEntry> = Shared::with_entries(SIZES.nat_entries);
 static COUNTERS: PerCpuArray<ServerCounters> = PerCpuArray::with_max_entries(SIZES.servers, 0);
 #[map(name = "drops")]
 static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(SIZES.services * DROP_REASONS, 0);
+
+#[map(name = "endings")]
+static ENDINGS: Shared<Endings> = Shared::with_entries(1);
+#[map(name = "decapped")]
+static DECAPPED: PerCpuArray<DecapCounters> = PerCpuArray::with_max_entries(1, 0);
 
 /// What a program run finds out; nobody else reads it.
 #[map(name = "work")]
@@ -240,6 +246,21 @@ impl Tables for Maps {
             // SAFETY: the row is this CPU's own, and nothing interrupts the program on it.
             unsafe { (*row).add(delta) };
         }
+    }
+}
+
+/// Where tunnels end.
+#[inline(always)]
+pub(crate) fn endings() -> Option<&'static Endings> {
+    ENDINGS.get(0)
+}
+
+/// Counts what became of a frame of a tunnel.
+#[inline(always)]
+pub(crate) fn count_decapped(outcome: Outcome) {
+    if let Some(counters) = DECAPPED.get_ptr_mut(0) {
+        // SAFETY: the row is this CPU's own, and nothing interrupts the program on it.
+        unsafe { (*counters).count(outcome) };
     }
 }
 

@@ -6,9 +6,9 @@ use crate::address::Address;
 use crate::config::NatSizes;
 use crate::flow::{FlowPlace, FlowState};
 use crate::frame::{Frame, Tables};
-use crate::nat::{self, Head, NatEntry};
+use crate::nat::{self, DIRECT_PROBES, Head, NatEntry};
 use crate::rewrite::{Ends, Outgoing};
-use crate::server::Endpoint;
+use crate::server::{Endpoint, Server};
 use crate::tick::Tick;
 use crate::verdict::DropReason;
 
@@ -38,11 +38,65 @@ pub(super) fn entry_of<'a, T: Tables>(
         return None;
     }
     let server = scene.server(entry.server())?;
+    if Address::load(&server.source) != network.destination {
+        return None;
+    }
+    accept(frame, scene, work, entry, server, word)
+}
+
+/// The mapping the packet belongs to, if it is an answer to a client whose address the server knows (`forward dnat`).
+#[inline(always)]
+pub(super) fn direct_entry_of<'a, T: Tables>(
+    frame: &impl Frame,
+    scene: &Scene<'a, T>,
+    work: &mut Work,
+) -> Option<&'a NatEntry> {
+    let sizes = NatSizes::from_word(scene.config.nat.load());
+    let mut probe = 0;
+    while probe < DIRECT_PROBES {
+        probe += 1;
+        let (network, transport) = (&work.packet.network, &work.packet.transport);
+        let entry = scene.tables.nat_entry(nat::direct_place(
+            scene.config.table_key.load(),
+            (network.source, transport.source_port_be),
+            (network.destination, transport.destination_port_be),
+            network.protocol,
+            probe,
+            sizes.entries,
+        ))?;
+        let word = entry.head.load();
+        // Entries are never emptied: the flow was not offered a place behind an unused one.
+        if word == 0 {
+            return None;
+        }
+        let port = u16::from_be_bytes(transport.destination_port_be);
+        if !Head::is(word, port, network.protocol)
+            || Address::load(&entry.client) != network.destination
+        {
+            continue;
+        }
+        let server = scene.server(entry.server())?;
+        if let Some(entry) = accept(frame, scene, work, entry, server, word) {
+            return Some(entry);
+        }
+    }
+    None
+}
+
+/// The entry, if its server sent the packet, and to us.
+#[inline(always)]
+fn accept<'a, T: Tables>(
+    frame: &impl Frame,
+    scene: &Scene<'_, T>,
+    work: &mut Work,
+    entry: &'a NatEntry,
+    server: &Server,
+    word: u64,
+) -> Option<&'a NatEntry> {
     let endpoint = Endpoint::from_word(server.endpoint.load());
     let (_, service_port_be) = entry.ports();
-    let expected = Address::load(&server.address) == network.source
-        && Address::load(&server.source) == network.destination
-        && endpoint.port_for(service_port_be) == transport.source_port_be;
+    let expected = Address::load(&server.address) == work.packet.network.source
+        && endpoint.port_for(service_port_be) == work.packet.transport.source_port_be;
     if !expected || !scene.is_for_us(frame, work) {
         return None;
     }
@@ -69,6 +123,7 @@ pub(super) fn send_back<T: Tables>(
     let (mac, interface, tags) = entry.way();
     work.sending = Sending {
         rewrites: true,
+        tunnels: false,
         is_answer: true,
         interface,
         server: entry.server(),
@@ -83,6 +138,7 @@ pub(super) fn send_back<T: Tables>(
             source: scene.mac_of(interface),
             tags,
         },
+        ..Sending::default()
     };
     // Another flow may have taken the entry meanwhile; everything but the time must still be the same.
     let word = work.head;

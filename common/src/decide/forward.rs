@@ -7,15 +7,16 @@
 use super::choose::{choose, tuple_hash};
 use super::guard::{self, Deed};
 use super::mapping;
-use super::work::{Flow, Scene, Sending, Work, keeps_flows, takes_flows};
+use super::work::{Flow, Mode, Scene, Sending, Work, keeps_flows, takes_flows};
 use crate::address::Address;
 use crate::config::FlowSizes;
 use crate::flow::{FlowBucket, FlowHash, FlowState, NO_WAY, Track};
 use crate::frame::{Frame, Tables};
 use crate::nat::Tags;
 use crate::rewrite::{Ends, Outgoing};
-use crate::server::{Endpoint, Hop, ServerIndex};
+use crate::server::{Bounds, Endpoint, Hop, Server, ServerIndex};
 use crate::service::Service;
+use crate::tunnel::{Inner, Tunnel};
 use crate::verdict::DropReason;
 
 /// Finds the server of the packet's flow and how to send the packet there.
@@ -30,7 +31,7 @@ pub(super) fn forward<T: Tables>(
         return Err(DropReason::UnexpectedSynAck);
     }
     // Who rewrites addresses is a router to the packet, and the hop is counted.
-    if work.nat && work.packet.network.hop_limit <= 1 {
+    if work.mode.rewrites && work.packet.network.hop_limit <= 1 {
         return Err(DropReason::HopLimit);
     }
     let hash = FlowHash(tuple_hash(scene.config.table_key.load(), &work.packet));
@@ -59,23 +60,51 @@ pub(super) fn forward<T: Tables>(
         return Err(DropReason::NoNextHop);
     }
     if work.flow.writes {
-        if work.nat {
+        if work.mode.rewrites {
             mapping::map(frame, scene, work, service, server)?;
             scene.tables.settle(work);
         }
         record(scene, work, service, bucket)?;
     }
+    address(frame, scene, work, server)
+}
+
+/// How the packet is sent to its server.
+#[inline(always)]
+fn address<T: Tables>(
+    frame: &impl Frame,
+    scene: &Scene<'_, T>,
+    work: &mut Work,
+    server: &Server,
+) -> Result<(), DropReason> {
+    let hop = Hop::from_word(server.hop.load());
     let endpoint = Endpoint::from_word(server.endpoint.load());
+    let bounds = Bounds::from_word(server.bounds.load());
+    let own = Address::load(&server.source);
+    let destination = Address::load(&server.address);
+    let Mode {
+        rewrites,
+        keeps_client,
+        tunnels,
+        tunnel_port_be,
+    } = work.mode;
+    let (network, transport) = (&work.packet.network, &work.packet.transport);
+    let (source, source_port_be) = if keeps_client {
+        (network.source, transport.source_port_be)
+    } else {
+        (own, work.flow.nat_port.to_be_bytes())
+    };
     work.sending = Sending {
-        rewrites: work.nat,
+        rewrites,
+        tunnels,
         is_answer: false,
         interface: hop.interface,
         server: work.flow.server,
         ends: Ends {
-            source: Address::load(&server.source),
-            destination: Address::load(&server.address),
-            source_port_be: work.flow.nat_port.to_be_bytes(),
-            destination_port_be: endpoint.port_for(work.packet.transport.destination_port_be),
+            source,
+            destination,
+            source_port_be,
+            destination_port_be: endpoint.port_for(transport.destination_port_be),
         },
         outgoing: Outgoing {
             destination: hop.mac_word(),
@@ -86,8 +115,24 @@ pub(super) fn forward<T: Tables>(
                 control: [endpoint.vlan, 0],
             },
         },
+        tunnel: Tunnel {
+            source: own,
+            destination,
+            port_be: tunnel_port_be,
+            sum: bounds.sum,
+        },
+        inner: Inner::default(),
     };
-    Ok(())
+    let mut overhead = 0;
+    if tunnels {
+        overhead = work.sending.tunnel.overhead();
+        work.sending.inner = Inner::of(frame, &work.packet).ok_or(DropReason::Inconsistent)?;
+    }
+    if bounds.take(work.packet.network.length, overhead) {
+        Ok(())
+    } else {
+        Err(DropReason::TooBig)
+    }
 }
 
 /// Goes on with a flow that has an entry. Says no if it has none, or has to begin anew: its server is gone, or the client
@@ -116,7 +161,7 @@ fn resume<T: Tables>(
     if !usable {
         return false;
     }
-    let next = state.after_client(flags, work.nat);
+    let next = state.after_client(flags, work.mode.sees_answers());
     let fresh = work.after(service.timeout(next));
     work.flow = Flow {
         server: track.server,
@@ -149,7 +194,7 @@ fn begin<T: Tables>(
         } else {
             FlowState::DATAGRAM
         },
-        writes: begins || work.nat,
+        writes: begins || work.mode.rewrites,
         begins,
         began: begins,
         proven: false,

@@ -5,7 +5,7 @@ use crate::address::Address;
 use crate::config::NatSizes;
 use crate::flow::FlowState;
 use crate::frame::{Frame, Tables};
-use crate::nat::{self, CLAIMED, Candidates, Head, NatEntry, PROBES};
+use crate::nat::{self, CLAIMED, Candidates, DIRECT_PROBES, Head, NatEntry, PROBES};
 use crate::server::{Endpoint, Server};
 use crate::service::Service;
 use crate::verdict::DropReason;
@@ -60,16 +60,31 @@ fn search<T: Tables>(frame: &impl Frame, scene: &Scene<'_, T>, work: &mut Work, 
     let port_be = endpoint.port_for(work.packet.transport.destination_port_be);
     let protocol = work.packet.network.protocol;
 
+    let keeps_client = work.mode.keeps_client;
+    let (client, client_port_be) = (
+        work.packet.network.source,
+        work.packet.transport.source_port_be,
+    );
     let mut candidates = Candidates::of(work.flow.hash);
-    let mut port = match work.flow.nat_port {
-        0 => candidates.next_port(sizes),
-        port => port,
+    let mut port = if keeps_client {
+        u16::from_be_bytes(client_port_be)
+    } else {
+        match work.flow.nat_port {
+            0 => candidates.next_port(sizes),
+            port => port,
+        }
     };
+    let probes = if keeps_client { DIRECT_PROBES } else { PROBES };
     let mut probe = 0;
-    while probe < PROBES {
+    while probe < PROBES && probe < probes {
         probe += 1;
         port = frame.hide(port as usize) as u16;
-        let place = nat::place(key, address, port_be, port, protocol, sizes.entries);
+        let place = if keeps_client {
+            let (server, client) = ((address, port_be), (client, client_port_be));
+            nat::direct_place(key, server, client, protocol, probe, sizes.entries)
+        } else {
+            nat::place(key, address, port_be, port, protocol, sizes.entries)
+        };
         let Some(entry) = scene.tables.nat_entry(place) else {
             break;
         };
@@ -88,7 +103,15 @@ fn search<T: Tables>(frame: &impl Frame, scene: &Scene<'_, T>, work: &mut Work, 
         if word == 0 || (expired && work.packet.transport.flags.opens()) {
             break;
         }
-        port = candidates.next_port(sizes);
+        if keeps_client {
+            // The server could not tell them apart, and we not its answers.
+            if !expired && answers_alike(scene, entry, word, work, (address, port_be)) {
+                work.search.free = Spot::default();
+                break;
+            }
+        } else {
+            port = candidates.next_port(sizes);
+        }
         scene.tables.settle(work);
     }
 }
@@ -107,6 +130,30 @@ fn is_mine(entry: &NatEntry, word: u64, port: u16, work: &Work) -> bool {
         )
 }
 
+/// Whether the answers to another flow look like those to this one: the same client to the same server, by way of another
+/// service.
+#[inline(always)]
+fn answers_alike<T: Tables>(
+    scene: &Scene<'_, T>,
+    entry: &NatEntry,
+    word: u64,
+    work: &Work,
+    (address, port_be): (Address, [u8; 2]),
+) -> bool {
+    let port = u16::from_be_bytes(work.packet.transport.source_port_be);
+    if !Head::is(word, port, work.packet.network.protocol)
+        || Address::load(&entry.client) != work.packet.network.source
+    {
+        return false;
+    }
+    let Some(server) = scene.server(entry.server()) else {
+        return false;
+    };
+    let (_, service_port_be) = entry.ports();
+    let endpoint = Endpoint::from_word(server.endpoint.load());
+    Address::load(&server.address) == address && endpoint.port_for(service_port_be) == port_be
+}
+
 /// Brings the flow's mapping up to date. A SYN that begins a flow on a mapping that was closing opens it again.
 #[inline(always)]
 fn renew<T: Tables>(
@@ -122,7 +169,8 @@ fn renew<T: Tables>(
     let next = if reopened {
         FlowState::OPENING
     } else {
-        head.state.after_client(work.packet.transport.flags, true)
+        head.state
+            .after_client(work.packet.transport.flags, work.mode.sees_answers())
     };
     let renewed = Head {
         expires: work.after(service.timeout(next)),

@@ -18,13 +18,14 @@ use crate::bind::{BindKey, RANGE_ROWS, Target};
 use crate::config::BindView;
 use crate::counters::ServerCounters;
 use crate::frame::{Frame, Tables};
+use crate::nat::NatEntry;
 use crate::parse::{self, Parsed};
 use crate::rewrite;
-use crate::service::{Forward, Guard, ListedFlows, Nature, ServiceIndex};
+use crate::service::{Guard, ListedFlows, Nature, ServiceIndex};
 use crate::verdict::{DropReason, Verdict};
 use crate::word::low;
 use guard::Deed;
-use work::Scene;
+use work::{Mode, Scene};
 
 /// Decides about one frame. What `work` held before does not matter.
 #[inline(always)]
@@ -39,6 +40,8 @@ pub fn decide<T: Tables>(frame: &mut impl Frame, tables: &T, work: &mut Work) ->
     }
     tables.settle(work);
     let step = if let Some(entry) = answer::entry_of(frame, &scene, work) {
+        answer::send_back(&scene, work, entry)
+    } else if let Some(entry) = direct_answer(frame, &scene, work) {
         answer::send_back(&scene, work, entry)
     } else if let Some(service) = service_of(&scene, work) {
         work.service = service;
@@ -101,13 +104,11 @@ fn treat<T: Tables>(
     if opens {
         guard::account(scene, work, Deed::Ask)?;
     }
-    match nature.forward {
-        // Who is charged for a connection to userspace is decided where it is accepted.
-        Forward::Local => return Ok(Step::Pass),
-        Forward::Nat => work.nat = true,
-        Forward::Dsr => work.nat = false,
-        Forward::Dnat | Forward::Ipip | Forward::Gue => return Err(DropReason::Inconsistent),
-    }
+    // Who is charged for a connection to userspace is decided where it is accepted.
+    let Some(mode) = Mode::of(nature) else {
+        return Ok(Step::Pass);
+    };
+    work.mode = mode;
     scene.tables.settle(work);
     forward::forward(frame, scene, work, service)?;
     Ok(Step::Send)
@@ -160,6 +161,22 @@ fn service_of(scene: &Scene<'_, impl Tables>, work: &Work) -> Option<ServiceInde
     None
 }
 
+/// The mapping of an answer to a client whose address the server knows, where there are such servers.
+#[inline(always)]
+fn direct_answer<'a, T: Tables>(
+    frame: &impl Frame,
+    scene: &Scene<'a, T>,
+    work: &mut Work,
+) -> Option<&'a NatEntry> {
+    if !BindView::from_word(scene.config.bind_view.load()).answers {
+        return None;
+    }
+    match find(scene, BindKey::answers(work.packet.network.source)) {
+        Some(Target::Answers) => answer::direct_entry_of(frame, scene, work),
+        _ => None,
+    }
+}
+
 #[inline(always)]
 fn find(scene: &Scene<'_, impl Tables>, key: BindKey) -> Option<Target> {
     let view = BindView::from_word(scene.config.bind_view.load());
@@ -178,7 +195,20 @@ fn send(frame: &mut impl Frame, tables: &impl Tables, work: &Work) -> Option<Ver
     if sending.rewrites {
         rewrite::ends(frame, packet, &sending.ends)?;
     }
-    rewrite::link(frame, packet, &sending.outgoing)?;
+    if sending.tunnels {
+        let is_v4 = sending.tunnel.destination.is_v4();
+        let at = rewrite::link(
+            frame,
+            packet,
+            &sending.outgoing,
+            sending.tunnel.overhead() as i32,
+            is_v4,
+        )?;
+        let flow = (work.flow.hash.0 >> 40) as u32;
+        sending.tunnel.write(frame, at, &sending.inner, flow)?;
+    } else {
+        rewrite::link(frame, packet, &sending.outgoing, 0, packet.network.is_v4)?;
+    }
     let length = packet.network.length as u64;
     let counts = if sending.is_answer {
         ServerCounters {

@@ -11,8 +11,9 @@ use crate::frame::{Frame, Tables};
 use crate::parse::Packet;
 use crate::rewrite::{Ends, Outgoing};
 use crate::server::{Hop, Server, ServerIndex, ServerState};
-use crate::service::ServiceIndex;
+use crate::service::{Forward, Nature, ServiceIndex};
 use crate::tick::Tick;
+use crate::tunnel::{Inner, Tunnel};
 
 /// The record of one decision.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,12 +36,25 @@ pub struct Work {
     pub(super) head: u64,
     /// What the search for its mapping found.
     pub(super) search: Search,
-    /// Whether its service rewrites addresses.
-    pub(super) nat: bool,
+    /// What its service does to its packets.
+    pub(super) mode: Mode,
     /// Its flow.
     pub(super) flow: Flow,
     /// How it is sent on.
     pub(super) sending: Sending,
+}
+
+/// What a service does to its packets; with none of it only the Ethernet header changes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mode {
+    /// Addresses are rewritten: flows have mappings, and answers come back through here.
+    pub(super) rewrites: bool,
+    /// The client's address and port are not among them.
+    pub(super) keeps_client: bool,
+    /// They travel in a tunnel.
+    pub(super) tunnels: bool,
+    /// With this UDP port, network order, unless it is zero.
+    pub(super) tunnel_port_be: [u8; 2],
 }
 
 /// A packet's flow and what becomes of it.
@@ -73,6 +87,8 @@ pub(super) struct Flow {
 pub(super) struct Sending {
     /// Whether addresses and ports change.
     pub(super) rewrites: bool,
+    /// Whether it travels in a tunnel.
+    pub(super) tunnels: bool,
     /// Whether it comes from a server.
     pub(super) is_answer: bool,
     /// Index of the interface it leaves through.
@@ -83,12 +99,43 @@ pub(super) struct Sending {
     pub(super) ends: Ends,
     /// The Ethernet header.
     pub(super) outgoing: Outgoing,
+    /// What it travels in, if [`Self::tunnels`].
+    pub(super) tunnel: Tunnel,
+    /// What that takes from it.
+    pub(super) inner: Inner,
 }
 
 /// What the steps read besides: the tables and their configuration.
 pub(super) struct Scene<'a, T> {
     pub(super) tables: &'a T,
     pub(super) config: &'a Config,
+}
+
+impl Mode {
+    /// That of a service. `None` for one whose packets go to the stack.
+    #[inline(always)]
+    pub(super) const fn of(nature: Nature) -> Option<Self> {
+        let (rewrites, keeps_client, tunnels) = match nature.forward {
+            Forward::Local => return None,
+            Forward::Nat => (true, false, false),
+            Forward::Dnat => (true, true, false),
+            Forward::Dsr => (false, false, false),
+            Forward::Ipip | Forward::Gue => (false, false, true),
+        };
+        Some(Self {
+            rewrites,
+            keeps_client,
+            tunnels,
+            tunnel_port_be: nature.tunnel_port_be,
+        })
+    }
+
+    /// Whether the handshake is followed from both ends. With a kept client address answers are expected here, but a
+    /// flow does not depend on it.
+    #[inline(always)]
+    pub(super) const fn sees_answers(self) -> bool {
+        self.rewrites && !self.keeps_client
+    }
 }
 
 impl Flow {

@@ -68,19 +68,25 @@ pub struct Network {
 /// with [`Parsed::Broken`]).
 #[inline(always)]
 pub fn parse(frame: &impl Frame, packet: &mut Packet) -> Parsed {
-    let outcome = ethernet::parse(frame, packet);
-    if outcome != Parsed::Packet {
-        return outcome;
-    }
-    let outcome = if packet.network.is_v4 {
-        ipv4::parse(frame, packet)
-    } else {
-        ipv6::parse(frame, packet)
-    };
+    let outcome = network(frame, packet);
     if outcome != Parsed::Packet {
         return outcome;
     }
     transport::parse(frame, packet)
+}
+
+/// Parses a frame up to what the IP header carries, whatever that is.
+#[inline(always)]
+pub fn network(frame: &impl Frame, packet: &mut Packet) -> Parsed {
+    let outcome = ethernet::parse(frame, packet);
+    if outcome != Parsed::Packet {
+        return outcome;
+    }
+    if packet.network.is_v4 {
+        ipv4::parse(frame, packet)
+    } else {
+        ipv6::parse(frame, packet)
+    }
 }
 
 impl Packet {

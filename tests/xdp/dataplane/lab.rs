@@ -13,8 +13,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use tidegate::dataplane::decap::Decap;
 use tidegate::dataplane::offload::Compiled;
 use tidegate::dataplane::{Dataplane, OBJECT};
+use tidegate::model::XdpMode;
 use tidegate::state::Running;
 
 use super::netns::{self, Namespace};
@@ -187,6 +189,28 @@ impl Lab {
         })
     }
 
+    /// Gives the servers the services' addresses, as ways to forward need that leave the destination alone.
+    pub(crate) fn own_services(&self) {
+        self.servers.ip(&format!("address add {VIP}/32 dev lo"));
+        self.servers
+            .ip(&format!("address add {VIP6}/128 dev lo nodad"));
+    }
+
+    /// Makes room for outer headers on the way to the servers.
+    pub(crate) fn widen(&self) {
+        self.balancer.ip("link set lb1 mtu 1600");
+        self.servers.ip("link set sv0 mtu 1600");
+    }
+
+    /// Takes packets out of tunnels on the servers.
+    pub(crate) fn decap(&self, mode: XdpMode) -> Decap {
+        let started = self.servers.inside(|| {
+            let ends = ["10.0.0.1", "10.0.0.2", "2001:db8:2::1", "2001:db8:2::2"];
+            Decap::start("sv0", mode, 6080, &ends.map(|end| end.parse().unwrap()))
+        });
+        started.expect("the program can be attached")
+    }
+
     /// Whether the program is on an interface of the balancer.
     pub(crate) fn attached(&self, device: &str) -> bool {
         self.balancer
@@ -211,6 +235,26 @@ impl Session {
         let mut back = [0; 4];
         self.stream.read_exact(&mut back)?;
         assert_eq!(sent, back, "the echo is what was sent");
+        Ok(())
+    }
+}
+
+impl Session {
+    /// Sends `bytes` bytes, reads them back at the same time, and compares.
+    pub(crate) fn exchange(&mut self, bytes: usize) -> std::io::Result<()> {
+        let pattern = |at: usize| (at.wrapping_mul(2_654_435_761) >> 13) as u8;
+        let mut out = self.stream.try_clone()?;
+        out.set_write_timeout(Some(PATIENCE))?;
+        let sender = std::thread::spawn(move || {
+            let sent: Vec<u8> = (0..bytes).map(pattern).collect();
+            out.write_all(&sent)
+        });
+        let mut back = vec![0; bytes];
+        let read = self.stream.read_exact(&mut back);
+        sender.join().expect("no panic")?;
+        read?;
+        let wrong = (0..bytes).find(|at| back[*at] != pattern(*at));
+        assert_eq!(wrong, None, "every byte comes back as it was sent");
         Ok(())
     }
 }
@@ -242,7 +286,7 @@ impl Drop for Mount {
 }
 
 fn greet_and_echo(name: &str, mut stream: TcpStream) {
-    let mut buffer = [0; 256];
+    let mut buffer = [0; 16_384];
     if stream.write_all(name.as_bytes()).is_err() {
         return;
     }

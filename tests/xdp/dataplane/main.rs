@@ -15,4 +15,5 @@ mod configuration;
 mod guard;
 mod l4;
 mod lab;
+mod modes;
 mod restart;

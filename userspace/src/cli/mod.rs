@@ -4,6 +4,7 @@
 //! `explain`, `check` and other words come from clap. The result is an [`Invocation`]; nothing is read or started here.
 
 mod ctl;
+mod decap;
 mod flags;
 mod keywords;
 mod run;
@@ -12,7 +13,7 @@ mod version;
 
 pub use flags::Flags;
 pub use run::run;
-pub use subcommands::{ConfigurationFiles, Subcommand};
+pub use subcommands::{ConfigurationFiles, DecapMode, Subcommand};
 pub use version::{LANGUAGE_VERSION, VERSION, banner, build_description};
 
 /// What the user asked for.
@@ -71,7 +72,7 @@ pub fn usage(program: &str) -> String {
     text.push_str("        [ -p <pidfile> ] [ -C <dir> ] [-- <cfgfile>*]\n");
     text.push_str(&flags::help());
     text.push_str(&format!(
-        "        {program} check|explain|help : see '{program} help'\n"
+        "        {program} check|explain|decap|help : see '{program} help'\n"
     ));
     text
 }

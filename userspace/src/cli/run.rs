@@ -110,6 +110,12 @@ fn extra(program: &str, subcommand: Subcommand) -> ExitCode {
             proxy(program, &flags)
         }
         Subcommand::Explain { files, json } => explain_rules(files.files, json),
+        Subcommand::Decap {
+            interface,
+            mode,
+            port,
+            address,
+        } => super::decap::run(&interface, mode, port, &address),
         Subcommand::Ctl { socket, command } => super::ctl::ask(&socket, &command.join(" ")),
     }
 }

@@ -1,5 +1,6 @@
 //! The words this program adds to HAProxy's command line.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser};
@@ -23,6 +24,21 @@ pub enum Subcommand {
         #[arg(long)]
         json: bool,
     },
+    /// On a server behind 'forward ipip' or 'forward gue': take packets out of the tunnels until SIGINT or SIGTERM.
+    Decap {
+        /// The interface tunnels come in through.
+        #[arg(short, long)]
+        interface: String,
+        /// Where the program sits: in the driver or in the stack. Without it, in the driver if that can.
+        #[arg(long, value_enum)]
+        mode: Option<DecapMode>,
+        /// The UDP port of GUE.
+        #[arg(long, default_value_t = tidegate_common::tunnel::GUE_PORT)]
+        port: u16,
+        /// An address of this machine that tunnels end at; repeatable. Without it, all of them.
+        #[arg(long)]
+        address: Vec<IpAddr>,
+    },
     /// Send a command to the stats socket of a running process and print the answer.
     Ctl {
         /// Path of the stats socket.
@@ -32,6 +48,15 @@ pub enum Subcommand {
         #[arg(required = true, trailing_var_arg = true)]
         command: Vec<String>,
     },
+}
+
+/// `--mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum DecapMode {
+    /// In the driver.
+    Native,
+    /// In the stack.
+    Generic,
 }
 
 /// `-f FILE`, repeatable.

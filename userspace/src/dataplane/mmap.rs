@@ -14,6 +14,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use tidegate_common::action::ActionRow;
 use tidegate_common::bind::{BindBucket, RangeRow};
 use tidegate_common::config::Config;
+use tidegate_common::decap::Endings;
 use tidegate_common::flow::FlowBucket;
 use tidegate_common::interface::Interface;
 use tidegate_common::list4::ListRow;
@@ -51,6 +52,7 @@ records!(
     BindBucket,
     RangeRow,
     Config,
+    Endings,
     FlowBucket,
     Interface,
     ListRow,

@@ -7,6 +7,7 @@
 
 mod attach;
 mod classes;
+pub mod decap;
 mod engine;
 pub mod explain;
 mod feedback;

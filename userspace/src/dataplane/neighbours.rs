@@ -65,7 +65,7 @@ pub(super) enum Obstacle {
     NoAnswer(IpAddr),
     /// A router is in between, and `forward dsr` needs the server on the link.
     BehindRouter(IpAddr),
-    /// This machine has no address of that family on the way to it, which `forward nat` needs.
+    /// This machine has no address of that family on the way to it, which `forward nat` and tunnels need.
     NoSource,
     /// Its name does not resolve.
     NoAddress,
@@ -225,7 +225,7 @@ impl fmt::Display for Obstacle {
                 formatter,
                 "it is behind {via}, and 'forward dsr' needs it on the link"
             ),
-            Self::NoSource => formatter.write_str("there is no local address to translate to"),
+            Self::NoSource => formatter.write_str("there is no local address to send from"),
             Self::NoAddress => formatter.write_str("its name does not resolve"),
             Self::NoAnswer(via) => write!(
                 formatter,

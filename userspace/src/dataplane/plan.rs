@@ -138,6 +138,14 @@ pub enum Family {
 }
 
 impl Family {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+
     /// The family of an address.
     pub const fn of(address: IpAddr) -> Self {
         if address.is_ipv4() {
@@ -198,14 +206,23 @@ pub struct Forwarding {
     pub idle: IdleTimes,
 }
 
-/// How packets reach a server; tunnels will join the list.
+/// How packets reach a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
     /// Source and destination are rewritten, in both directions.
     Nat,
+    /// The destination is rewritten, and the source of the answers, which have to be routed back through here.
+    Dnat,
     /// The packet goes unchanged to the server's hardware address, and the server answers the client directly.
     Dsr,
+    /// The packet goes unchanged inside another IP packet, and the server answers the client directly.
+    Ipip,
+    /// The same inside a UDP datagram.
+    Gue {
+        /// The port the servers take it at.
+        port: u16,
+    },
 }
 
 impl Method {
@@ -213,7 +230,35 @@ impl Method {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Nat => "nat",
+            Self::Dnat => "dnat",
             Self::Dsr => "dsr",
+            Self::Ipip => "ipip",
+            Self::Gue { .. } => "gue",
+        }
+    }
+
+    /// Whether addresses and ports are rewritten.
+    pub const fn rewrites(self) -> bool {
+        matches!(self, Self::Nat | Self::Dnat)
+    }
+
+    /// Whether packets travel in a tunnel.
+    pub const fn tunnels(self) -> bool {
+        matches!(self, Self::Ipip | Self::Gue { .. })
+    }
+
+    /// Whether packets need an address of this machine towards the server.
+    pub const fn needs_source(self) -> bool {
+        matches!(self, Self::Nat) || self.tunnels()
+    }
+
+    /// Whether packets of clients of one family can get to servers of the other, or of the same.
+    pub fn reaches(self, clients: Family, server: Family) -> bool {
+        match self {
+            Self::Nat | Self::Dnat => clients == server,
+            Self::Dsr | Self::Gue { .. } => true,
+            // 6in4 is left to GUE: protocol 41 towards a host without a tunnel of that kind is easily taken for 6to4.
+            Self::Ipip => clients == Family::V4 || server == Family::V6,
         }
     }
 }

@@ -263,7 +263,7 @@ fn other<T: TryFrom<Map, Error = MapError>>(map: Map, name: &'static str) -> Res
 }
 
 /// Version of the records' meaning. It goes up when a kept map's records change without changing their size.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 /// Maps the array pinned at a path; for reading what an earlier program was told.
 pub(super) fn pinned<T: Record>(

@@ -417,6 +417,15 @@ pub enum Forward {
     /// Both addresses rewritten, both ways.
     #[default]
     Nat,
+    /// The destination rewritten, the client's address kept; the servers' answers have to be routed back through here.
+    Dnat,
     /// The packet is handed to the server's MAC address unchanged.
     Dsr,
+    /// The packet travels unchanged inside another IP packet.
+    Ipip,
+    /// The packet travels unchanged inside a UDP datagram to this port.
+    Gue {
+        /// Where the servers take it.
+        port: u16,
+    },
 }

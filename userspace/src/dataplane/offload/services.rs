@@ -148,11 +148,26 @@ fn forwarding(
         return None;
     };
     check_backend(backend, refusals);
-    let servers = backend
+    let method = match backend.forward {
+        Forward::Nat => Method::Nat,
+        Forward::Dnat => Method::Dnat,
+        Forward::Dsr => Method::Dsr,
+        Forward::Ipip => Method::Ipip,
+        Forward::Gue { port } => Method::Gue { port },
+    };
+    let way = Way {
+        method,
+        protocol,
+        family,
+    };
+    let servers: Vec<Server> = backend
         .servers
         .iter()
-        .filter_map(|id| server(model.server(*id), protocol, family, refusals))
+        .filter_map(|id| server(model.server(*id), way, refusals))
         .collect();
+    if refusals.len() == before && servers.is_empty() && !backend.servers.is_empty() {
+        refusals.push(unreachable(frontend, backend, way));
+    }
     let choice = match &backend.balance.kind {
         BalanceKind::Maglev => Choice::Maglev,
         BalanceKind::Source => Choice::Source,
@@ -166,10 +181,6 @@ fn forwarding(
             });
             return None;
         }
-    };
-    let method = match backend.forward {
-        Forward::Nat => Method::Nat,
-        Forward::Dsr => Method::Dsr,
     };
     (refusals.len() == before).then(|| Forwarding {
         backend: backend.name.clone(),
@@ -214,12 +225,34 @@ fn check_backend(backend: &Proxy, refusals: &mut Vec<Refusal>) {
     );
 }
 
-fn server(
-    server: &model::Server,
+/// What a server gets and how.
+#[derive(Clone, Copy)]
+struct Way {
+    method: Method,
     protocol: Protocol,
     family: Family,
-    refusals: &mut Vec<Refusal>,
-) -> Option<Server> {
+}
+
+/// That no server of a backend can be given what a frontend gets.
+fn unreachable(frontend: &Proxy, backend: &Proxy, way: Way) -> Refusal {
+    let Way { method, family, .. } = way;
+    let hint = match method {
+        Method::Ipip => "; 'forward gue' can",
+        _ => "",
+    };
+    Refusal {
+        place: backend.place.clone(),
+        message: format!(
+            "frontend '{}' listens on {} and no server of backend '{}' does, which 'forward {}' cannot bridge{hint}",
+            frontend.name,
+            family.name(),
+            backend.name,
+            method.name(),
+        ),
+    }
+}
+
+fn server(server: &model::Server, way: Way, refusals: &mut Vec<Refusal>) -> Option<Server> {
     let mut wrong = Vec::new();
     let address = match server.address {
         ServerAddress::Inet {
@@ -266,14 +299,15 @@ fn server(
             });
         }
     }
-    let other_family = address.is_some_and(|address| Family::of(address.ip()) != family);
-    (wrong.is_empty() && !other_family).then(|| Server {
+    let out_of_reach =
+        address.is_some_and(|address| !way.method.reaches(way.family, Family::of(address.ip())));
+    (wrong.is_empty() && !out_of_reach).then(|| Server {
         name: server.name.clone(),
         id: server.id,
         address,
         weight: server.weight.0,
         backup: server.backup,
-        cut_when_down: protocol == Protocol::Udp
+        cut_when_down: way.protocol == Protocol::Udp
             || server.on_marked_down == Some(OnMarkedDown::ShutdownSessions),
     })
 }

@@ -12,8 +12,8 @@ use crate::expr::{
     Acl, Acls, Address, Condition, Expression, Files, Parsing, Patterns, Stage, StickData, View,
 };
 use crate::model::{
-    Balance, BalanceKind, Bind, BindAddress, CommonAction, ProxyKind, Server, ServerAddress,
-    SocketOptions, Table, TableKeyType, TcpAction, TrackSlot, XdpInterface, XdpMode,
+    Balance, BalanceKind, Bind, BindAddress, CommonAction, Forward, ProxyKind, Server,
+    ServerAddress, SocketOptions, Table, TableKeyType, TcpAction, TrackSlot, XdpInterface, XdpMode,
 };
 use crate::types::{BindId, Millis, ServerId, TableId};
 
@@ -680,6 +680,39 @@ fn what_an_l4_proxy_cannot_have_is_refused() {
         Vec::<String>::new(),
         "the same bind twice in one frontend is one bind"
     );
+}
+
+#[test]
+fn ways_to_forward_that_cannot_bridge_families_are_refused() {
+    let refused = |forward, bind: &str, servers: &[&str]| {
+        let mut draft = Draft::new(Mode::L4).tcp(bind);
+        draft.proxy().forward = forward;
+        for server in servers {
+            draft = draft.server("s", server);
+        }
+        draft.compile().refusals
+    };
+    let (v4, v6) = ("192.0.2.1:80", "[2001:db8::1]:80");
+    let gue = Forward::Gue { port: 6080 };
+    for forward in [Forward::Nat, Forward::Dnat] {
+        for (bind, server) in [(v4, v6), (v6, v4)] {
+            let refusals = refused(forward, bind, &[server]);
+            assert_eq!(refusals.len(), 1, "{forward:?} {bind} {server}");
+            assert!(refusals[0].message.contains("cannot bridge"));
+            assert_eq!(refused(forward, bind, &[server, bind]), []);
+        }
+    }
+    let refusals = refused(Forward::Ipip, v6, &[v4]);
+    assert_eq!(
+        refusals[0].message,
+        "frontend 'web' listens on IPv6 and no server of backend 'web' does, which 'forward ipip' cannot bridge; \
+         'forward gue' can"
+    );
+    assert_eq!(refused(Forward::Ipip, v4, &[v6]), []);
+    for (bind, server) in [(v4, v4), (v4, v6), (v6, v4), (v6, v6)] {
+        assert_eq!(refused(gue, bind, &[server]), []);
+        assert_eq!(refused(Forward::Dsr, bind, &[server]), []);
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use tidegate_common::word::low;
 
 use super::{WriteError, Writer};
 use crate::dataplane::mmap::wait_for_programs;
-use crate::dataplane::plan::{Family, Plan, Service};
+use crate::dataplane::plan::{Family, Method, Plan, Service};
 
 /// What the tables of binds must hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,8 +36,14 @@ pub(crate) fn sizes(plan: &Plan, own: &BTreeSet<IpAddr>) -> BindSizes {
         .values()
         .map(|ranges| ranges.len().div_ceil(RANGES_PER_ROW))
         .sum::<usize>();
+    let answering = plan
+        .services
+        .iter()
+        .filter_map(|service| service.delivery.forwarding())
+        .filter(|forwarding| forwarding.method == Method::Dnat);
+    let answering: usize = answering.map(|forwarding| forwarding.servers.len()).sum();
     BindSizes {
-        entries: (entries.exact.len() + entries.ranges.len()) as u32,
+        entries: (entries.exact.len() + entries.ranges.len() + answering) as u32,
         range_rows: range_rows as u32,
     }
 }
@@ -154,6 +160,9 @@ impl Writer {
             binds.push((BindKey::address((*address).into()), target));
             next += count;
         }
+        for server in &self.answering {
+            binds.push((BindKey::answers((*server).into()), Target::Answers));
+        }
         let first = half as usize * buckets;
         let bucket_half = self
             .tables
@@ -161,7 +170,12 @@ impl Writer {
             .get(first..first + buckets)
             .ok_or(WriteError::Binds)?;
         let seed = bind::place(bucket_half, &binds).ok_or(WriteError::Binds)?;
-        config.bind_view.store(BindView { half, seed }.word());
+        let view = BindView {
+            half,
+            seed,
+            answers: !self.answering.is_empty(),
+        };
+        config.bind_view.store(view.word());
         self.half = half;
         wait_for_programs();
         Ok(())

@@ -50,6 +50,8 @@ pub(super) struct Writer {
     half: u32,
     /// This machine's addresses, as the wildcard binds were last entered for.
     own: BTreeSet<IpAddr>,
+    /// The servers with `forward dnat`, as they were last entered.
+    answering: BTreeSet<IpAddr>,
 }
 
 /// What a program is given besides the plan.
@@ -170,6 +172,7 @@ impl Writer {
             interface_modulus,
             half: 0,
             own: surroundings.own.iter().copied().collect(),
+            answering: BTreeSet::new(),
         };
         writer.write_config(surroundings);
         writer.write_interfaces(surroundings.interfaces)?;
@@ -179,6 +182,7 @@ impl Writer {
             notices.extend(writer.refresh_service(at, standings, hops)?);
             writer.publish(at);
         }
+        writer.answering = writer.answering_servers();
         writer.place_binds()?;
         Ok((writer, notices))
     }
@@ -202,6 +206,11 @@ impl Writer {
             notices.extend(self.refresh_service(at, standings, hops)?);
         }
         self.servers.retire(&self.tables, self.ticks.now());
+        let answering = self.answering_servers();
+        if answering != self.answering {
+            self.answering = answering;
+            self.place_binds()?;
+        }
         Ok(notices)
     }
 
@@ -267,6 +276,18 @@ impl Writer {
         servers
             .filter_map(|server| standings.standing(server.id).address.or(server.address))
             .map(|address| address.ip())
+            .collect()
+    }
+
+    /// Where answers come from that go back through here to a client whose address the server knows.
+    fn answering_servers(&self) -> BTreeSet<IpAddr> {
+        let keeps_client = |service: &&ServiceRecord| {
+            let forwarding = service.plan.delivery.forwarding();
+            forwarding.is_some_and(|forwarding| forwarding.method == Method::Dnat)
+        };
+        let services = self.services.iter().filter(keeps_client);
+        services
+            .flat_map(|service| service.servers.iter().filter_map(ServerRecord::address))
             .collect()
     }
 
@@ -380,24 +401,32 @@ impl Writer {
 
 /// What never changes while a service has its number.
 fn nature(service: &plan::Service) -> Nature {
-    let (forward, hashing) = match &service.delivery {
-        Delivery::Local => (Forward::Local, Hashing::Tuple),
+    let (forward, hashing, tunnel_port) = match &service.delivery {
+        Delivery::Local => (Forward::Local, Hashing::Tuple, 0),
         Delivery::Forward(forwarding) => {
             let forward = match forwarding.method {
                 Method::Nat => Forward::Nat,
+                Method::Dnat => Forward::Dnat,
                 Method::Dsr => Forward::Dsr,
+                Method::Ipip => Forward::Ipip,
+                Method::Gue { .. } => Forward::Gue,
             };
             let hashing = match forwarding.choice {
                 Choice::Maglev => Hashing::Tuple,
                 Choice::Source => Hashing::Source,
             };
-            (forward, hashing)
+            let port = match forwarding.method {
+                Method::Gue { port } => port,
+                _ => 0,
+            };
+            (forward, hashing, port)
         }
     };
     Nature {
         forward,
         hashing,
         listed_flows: ListedFlows::Cut,
+        tunnel_port_be: tunnel_port.to_be_bytes(),
     }
 }
 

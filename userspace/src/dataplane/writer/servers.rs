@@ -9,9 +9,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use tidegate_common::address::Address;
 use tidegate_common::ring::Share;
-use tidegate_common::server::{Endpoint, Hop as HopWord, Server, ServerIndex, ServerState};
+use tidegate_common::server::{Bounds, Endpoint, Hop as HopWord, Server, ServerIndex, ServerState};
 use tidegate_common::service::ServiceIndex;
 use tidegate_common::tick::Tick;
+use tidegate_common::tunnel;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Hops, Notice, Standing, Standings, WriteError, Writer};
@@ -52,6 +53,7 @@ struct Entry {
     address: SocketAddr,
     /// The local address it sees.
     source: Option<IpAddr>,
+    bounds: Bounds,
     hop: HopWord,
 }
 
@@ -79,6 +81,11 @@ impl ServerRecord {
             state: ServerState::Absent,
             trouble: None,
         }
+    }
+
+    /// Where it is.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.entry.map(|entry| entry.address.ip())
     }
 
     pub(super) fn view(&self, service: ServiceIndex) -> ServerView<'_> {
@@ -188,6 +195,7 @@ impl ServerNumbers {
             index,
             address,
             source,
+            bounds: Bounds::from_word(server.bounds.load()),
             hop: HopWord::from_word(server.hop.load()),
         })
     }
@@ -231,7 +239,8 @@ impl Writer {
         for server in servers.iter_mut() {
             let standing = standings.standing(server.plan.id);
             let address = standing.address.or(server.plan.address);
-            let address = address.filter(|address| Family::of(address.ip()) == family);
+            let address = address
+                .filter(|address| forwarding.method.reaches(family, Family::of(address.ip())));
             if server.entry.is_none() {
                 server.entry =
                     address.and_then(|address| self.servers.known(&self.tables, service, address));
@@ -247,7 +256,10 @@ impl Writer {
                 });
                 server.trouble = trouble;
             }
-            left.extend(self.entry(service, server, address, way.ok())?);
+            let way = way
+                .ok()
+                .map(|way| way.bounded(forwarding.method, family, address));
+            left.extend(self.entry(service, server, address, way)?);
             wanted.push(state(&server.plan, standing, server.entry));
         }
         self.store_states(servers, &wanted, takes_less);
@@ -289,6 +301,11 @@ impl Writer {
         match &mut server.entry {
             Some(entry) if !moved && entry.source == way.source => {
                 (entry.hop.mac, entry.hop.interface) = (way.mac, interface);
+                if entry.bounds != way.bounds {
+                    entry.bounds = way.bounds;
+                    let record = &self.tables.servers[usize::from(entry.index.0)];
+                    record.bounds.store(way.bounds.word());
+                }
                 Ok(None)
             }
             _ => {
@@ -305,11 +322,12 @@ impl Writer {
                 };
                 let source = way.source.map_or_else(Address::default, Address::from);
                 let record = &self.tables.servers[usize::from(index.0)];
-                record.publish(endpoint, address.ip().into(), source, hop);
+                record.publish(endpoint, address.ip().into(), source, way.bounds, hop);
                 let entry = Entry {
                     index,
                     address,
                     source: way.source,
+                    bounds: way.bounds,
                     hop,
                 };
                 Ok(server.entry.replace(entry).map(|entry| entry.index))
@@ -345,6 +363,28 @@ struct Way {
     interface: u32,
     mac: [u8; 6],
     source: Option<IpAddr>,
+    bounds: Bounds,
+}
+
+impl Way {
+    /// With what the program needs to know besides about the tunnel, if the way is one.
+    fn bounded(self, method: Method, clients: Family, server: Option<SocketAddr>) -> Self {
+        let port = match method {
+            Method::Gue { port } => port,
+            _ => 0,
+        };
+        let sum = match (self.source, server) {
+            (Some(source), Some(server)) if method.tunnels() => tunnel::constant_sum(
+                source.into(),
+                server.ip().into(),
+                port.to_be_bytes(),
+                clients == Family::V4,
+            ),
+            _ => 0,
+        };
+        let bounds = Bounds { sum, ..self.bounds };
+        Self { bounds, ..self }
+    }
 }
 
 /// The way to a server, or what is in it. One that was known is good until the kernel says otherwise.
@@ -363,13 +403,18 @@ fn way(
             })),
             Method::Dsr,
         ) => Err(Obstacle::BehindRouter(*gateway)),
-        (Some(Hop::Reachable(NextHop { source: None, .. })), Method::Nat) => {
+        (Some(Hop::Reachable(NextHop { source: None, .. })), method) if method.needs_source() => {
             Err(Obstacle::NoSource)
         }
         (Some(Hop::Reachable(hop)), method) => Ok(Way {
             interface: hop.interface,
             mac: hop.mac,
-            source: hop.source.filter(|_| method == Method::Nat),
+            source: hop.source.filter(|_| method.needs_source()),
+            bounds: Bounds {
+                sum: 0,
+                // One that does not fit the field lets every packet pass.
+                mtu: u16::try_from(hop.mtu).unwrap_or(0),
+            },
         }),
         (Some(Hop::Unreachable(obstacle)), _) => Err(obstacle.clone()),
         (None, _) => Err(Obstacle::Asking(address.ip())),
@@ -380,6 +425,7 @@ fn way(
                 interface: u32::from(entry.hop.interface),
                 mac: entry.hop.mac,
                 source: entry.source,
+                bounds: entry.bounds,
             })
         }
         (obstacle, _) => Err(obstacle),

@@ -72,23 +72,33 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     Keyword {
         name: "forward",
         sections: Sections::BACK,
-        args: "nat | dsr",
+        args: "nat | dnat | dsr | ipip | gue [ port <port> ]",
         doc: "Says how the kernel hands packets of 'mode l4' to servers.",
         effect: Effect::Proxy(|args, draft, _| {
-            let word = args.only("'nat' or 'dsr'")?;
+            let word = args.need("'nat', 'dnat', 'dsr', 'ipip' or 'gue'")?;
             draft.proxy.forward = match word.text.as_str() {
                 "nat" => Forward::Nat,
+                "dnat" => Forward::Dnat,
                 "dsr" => Forward::Dsr,
-                "dnat" | "ipip" | "gue" => {
-                    let message = format!("'forward {}' is not available yet", word.text);
-                    return Err(Complaint::new(word.span, message).hint("use 'nat' or 'dsr'"));
-                }
-                _ => return Err(Complaint::unknown(word, "way to forward", ["nat", "dsr"])),
+                "ipip" => Forward::Ipip,
+                "gue" => Forward::Gue {
+                    port: if args.take_if("port") {
+                        args.number(1..=u16::MAX)?
+                    } else {
+                        GUE_PORT
+                    },
+                },
+                _ => return Err(Complaint::unknown(word, "way to forward", FORWARDS)),
             };
-            Ok(())
+            args.end()
         }),
     },
 ];
+
+const FORWARDS: [&str; 5] = ["nat", "dnat", "dsr", "ipip", "gue"];
+
+/// Where generic UDP encapsulation is taken (IANA).
+const GUE_PORT: u16 = 6080;
 
 fn algorithm(
     args: &mut Args<'_>,
