@@ -35,8 +35,8 @@ pub use keywords::{KeywordKind, Listed, keywords};
 pub use logformat::{LogFormat, Purpose};
 pub use parsing::{Acls, Files, NoAcls, NoFiles, Parsing};
 pub use pattern::{
-    Case, Entry, IntRange, ListKind, Match, PatternList, PatternSet, Patterns, compile_regex,
-    parse_network,
+    Case, Draft, Entry, IntRange, ListKind, MapOutput, Match, PatternList, PatternSet, Patterns,
+    compile_regex, parse_network, split_line,
 };
 pub use sample::{Data, Sample, SampleType};
 pub use stage::{Needs, Stage};

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use super::draft::Drafts;
 use super::{PatternError, PatternSet};
 use crate::expr::Files;
 
@@ -19,6 +20,7 @@ pub struct PatternList {
     kind: ListKind,
     content: Mutex<Content>,
     version: AtomicU64,
+    drafts: Mutex<Drafts>,
 }
 
 #[derive(Default)]
@@ -74,6 +76,17 @@ impl PatternList {
         self.version.load(Ordering::Acquire)
     }
 
+    /// Every use of the list that is left.
+    #[must_use]
+    pub fn users(&self) -> Vec<Arc<PatternSet>> {
+        let content = self.content.lock();
+        content.users.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    pub(super) fn drafts(&self) -> &Mutex<Drafts> {
+        &self.drafts
+    }
+
     /// The entries as they are now.
     #[must_use]
     pub fn entries(&self) -> Vec<Arc<Entry>> {
@@ -88,9 +101,22 @@ impl PatternList {
     /// # Errors
     /// Where the pattern or value does not suit some use of the list.
     pub fn add(&self, pattern: &str, value: Option<&str>) -> Result<(), String> {
+        self.extend([(pattern, value)])
+    }
+
+    /// Appends many entries at once.
+    ///
+    /// # Errors
+    /// Where one of them does not suit some use of the list; then none is added.
+    pub fn extend<'a>(
+        &self,
+        entries: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
+    ) -> Result<(), String> {
         self.change(|content| {
-            let entry = content.entry(pattern, value, 0);
-            content.entries.push(entry);
+            for (pattern, value) in entries {
+                let entry = content.entry(pattern, value, 0);
+                content.entries.push(entry);
+            }
         })
     }
 
@@ -99,14 +125,22 @@ impl PatternList {
     /// # Errors
     /// Where the value does not suit some use of the map.
     pub fn set(&self, pattern: &str, value: &str) -> Result<usize, String> {
+        self.set_where(|entry| *entry.pattern == *pattern, value)
+    }
+
+    /// Gives every entry for which `chosen` holds a new value; tells how many there were.
+    ///
+    /// # Errors
+    /// Where the value does not suit some use of the map.
+    pub fn set_where(&self, chosen: impl Fn(&Entry) -> bool, value: &str) -> Result<usize, String> {
         let mut count = 0;
         self.change(|content| {
             for entry in &mut content.entries {
-                if *entry.pattern == *pattern {
+                if chosen(entry) {
                     count += 1;
                     *entry = Arc::new(Entry {
                         id: entry.id,
-                        pattern: pattern.into(),
+                        pattern: entry.pattern.clone(),
                         value: Some(value.into()),
                         line: entry.line,
                     });
@@ -324,6 +358,7 @@ impl Patterns {
             kind,
             content: Mutex::new(content),
             version: AtomicU64::new(0),
+            drafts: Mutex::default(),
         });
         self.lists.push(Arc::clone(&list));
         list
@@ -354,7 +389,7 @@ impl ListKind {
 }
 
 /// One line of a file: `None` for empty lines and comments.
-fn split_line(line: &str, kind: ListKind) -> Option<(&str, Option<&str>)> {
+pub fn split_line(line: &str, kind: ListKind) -> Option<(&str, Option<&str>)> {
     const BLANKS: [char; 2] = [' ', '\t'];
     if line.starts_with('#') {
         return None;

@@ -15,17 +15,19 @@ use regex::bytes::Regex;
 
 use super::{Data, Sample, SampleType};
 
+mod draft;
 mod index;
 mod integer;
 mod list;
 mod network;
 mod regex_syntax;
 
+pub use draft::Draft;
 use index::Index;
 pub(super) use index::parse_hex;
 pub use integer::IntRange;
 pub(super) use integer::Operator;
-pub use list::{Entry, ListKind, PatternList, Patterns};
+pub use list::{Entry, ListKind, PatternList, Patterns, split_line};
 pub(super) use network::is_network;
 pub use network::parse_network;
 pub use regex_syntax::{Case, compile_regex};
@@ -267,6 +269,25 @@ impl PatternSet {
     #[must_use]
     pub fn matching(&self) -> Match {
         self.matching
+    }
+
+    #[must_use]
+    pub fn case(&self) -> Case {
+        self.case
+    }
+
+    /// The type of the values, where the set is a map.
+    #[must_use]
+    pub fn output(&self) -> MapOutput {
+        self.output
+    }
+
+    /// The entry that matches.
+    #[must_use]
+    pub fn entry(&self, sample: &Sample<'_>) -> Option<Arc<Entry>> {
+        let compiled = self.index.load();
+        let at = self.find(&compiled, sample)?;
+        compiled.entries.get(at).cloned()
     }
 
     /// The list the patterns come from.

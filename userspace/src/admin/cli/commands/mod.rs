@@ -5,6 +5,7 @@ mod counters;
 mod frontends;
 mod information;
 mod kernel;
+mod patterns;
 mod servers;
 mod servers_list;
 mod sessions;
@@ -21,6 +22,7 @@ pub(super) const ALL: &[&[Command]] = &[
     frontends::COMMANDS,
     information::COMMANDS,
     kernel::COMMANDS,
+    patterns::COMMANDS,
     servers::COMMANDS,
     servers_list::COMMANDS,
     sessions::COMMANDS,
