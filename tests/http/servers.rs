@@ -301,3 +301,26 @@ fn a_client_stays_with_its_last_server_where_that_is_preferred() {
         assert_eq!(seen.len() == 1, stays, "{preferred} {status}: {seen:?}");
     }
 }
+
+#[test]
+fn a_server_with_redir_is_not_asked_and_the_client_is_sent_there() {
+    let mut setup = Setup::with_server(always(OK));
+    setup.model.servers[0].redirect_prefix = Some("http://other.test".into());
+    let proxy = setup.start();
+    let answer = proxy.get("/a?b");
+    assert_eq!(status(&answer), "302");
+    assert_eq!(field(&answer, "location"), Some("http://other.test/a?b"));
+    let posted = proxy.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+    assert_eq!(status(&posted), "200");
+}
+
+#[test]
+fn a_cookie_that_caches_would_hand_to_everybody_is_not_let_through() {
+    let cacheable = "HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 2\r\n\r\nok";
+    let private = "HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nCache-Control: private\r\nContent-Length: 2\r\n\r\nok";
+    for (response, expected) in [(cacheable, "502"), (private, "200")] {
+        let mut setup = Setup::with_server(always(response));
+        setup.proxy().check_cache = true;
+        assert_eq!(status(&setup.start().get("/")), expected);
+    }
+}

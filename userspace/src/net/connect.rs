@@ -26,21 +26,26 @@ pub enum Destination {
 }
 
 impl Destination {
-    /// The place of a server. `port` is the client's destination port: it stands in for a server's port 0, and is what
-    /// `+N` shifts (manual §4.2 `server`). `None` while the server has no address, or the port leaves its range.
-    pub fn of(address: &ServerAddress, port: Option<u16>) -> Option<Self> {
+    /// The place of a server. `client_to` is where the client connected to: it stands in for a server's address 0.0.0.0
+    /// and port 0, and its port is what `+N` shifts (manual §4.2 `server`). `None` while the server has no address, or the
+    /// port leaves its range.
+    pub fn of(address: &ServerAddress, client_to: Option<SocketAddr>) -> Option<Self> {
         match address {
             ServerAddress::Inet {
                 address,
                 port_offset,
             } => {
                 let number = match port_offset {
-                    Some(offset) => i32::from(port?) + offset,
-                    None if address.port() == 0 => i32::from(port?),
+                    Some(offset) => i32::from(client_to?.port()) + offset,
+                    None if address.port() == 0 => i32::from(client_to?.port()),
                     None => i32::from(address.port()),
                 };
                 Some(Self::Tcp(SocketAddr::new(
-                    address.ip(),
+                    if address.ip().is_unspecified() {
+                        client_to?.ip()
+                    } else {
+                        address.ip()
+                    },
                     u16::try_from(number).ok()?,
                 )))
             }

@@ -194,7 +194,10 @@ fn a_server_port_of_zero_or_an_offset_follows_the_clients_port() {
         address: SocketAddr::from(([10, 0, 0, 1], port)),
         port_offset,
     };
-    let port = |address: &ServerAddress, client| match Destination::of(address, client) {
+    let port = |address: &ServerAddress, client: Option<u16>| match Destination::of(
+        address,
+        client.map(|port| SocketAddr::from(([10, 9, 9, 9], port))),
+    ) {
         Some(Destination::Tcp(address)) => Some(address.port()),
         _ => None,
     };
@@ -203,6 +206,20 @@ fn a_server_port_of_zero_or_an_offset_follows_the_clients_port() {
     assert_eq!(port(&at(0, Some(1000)), Some(9)), Some(1009));
     assert_eq!(port(&at(0, Some(-1000)), Some(9)), None);
     assert_eq!(port(&at(0, None), None), None);
+}
+
+#[test]
+fn a_server_without_an_address_of_its_own_is_where_the_client_went() {
+    let anywhere = ServerAddress::Inet {
+        address: SocketAddr::from(([0, 0, 0, 0], 0)),
+        port_offset: None,
+    };
+    let client_to = SocketAddr::from(([10, 0, 0, 7], 81));
+    assert_eq!(
+        Destination::of(&anywhere, Some(client_to)),
+        Some(Destination::Tcp(client_to))
+    );
+    assert_eq!(Destination::of(&anywhere, None), None);
 }
 
 #[test]

@@ -59,13 +59,9 @@ async fn establish(
     let generation = &connection.generation;
     let model = generation.model().server(server);
     let proxy = generation.proxy(model.proxy);
-    let client_port = connection
-        .ends
-        .get()
-        .destination
-        .map(|address| address.port());
+    let client_to = connection.ends.get().destination;
     let address = generation.state().server(server).address();
-    let destination = Destination::of(&address, client_port).ok_or(TransportError::NoAddress)?;
+    let destination = Destination::of(&address, client_to).ok_or(TransportError::NoAddress)?;
     let options = Outgoing {
         source: model.source.as_ref().or(proxy.source.as_ref()),
         keepalive: proxy.server_keepalive.then(Keepalive::default),
@@ -102,7 +98,7 @@ async fn establish(
 }
 
 /// The name sent as SNI: what `sni` says, else the request's host (manual §5.2 `sni-auto`).
-fn server_name(tls: &ServerTls, view: &dyn View) -> Option<String> {
+pub(super) fn server_name(tls: &ServerTls, view: &dyn View) -> Option<String> {
     let name = match &tls.sni {
         Some(expression) => match expression.eval(view)?.cast(SampleType::Str)? {
             Sample::Str(name) => name.into_vec(),

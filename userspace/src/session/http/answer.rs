@@ -128,7 +128,9 @@ impl Answer {
         for (name, format) in &reply.headers {
             self.scratch.clear();
             format.render(view, &mut self.scratch);
-            self.head.add(name.as_bytes(), &self.scratch);
+            if !self.scratch.is_empty() {
+                self.head.add(name.as_bytes(), &self.scratch);
+            }
         }
         if let Some(content_type) = &reply.content_type
             && matches!(reply.body, ReplyBody::Bytes(_) | ReplyBody::Format(_))

@@ -1,14 +1,16 @@
-//! A request's body held back until rules have looked at it (`option http-buffer-request`,
+//! A message's body held back until rules have looked at it (`option http-buffer-request`,
 //! `wait-for-body`).
 //!
-//! The bytes stay in the client's input, still encoded, and are forwarded from there; what rules
+//! The bytes stay in the connection's input, still encoded, and are forwarded from there; what rules
 //! look at is a decoded copy, at most a buffer's worth.
+
+use std::task::Poll;
 
 use super::errors::Failure;
 use super::stream::HttpStream;
 use crate::clock::{self, Moment};
 use crate::expr::Body;
-use crate::proto::http::http1::{BodyDecoder, Framing, Limits};
+use crate::proto::http::http1::{BodyDecoder, BodyError, Framing, Limits};
 
 impl HttpStream<'_, '_> {
     /// `option http-buffer-request` of either proxy, and what the balancing method needs.
@@ -47,7 +49,7 @@ impl HttpStream<'_, '_> {
             self.say_continue().await?;
         }
         loop {
-            let done = self.copy_body()?;
+            let done = self.copy_request_body()?;
             let enough = at_least > 0 && self.messages.body.len() as u64 >= at_least;
             let full = self.front.input.bytes().len() >= most || self.front.input.is_full();
             if done || enough || full {
@@ -95,31 +97,54 @@ impl HttpStream<'_, '_> {
         matches!(self.request.framing, Framing::None | Framing::Length(0))
     }
 
-    /// Decodes a copy of what is here; true when it is all of the body.
-    fn copy_body(&mut self) -> Result<bool, Failure> {
-        if let Framing::Length(length) = self.request.framing {
-            let there = self.front.input.bytes();
-            if there.len() as u64 >= length {
-                self.body_complete = true;
+    /// Waits until the server's body, `at_least` bytes of it (unless that is 0), or a buffer full
+    /// is here.
+    pub(super) async fn wait_for_response_body(
+        &mut self,
+        deadline: Moment,
+        at_least: u64,
+    ) -> Result<(), Failure> {
+        let most = self.connection.generation.model().global.tune.bufsize;
+        loop {
+            let Some(upstream) = &mut self.upstream else {
+                return Ok(());
+            };
+            let copy = &mut self.messages.response_body;
+            let done = copy_body(self.response_framing, upstream.input.bytes(), copy)
+                .map_err(|_| Failure::BadResponse)?;
+            let enough = at_least > 0 && copy.len() as u64 >= at_least;
+            let full = upstream.input.bytes().len() >= most || upstream.input.is_full();
+            if done || enough || full {
+                return Ok(());
             }
-            self.messages.body.clear();
-            let there = &there[..there
-                .len()
-                .min(usize::try_from(length).unwrap_or(usize::MAX))];
-            self.messages.body.extend_from_slice(there);
-            return Ok(self.body_complete);
+            let (cut, timer) = (self.front.cut, &mut self.front.timer);
+            let gained = std::future::poll_fn(|context| {
+                if let Some(reason) = cut.get() {
+                    return Poll::Ready(Err(Failure::Cut(reason)));
+                }
+                match upstream.input.poll_fill(context, &mut upstream.stream) {
+                    Poll::Ready(Ok(gained)) => Poll::Ready(Ok(gained)),
+                    Poll::Ready(Err(_)) => Poll::Ready(Err(Failure::ServerClosed)),
+                    Poll::Pending => timer
+                        .poll(context, Some(deadline))
+                        .map(|()| Err(Failure::ServerTimeout)),
+                }
+            })
+            .await?;
+            if gained == 0 {
+                // Whether that was its end or too early is the relay's to say.
+                return Ok(());
+            }
         }
-        let mut copy = std::mem::take(&mut self.messages.body);
-        copy.clear();
-        copy.extend_from_slice(self.front.input.bytes());
-        let mut decoder = BodyDecoder::new(self.request.framing, &Limits::default());
-        let decoded = decoder.decode(&mut copy);
-        let progress = decoded.map_err(|_| Failure::BadRequestBody)?;
-        copy.truncate(progress.data.end);
-        copy.drain(..progress.data.start);
-        self.messages.body = copy;
-        self.body_complete = progress.done;
-        Ok(progress.done)
+    }
+
+    /// Decodes a copy of what is here; true when it is all of the body.
+    fn copy_request_body(&mut self) -> Result<bool, Failure> {
+        let there = self.front.input.bytes();
+        let done = copy_body(self.request.framing, there, &mut self.messages.body)
+            .map_err(|_| Failure::BadRequestBody)?;
+        self.body_complete = done;
+        Ok(done)
     }
 
     async fn say_continue(&mut self) -> Result<(), Failure> {
@@ -132,4 +157,15 @@ impl HttpStream<'_, '_> {
         self.messages.request.remove(b"expect");
         self.write_out().await
     }
+}
+
+/// Decodes as much of a body as `raw` holds into `copy`; true when that is all of it.
+fn copy_body(framing: Framing, raw: &[u8], copy: &mut Vec<u8>) -> Result<bool, BodyError> {
+    copy.clear();
+    copy.extend_from_slice(raw);
+    let mut decoder = BodyDecoder::new(framing, &Limits::default());
+    let progress = decoder.decode(copy)?;
+    copy.truncate(progress.data.end);
+    copy.drain(..progress.data.start);
+    Ok(decoder.is_done())
 }

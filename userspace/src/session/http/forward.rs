@@ -4,6 +4,7 @@
 //! closed afterwards. The wire work is [`super::exchange`]'s, the search for a server
 //! [`crate::session::server`]'s.
 
+use super::answer::Said;
 use super::cookie::{self, Presented, Told};
 use super::errors::{Failure, Stage};
 use super::exchange::{HalfClose, Progress, Upload, Wire};
@@ -13,16 +14,17 @@ use super::relay::Encoding;
 use super::stream::{HttpStream, Response, view_of};
 use super::tunnel;
 use crate::clock;
-use crate::model::{Proxy, TrailingClose};
+use crate::model::{HttpReuse, Proxy, TrailingClose};
 use crate::net::Destination;
 use crate::proto::http::http1::{
     self, Exchange, Framing, Limits, Persistence, ResponseDecoder, encode_request, encode_response,
 };
-use crate::proto::http::{Method, Version};
+use crate::proto::http::{Method, Version, uri};
 use crate::queue::Slot;
 use crate::session::connection::LastServer;
 use crate::session::persistence::Stores;
 use crate::session::server::{Persistent, SearchError, ServerSearch};
+use crate::session::transport;
 use crate::state::{Counter, Timing, cookie_value};
 use crate::types::{Millis, ProxyId, ServerId};
 
@@ -77,8 +79,11 @@ impl HttpStream<'_, '_> {
             &self.message_view(),
         );
         let mut search = search.ok_or(Failure::NoServer)?;
+        let stores = Stores::of_request(backend, &self.message_view());
         let assigned = self.front.attend(stays, None, search.assign()).await?;
         let mut slot = assigned.map_err(|error| self.not_assigned(&error))?;
+        self.redirect_to_server(&slot)?;
+        stores.store(slot.server(), &self.message_view());
         let mut fresh = Fresh::No;
         loop {
             let upstream = match self.reusable(&slot, proxy, fresh) {
@@ -114,6 +119,26 @@ impl HttpStream<'_, '_> {
         }
     }
 
+    /// A server with `redir` is not connected to: the client is sent there (manual §5.2).
+    fn redirect_to_server(&mut self, slot: &Slot) -> Result<(), Failure> {
+        let server = self.connection.generation.model().server(slot.server());
+        let Some(prefix) = &server.redirect_prefix else {
+            return Ok(());
+        };
+        if !matches!(self.method, Method::Get | Method::Head) {
+            return Ok(());
+        }
+        let path = uri::path_and_query(self.messages.request.target()).unwrap_or(b"/");
+        let location = [prefix.as_bytes(), path].concat();
+        let answer = &mut self.messages.answer;
+        answer.start(302);
+        answer.head.add(b"cache-control", b"no-cache");
+        answer.head.add(b"location", &location);
+        self.prepared = Some(Said::Something);
+        self.stage = Stage::Connect;
+        Err(Failure::Intercepted(302))
+    }
+
     /// A request that never had a server to wait for did not wait.
     fn not_assigned(&self, error: &SearchError) -> Failure {
         if matches!(error, SearchError::NoServer) {
@@ -124,33 +149,31 @@ impl HttpStream<'_, '_> {
 
     /// An idle connection to the slot's server that this request may use.
     fn reusable(&mut self, slot: &Slot, proxy: &Proxy, fresh: Fresh) -> Option<Upstream> {
-        let private = self.front.private.take();
         if fresh == Fresh::Yes || keeps_nothing(proxy) {
             return None;
         }
         let key = self.key(slot.server());
-        let state = self
-            .connection
-            .generation
-            .state()
-            .server_handle(slot.server());
+        let state = self.connection.generation.state().server(slot.server());
         let first = if self.messages.facts.first {
             FirstRequest::Yes
         } else {
             FirstRequest::No
         };
-        let found = private
-            .and_then(|private| private.matching(&state, &key))
-            .or_else(|| {
-                self.connection
-                    .worker
-                    .pool
-                    .take(&state, &key, proxy.http_reuse, first)
-            })?;
+        let found = self.front.take_private(state, &key).or_else(|| {
+            self.connection
+                .worker
+                .pool
+                .take(state, &key, proxy.http_reuse, first)
+        })?;
         state.counters.count(Counter::Reuses);
         let now = clock::now();
         self.transaction.mark(|line| line.connected = Some(now));
         self.transaction.reused.set(true);
+        self.transaction.back_ends.set(found.ends);
+        if let Some(tls) = found.stream.tls() {
+            // Only a stale connection before it could have set it, and that never served.
+            let _ = self.transaction.back_tls.set(tls);
+        }
         Some(found)
     }
 
@@ -177,7 +200,8 @@ impl HttpStream<'_, '_> {
                         .generation
                         .state()
                         .server_handle(slot.server());
-                    return Ok((slot, Upstream::new(stream, key, state)));
+                    let ends = self.transaction.back_ends.get();
+                    return Ok((slot, Upstream::new(stream, ends, key, state)));
                 }
                 Err(error) => error,
             };
@@ -192,18 +216,15 @@ impl HttpStream<'_, '_> {
 
     /// What connections to a server must have in common to be shared.
     fn key(&self, server: ServerId) -> Key {
-        let port = self
-            .connection
-            .ends
-            .get()
-            .destination
-            .map(|address| address.port());
-        let address = self.connection.generation.state().server(server).address();
-        let to = match Destination::of(&address, port) {
+        let generation = &self.connection.generation;
+        let address = generation.state().server(server).address();
+        let to = match Destination::of(&address, self.connection.ends.get().destination) {
             Some(Destination::Tcp(address)) => Some(address),
             _ => None,
         };
-        Key { to, name: None }
+        let tls = generation.model().server(server).tls.as_ref();
+        let name = tls.and_then(|tls| transport::server_name(tls, &self.message_view()));
+        Key { to, name }
     }
 
     /// Sends the request over one connection and relays the response.
@@ -211,6 +232,7 @@ impl HttpStream<'_, '_> {
         self.stage = Stage::Headers;
         let reused = upstream.requests > 0;
         upstream.requests += 1;
+        self.upstream = Some(upstream);
         self.start_upload(link);
         let limits = self.limits(link.proxy.accept_invalid_response);
         let exchange = Exchange {
@@ -227,7 +249,7 @@ impl HttpStream<'_, '_> {
             let mut decoder = ResponseDecoder::default();
             let mut head = std::mem::take(&mut self.messages.response);
             head.clear();
-            let mut wire = self.wire(&mut upstream, link.proxy, progress);
+            let mut wire = self.wire(link.proxy, progress);
             let result = wire
                 .head(&mut decoder, &mut head, exchange, &limits, half_close)
                 .await;
@@ -252,7 +274,7 @@ impl HttpStream<'_, '_> {
         {
             return Err(Attempt::Retry(Failure::BadResponse));
         }
-        self.relay_response(upstream, link, response, progress, &limits)
+        self.relay_response(link, response, progress, &limits)
             .await?;
         Ok(())
     }
@@ -291,6 +313,7 @@ impl HttpStream<'_, '_> {
 
     /// Gets the request ready to be sent again.
     fn rewind(&mut self) {
+        self.upstream = None;
         let messages = &mut *self.messages;
         messages.upload.rewind();
         messages.download.rewind();
@@ -350,15 +373,11 @@ impl HttpStream<'_, '_> {
         }
     }
 
-    fn wire<'w>(
-        &'w mut self,
-        upstream: &'w mut Upstream,
-        proxy: &Proxy,
-        progress: Progress,
-    ) -> Wire<'w> {
+    fn wire(&mut self, proxy: &Proxy, progress: Progress) -> Wire<'_> {
         let client_timeout = self.client_timeout();
         let server_timeout = self.server_timeout(proxy);
         let messages = &mut *self.messages;
+        let upstream = self.upstream.as_mut().expect("an attempt has a connection");
         Wire {
             client: &mut self.front.stream,
             client_input: &mut self.front.input,
@@ -405,7 +424,6 @@ impl HttpStream<'_, '_> {
     /// server's connection.
     async fn relay_response(
         &mut self,
-        mut upstream: Upstream,
         link: &Link<'_>,
         mut response: http1::Response,
         progress: Progress,
@@ -417,6 +435,8 @@ impl HttpStream<'_, '_> {
             self.messages.response.remove(b"connection");
         }
         self.responding = true;
+        self.response_framing = response.framing;
+        self.check_cacheability(link)?;
         self.apply_response_rules().await?;
         self.tell_cookie(link);
         Stores::of_response(link.proxy.id, &self.message_view())
@@ -444,10 +464,10 @@ impl HttpStream<'_, '_> {
         self.stage = Stage::Data;
         self.log_early();
         if response.tunnel {
-            return self.tunnel(upstream, link.proxy).await;
+            return self.tunnel(link.proxy).await;
         }
         let before = self.messages.download.sent;
-        let mut wire = self.wire(&mut upstream, link.proxy, progress);
+        let mut wire = self.wire(link.proxy, progress);
         if let Err(failure) = wire.body().await {
             if failure == Failure::BadResponse && self.messages.download.sent == before {
                 // Nothing of it was shown yet: the client can still be told.
@@ -463,9 +483,22 @@ impl HttpStream<'_, '_> {
             self.request.keep_alive = false;
         }
         if response.keep_alive && upload == Upload::Done && !keeps_nothing(link.proxy) {
-            self.keep(upstream, link);
+            self.keep(link);
         }
         Ok(())
+    }
+
+    /// `option checkcache`: a cookie that caches would hand to everybody is not let through.
+    fn check_cacheability(&self, link: &Link<'_>) -> Result<(), Failure> {
+        let response = &self.messages.response;
+        let risky = link.proxy.check_cache
+            && response.contains(b"set-cookie")
+            && cookie::is_cacheable(response, self.method);
+        if risky {
+            Err(Failure::Denied(502))
+        } else {
+            Ok(())
+        }
     }
 
     /// Counts and times a response's head.
@@ -559,20 +592,23 @@ impl HttpStream<'_, '_> {
     }
 
     /// Keeps the server's connection for another request.
-    fn keep(&mut self, mut upstream: Upstream, link: &Link<'_>) {
-        use crate::model::HttpReuse;
-        let asked_who = matches!(self.messages.response.status(), 401 | 407);
-        self.connection.last_server.set(Some(LastServer {
-            server: link.server,
-            asked_who,
-        }));
+    fn keep(&mut self, link: &Link<'_>) {
+        let Some(mut upstream) = self.upstream.take() else {
+            return;
+        };
         let server = self.connection.generation.model().server(link.server);
+        let asks_who = matches!(self.messages.response.status(), 401 | 407);
         // Such a server believes the connection is one client's (PROXY header, NTLM).
         let personal = server.send_proxy.is_some()
-            || matches!(self.messages.response.status(), 401 | 407) && self.speaks_ntlm();
-        if link.proxy.http_reuse == HttpReuse::Never || personal || upstream.is_private() {
+            || asks_who && self.speaks_ntlm()
+            || upstream.is_private() && link.proxy.http_reuse != HttpReuse::Never;
+        self.connection.last_server.set(Some(LastServer {
+            server: link.server,
+            asked_who: asks_who || personal,
+        }));
+        if link.proxy.http_reuse == HttpReuse::Never || personal {
             upstream.make_private();
-            self.front.private = Some(upstream);
+            self.front.keep_private(upstream);
         } else {
             self.connection
                 .worker
@@ -596,12 +632,16 @@ impl HttpStream<'_, '_> {
     }
 
     /// Hands both connections over to whatever they agreed to speak.
-    async fn tunnel(&mut self, mut upstream: Upstream, proxy: &Proxy) -> Result<(), Failure> {
+    async fn tunnel(&mut self, proxy: &Proxy) -> Result<(), Failure> {
         self.write_out().await?;
+        let Some(mut upstream) = self.upstream.take() else {
+            return Err(Failure::Internal);
+        };
         self.request.keep_alive = false;
         let timeouts = tunnel::Timeouts {
             client: self.client_timeout(),
             server: self.server_timeout(proxy),
+            server_fin: proxy.timeouts.server_fin,
             tunnel: self
                 .transaction
                 .timeouts

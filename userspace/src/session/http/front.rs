@@ -6,12 +6,12 @@ use std::task::Poll;
 
 use super::errors::Failure;
 use super::input::Input;
-use super::pool::Upstream;
+use super::pool::{Key, Upstream};
 use crate::clock::{self, Moment};
 use crate::net::Stream;
 use crate::session::connection::Connection;
 use crate::session::timer::Timer;
-use crate::state::CutReason;
+use crate::state::{CutReason, ServerState};
 use crate::types::Millis;
 use tokio::io::AsyncWriteExt;
 
@@ -24,8 +24,8 @@ pub(crate) struct Front<'c> {
     pub(crate) cut: &'c Cell<Option<CutReason>>,
     /// Requests read so far, the current one included.
     pub(crate) requests: u32,
-    /// The connection to a server that only this client may use.
-    pub(crate) private: Option<Upstream>,
+    /// Connections to servers that only this client may use, the latest last.
+    pub(crate) private: Vec<Upstream>,
 }
 
 /// How waiting for a request ended.
@@ -47,7 +47,7 @@ impl<'c> Front<'c> {
             timer: Timer::default(),
             cut,
             requests: 0,
-            private: None,
+            private: Vec::new(),
         }
     }
 
@@ -123,6 +123,35 @@ impl<'c> Front<'c> {
         .await
     }
 
+    /// Closes a connection whose client has nothing more to say: a clear one needs no farewell.
+    pub(crate) async fn finish(mut self) {
+        if !self.input.is_empty() {
+            return self.close().await;
+        }
+        if self.stream.tls().is_some() {
+            // The notice that nothing follows; if the client takes it no more, that is that.
+            let _ = tokio::time::timeout(LINGER.duration(), self.stream.shutdown()).await;
+        }
+    }
+
+    /// Takes the connection to that server which was kept for this client, if it still serves.
+    pub(crate) fn take_private(&mut self, state: &ServerState, key: &Key) -> Option<Upstream> {
+        let at = self
+            .private
+            .iter()
+            .rposition(|kept| kept.leads_to(state, key))?;
+        let mut kept = self.private.remove(at);
+        kept.is_alive().then_some(kept)
+    }
+
+    /// Keeps a connection to a server for this client.
+    pub(crate) fn keep_private(&mut self, upstream: Upstream) {
+        if self.private.len() == PRIVATE {
+            self.private.remove(0);
+        }
+        self.private.push(upstream);
+    }
+
     /// Closes politely: says so, and reads for a moment what the client still sends, lest its data
     /// meet a closed socket and the reset destroy our last words.
     pub(crate) async fn close(mut self) {
@@ -160,6 +189,9 @@ pub(crate) enum Stays {
     Yes,
     No,
 }
+
+/// Most server connections kept for one client.
+const PRIVATE: usize = 8;
 
 /// How long, and how many bytes, a client that is being closed is still read from.
 const LINGER: Millis = Millis(1000);

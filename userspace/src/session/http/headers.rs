@@ -9,18 +9,21 @@ use super::stream::HttpStream;
 use crate::expr::{Text, View};
 use crate::model::{ForwardedFor, Proxy};
 
-impl<'c> HttpStream<'c, '_> {
-    /// `option forwardfor`, `option originalto`, `unique-id-header`. The backend's word counts
-    /// before the frontend's.
+impl HttpStream<'_, '_> {
+    /// `option forwardfor`, `option originalto`, `unique-id-header`.
     pub(super) fn add_forwarding_fields(&mut self, backend: &Proxy) {
         let frontend = self.proxy();
         let ends = self.connection.ends.get();
-        let chosen = |of: fn(&Proxy) -> Option<&ForwardedFor>| of(backend).or_else(|| of(frontend));
-        if let (Some(option), Some(source)) = (chosen(|p| p.forwarded_for.as_ref()), ends.source) {
-            self.add_address(option, source.ip());
+        if let Some(source) = ends.source {
+            let options = [
+                backend.forwarded_for.as_ref(),
+                frontend.forwarded_for.as_ref(),
+            ];
+            self.add_address(options, source.ip());
         }
-        if let (Some(option), Some(to)) = (chosen(|p| p.original_to.as_ref()), ends.destination) {
-            self.add_address(option, to.ip());
+        if let Some(to) = ends.destination {
+            let options = [backend.original_to.as_ref(), frontend.original_to.as_ref()];
+            self.add_address(options, to.ip());
         }
         // Made now in any case: what it is made of is gone when the response asks for it.
         let _made = self.view().text(Text::UniqueId);
@@ -32,15 +35,24 @@ impl<'c> HttpStream<'c, '_> {
         }
     }
 
-    fn add_address(&mut self, option: &ForwardedFor, address: IpAddr) {
+    /// Adds a field with an address, as the backend's option and the frontend's say: the first
+    /// names it, any of them makes an exception, and `if-none` must be wanted by all.
+    fn add_address(&mut self, options: [Option<&ForwardedFor>; 2], address: IpAddr) {
+        let Some(first) = options.into_iter().flatten().next() else {
+            return;
+        };
         let address = address.to_canonical();
-        let name = option.header.as_bytes();
-        let excepted = option
-            .except
-            .iter()
-            .any(|network| network.contains(&address));
+        let name = first.header.as_bytes();
+        let mut options = options.into_iter().flatten();
+        let excepted = options.clone().any(|option| {
+            option
+                .except
+                .iter()
+                .any(|network| network.contains(&address))
+        });
+        let only_if_none = options.all(|option| option.if_none);
         let head = &mut self.messages.request;
-        if excepted || (option.if_none && head.contains(name)) {
+        if excepted || (only_if_none && head.contains(name)) {
             return;
         }
         let mut text = [0; ADDRESS_TEXT];

@@ -21,6 +21,8 @@ pub(crate) struct Messages {
     pub(crate) facts: HttpFacts,
     /// The request's body as far as rules may look at it, decoded.
     pub(crate) body: Vec<u8>,
+    /// The response's body, the same way.
+    pub(crate) response_body: Vec<u8>,
     /// The request's body as it was received, while it may have to be sent again.
     pub(crate) replay: Vec<u8>,
     pub(crate) scratch: Vec<u8>,
@@ -48,6 +50,7 @@ impl Messages {
         self.upload.clear();
         self.download.clear();
         self.body.clear();
+        self.response_body.clear();
         self.replay.clear();
         self.facts.line.clear();
         self.facts.request_cookie.clear();

@@ -92,7 +92,8 @@ async fn life(
         let request = Box::pin(HttpStream::new(connection, &transaction, &mut front).run(deadline));
         match request.await {
             Next::Request if !connection.worker.is_stopping() => {}
-            Next::Request | Next::Close => return front.close().await,
+            Next::Request | Next::Done => return front.finish().await,
+            Next::Close => return front.close().await,
             Next::Abort => return,
             Next::Vanish => return front.vanish(),
         }

@@ -29,6 +29,8 @@ pub(crate) struct Upstream {
     pub(crate) input: Input,
     /// Requests it has served.
     pub(crate) requests: u32,
+    /// Our end and the server's.
+    pub(crate) ends: Option<(SocketAddr, SocketAddr)>,
     /// What requests must have in common to share it.
     key: Key,
     state: Arc<ServerState>,
@@ -43,7 +45,7 @@ pub(crate) struct Key {
     /// The address it was made to: a server may move.
     pub(crate) to: Option<SocketAddr>,
     /// The name shown in TLS.
-    pub(crate) name: Option<Box<[u8]>>,
+    pub(crate) name: Option<String>,
 }
 
 /// Whether a request is the first of its client's connection.
@@ -72,7 +74,7 @@ impl Pool {
     /// Takes an idle connection, the one used last first.
     pub(crate) fn take(
         &self,
-        state: &Arc<ServerState>,
+        state: &ServerState,
         key: &Key,
         reuse: HttpReuse,
         first: FirstRequest,
@@ -141,12 +143,18 @@ impl Pool {
 
 impl Upstream {
     /// A new connection.
-    pub(crate) fn new(stream: Stream, key: Key, state: Arc<ServerState>) -> Self {
+    pub(crate) fn new(
+        stream: Stream,
+        ends: Option<(SocketAddr, SocketAddr)>,
+        key: Key,
+        state: Arc<ServerState>,
+    ) -> Self {
         state.connections.used.enter();
         Self {
             stream,
             input: Input::default(),
             requests: 0,
+            ends,
             key,
             state,
             counted: Counted::Used,
@@ -163,13 +171,13 @@ impl Upstream {
         self.private
     }
 
-    /// Itself, if it leads to that server and may carry another request.
-    pub(crate) fn matching(mut self, state: &Arc<ServerState>, key: &Key) -> Option<Self> {
-        (Arc::ptr_eq(&self.state, state) && self.key == *key && self.is_alive()).then_some(self)
+    /// Whether it leads to that server as `key` wants.
+    pub(crate) fn leads_to(&self, state: &ServerState, key: &Key) -> bool {
+        std::ptr::eq(&raw const *self.state, state) && self.key == *key
     }
 
     /// Whether it may carry another request: the server has sent nothing, not even its end.
-    fn is_alive(&mut self) -> bool {
+    pub(crate) fn is_alive(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
         self.input.is_empty() && self.stream.poll_readable(&mut context).is_pending()
     }
@@ -197,8 +205,8 @@ impl Drop for Upstream {
 }
 
 /// A server keeps its state, and so its connections, across configurations.
-fn identity(state: &Arc<ServerState>) -> usize {
-    Arc::as_ptr(state) as usize
+fn identity(state: &ServerState) -> usize {
+    std::ptr::from_ref(state) as usize
 }
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);

@@ -166,6 +166,11 @@ impl<'c> HttpStream<'c, '_> {
                 self.vanishes = true;
                 Err(Failure::Rejected)
             }
+            HttpAction::WaitForBody { time, at_least } => {
+                let deadline = clock::now().after(time.0);
+                self.wait_for_response_body(deadline, *at_least).await?;
+                Ok(Step::Next)
+            }
             _ => self.apply_any(action, Direction::Response, rewrites),
         }
     }

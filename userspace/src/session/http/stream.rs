@@ -10,13 +10,14 @@ use super::answer::Said;
 use super::errors::{self, Exit, Failure, Stage};
 use super::front::Front;
 use super::messages::Loan;
+use super::pool::Upstream;
 use crate::clock::{self, Moment};
-use crate::expr::{Fetched, Inspection};
+use crate::expr::{Body, Fetched, Inspection};
 use crate::model::{ErrorFile, Proxy, TrailingClose};
 use crate::proto::http::http1::{
     self, BodyDecoder, Framing, Limits, Persistence, RequestDecoder, Tolerance,
 };
-use crate::proto::http::{Head, Method, Version};
+use crate::proto::http::{Head, Method, Version, uri};
 use crate::session::connection::Connection;
 use crate::session::transaction::{Termination, Transaction};
 use crate::session::view::{MessageView, SessionView};
@@ -47,6 +48,10 @@ pub(crate) struct HttpStream<'c, 'f> {
     pub(crate) no_retry: bool,
     /// Whether the copy of the body that rules look at is all of it.
     pub(crate) body_complete: bool,
+    /// How the server delimits its response.
+    pub(crate) response_framing: Framing,
+    /// The connection to the server while the request is on it.
+    pub(crate) upstream: Option<Upstream>,
     /// Whether a line is to be logged at the end.
     pub(crate) logged: bool,
 }
@@ -64,6 +69,8 @@ pub(crate) enum Response {
 pub(crate) enum Next {
     /// Another request may follow.
     Request,
+    /// Nothing follows, and the client has sent all it had to send.
+    Done,
     /// Nothing follows; the client may still be sending.
     Close,
     /// The connection is closed without ceremony.
@@ -99,6 +106,8 @@ impl<'c, 'f> HttpStream<'c, 'f> {
             vanishes: false,
             no_retry: false,
             body_complete: false,
+            response_framing: Framing::None,
+            upstream: None,
             logged: true,
         }
     }
@@ -167,6 +176,7 @@ impl<'c, 'f> HttpStream<'c, 'f> {
     pub(crate) fn view(&self) -> SessionView<'_> {
         let mut view = self.message_view();
         view.client = Some(&self.front.stream);
+        view.server = self.upstream.as_ref().map(|upstream| &upstream.stream);
         view
     }
 
@@ -175,6 +185,14 @@ impl<'c, 'f> HttpStream<'c, 'f> {
         let response = self.responding.then_some(&self.messages.response);
         let mut view = view_of(self.connection, self.transaction, &self.messages, response);
         view.request.body = self.body_view();
+        if self.responding && !self.messages.response_body.is_empty() {
+            let bytes = &self.messages.response_body[..];
+            view.response.body = Some(Body {
+                bytes,
+                size: bytes.len() as u64,
+                complete: false,
+            });
+        }
         view
     }
 
@@ -284,7 +302,10 @@ impl<'c, 'f> HttpStream<'c, 'f> {
         let Some(uri) = &proxy.monitor_uri else {
             return Ok(());
         };
-        if self.messages.request.target() != uri.as_bytes() {
+        // An absolute target may be meant by its path alone.
+        let target = self.messages.request.target();
+        let uri = uri.as_bytes();
+        if target != uri && uri::path_and_query(target) != Some(uri) {
             return Ok(());
         }
         self.logged = false;
@@ -403,7 +424,13 @@ impl<'c, 'f> HttpStream<'c, 'f> {
         let given = self.messages.download.sent - before;
         self.messages.download.count((given, 0));
         written?;
-        Ok(if keep { Next::Request } else { Next::Close })
+        Ok(if keep {
+            Next::Request
+        } else if drained && self.request.consumed > 0 {
+            Next::Done
+        } else {
+            Next::Close
+        })
     }
 
     /// Writes what waits in the download's writer.
@@ -431,11 +458,10 @@ impl<'c, 'f> HttpStream<'c, 'f> {
 
     /// What follows a response that came from a server.
     fn after_response(&self) -> Next {
-        let sent_all = self.messages.upload.is_received();
-        if self.request.keep_alive && sent_all {
-            Next::Request
-        } else {
-            Next::Close
+        match (self.request.keep_alive, self.messages.upload.is_received()) {
+            (true, true) => Next::Request,
+            (false, true) => Next::Done,
+            (_, false) => Next::Close,
         }
     }
 

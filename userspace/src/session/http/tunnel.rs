@@ -20,6 +20,8 @@ pub(super) struct Timeouts {
     pub(super) server: Option<Millis>,
     /// Takes the place of both.
     pub(super) tunnel: Option<Millis>,
+    /// `timeout server-fin`: once the client has closed its half, and the server was told.
+    pub(super) server_fin: Option<Millis>,
 }
 
 /// Two connections joined.
@@ -110,7 +112,8 @@ impl<'t> Tunnel<'t> {
     fn deadline(&self, timeouts: Timeouts, moved: Moment) -> (Option<Moment>, Side) {
         let after = |limit: Option<Millis>| limit.map(|limit| moved.after(limit.0));
         if self.up.source_ended() {
-            return (after(timeouts.tunnel.or(timeouts.server)), Side::Server);
+            let limit = timeouts.server_fin.or(timeouts.tunnel).or(timeouts.server);
+            return (after(limit), Side::Server);
         }
         if timeouts.tunnel.is_some() {
             return (after(timeouts.tunnel), Side::Client);
