@@ -22,6 +22,7 @@ mod messages;
 mod pages;
 pub(super) mod pool;
 mod relay;
+mod response;
 mod route;
 mod rules;
 mod stream;
