@@ -19,8 +19,7 @@ pub struct Config {
     /// Key of the position in a ring. Balancers that stand in for each other (ECMP, failover) need the same one, and it
     /// must survive a restart that loses the maps.
     pub ring_key: Word,
-    /// Flow buckets of one region (low half) and number of regions (high half). `flows` has as many entries as their
-    /// product; a region is used by every CPU whose number is congruent to it.
+    /// Flow buckets (low half).
     pub flows: Word,
     /// NAT entries (low half), then two 16-bit numbers: the first source port and how many follow it. The ports must lie
     /// outside the host's `ip_local_port_range`. No entries or no ports: NAT services drop (`NoNatPort`).
@@ -34,15 +33,6 @@ pub struct Config {
     pub bind_view: Word,
     /// The prefix lengths in `lists6`, longest first; see [`crate::list6`].
     pub list6_lengths: Word,
-}
-
-/// [`Config::flows`] in parts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FlowSizes {
-    /// Buckets of one region.
-    pub buckets: u32,
-    /// Regions, at least one.
-    pub regions: u32,
 }
 
 /// [`Config::nat`] in parts.
@@ -75,22 +65,6 @@ pub struct BindView {
     /// Whether it holds servers whose answers come back through here ([`crate::bind::BindKey::answers`]); else nobody
     /// looks for any.
     pub answers: bool,
-}
-
-impl FlowSizes {
-    /// As the word in the record.
-    pub const fn word(self) -> u64 {
-        pair(self.buckets, self.regions)
-    }
-
-    /// From the word in the record.
-    #[inline(always)]
-    pub const fn from_word(word: u64) -> Self {
-        Self {
-            buckets: low(word),
-            regions: high(word),
-        }
-    }
 }
 
 impl NatSizes {

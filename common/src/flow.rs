@@ -1,16 +1,17 @@
 //! The flow table: which server a flow has been given.
 //!
-//! Map `flows` is an array of 64-byte buckets with four entries each, one region per CPU; a flow's hash gives bucket and
-//! fingerprint. The fingerprint (56 bits of a secret hash, the bucket adds the rest) stands for the flow's addresses: two
-//! live flows that agree in all of it are not to be expected in the life of a machine. Only the program writes the array;
-//! userspace maps it to count live flows. A flow that finds no room works without an entry, by its position in the ring.
+//! Map `flows` is an array of 64-byte buckets with four entries each, shared by all CPUs, because a flow's packets may
+//! change the CPU at any time; a flow's hash gives bucket and fingerprint. The fingerprint (56 bits of a secret hash, the
+//! bucket adds the rest) stands for the flow's addresses: two live flows that agree in all of it are not to be expected in
+//! the life of a machine. Only the program writes the array, and a CPU claims an entry before it does, so that no flow is
+//! ever seen with another one's track; userspace maps it to count live flows. A flow that finds no room works without an
+//! entry, by its position in the ring.
 
-use crate::config::FlowSizes;
 use crate::hash::reduce;
 use crate::parse::TcpFlags;
 use crate::server::ServerIndex;
 use crate::tick::{self, Tick};
-use crate::word::Word;
+use crate::word::{Atomics, Word};
 
 /// The record of map `flows`: one cache line.
 #[derive(Debug, Default)]
@@ -58,7 +59,7 @@ pub struct Track {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowHash(pub u64);
 
-/// Where an entry is: bucket (of all regions), then way in the low two bits.
+/// Where an entry is: bucket, then way in the low two bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowPlace(pub u32);
 
@@ -133,16 +134,10 @@ impl FlowState {
 }
 
 impl FlowHash {
-    /// The bucket in the region of `cpu`.
+    /// Its bucket among `buckets`.
     #[inline(always)]
-    pub const fn bucket(self, sizes: FlowSizes, cpu: u32) -> u32 {
-        let region = match cpu.checked_rem(sizes.regions) {
-            Some(region) => region,
-            None => 0,
-        };
-        region
-            .wrapping_mul(sizes.buckets)
-            .wrapping_add(reduce(self.0 as u32, sizes.buckets))
+    pub const fn bucket(self, buckets: u32) -> u32 {
+        reduce(self.0 as u32, buckets)
     }
 
     /// The identity word of an entry of this flow.
@@ -203,26 +198,36 @@ impl FlowEntry {
         (state, Track::from_word(self.track.load()))
     }
 
-    /// Replaces the entry.
+    /// Replaces the entry that had the identity `found` when it was chosen. Says no, and leaves it as it is, if another CPU
+    /// was faster or is about to write it.
     #[inline(always)]
-    pub fn write(&self, hash: FlowHash, state: FlowState, track: Track) {
+    pub fn write(
+        &self,
+        atomics: &impl Atomics,
+        found: u64,
+        hash: FlowHash,
+        state: FlowState,
+        track: Track,
+    ) -> bool {
+        if found == CLAIMED || !atomics.replace(&self.identity, found, CLAIMED) {
+            return false;
+        }
         self.track.store(track.word());
-        self.identity.store(hash.identity(state));
+        // Not a plain store: nobody may see the new identity before the new track.
+        atomics.replace(&self.identity, CLAIMED, hash.identity(state))
     }
 
-    /// Brings the entry of a live flow up to date from the other direction.
+    /// The identity word, for [`Self::write`].
     #[inline(always)]
-    pub fn advance(&self, state: FlowState, track: Track) {
-        self.identity
-            .store((self.identity.load() & !0xff) | state.0 as u64);
-        self.track.store(track.word());
+    pub fn identity(&self) -> u64 {
+        self.identity.load()
     }
 
     /// Whether the entry is this flow's.
     #[inline(always)]
-    fn is(&self, hash: FlowHash) -> bool {
+    pub fn is(&self, hash: FlowHash) -> bool {
         let identity = self.identity.load();
-        (identity ^ hash.0) & !0xff == 0 && identity != 0
+        (identity ^ hash.0) & !0xff == 0 && identity != 0 && identity != CLAIMED
     }
 
     /// What replacing the entry costs; free and expired ones cost nothing.
@@ -289,6 +294,9 @@ impl FlowBucket {
 /// [`FlowState::value`] of all states, a byte each: none, opening, answered, established, closing, datagram.
 const VALUES: u64 = 0x02_02_03_02_01_00;
 
+/// The identity of an entry that another CPU is writing.
+const CLAIMED: u64 = u64::MAX;
+
 /// Entries of a bucket.
 pub const WAYS: usize = 4;
 /// In place of a way: none.
@@ -301,6 +309,7 @@ const _: () = assert!(size_of::<FlowBucket>() == 64);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::word::HostAtomics;
 
     fn track(expires: u32, server: u16) -> Track {
         Track {
@@ -315,7 +324,8 @@ mod tests {
         let bucket = FlowBucket::default();
         assert_eq!(bucket.find(FlowHash(0)), NO_WAY);
         let hash = FlowHash(0x1234_5678_9abc_de00);
-        bucket.way(2).write(hash, FlowState::OPENING, track(100, 7));
+        let entry = bucket.way(2);
+        assert!(entry.write(&HostAtomics, 0, hash, FlowState::OPENING, track(100, 7)));
         assert_eq!(bucket.find(FlowHash(hash.0 | 0x77)), 2);
         assert_eq!(bucket.way(2).read(), (FlowState::OPENING, track(100, 7)));
         assert_eq!(bucket.find(FlowHash(hash.0 ^ 0x100)), NO_WAY);
@@ -327,7 +337,14 @@ mod tests {
         let bucket = FlowBucket::default();
         let fill = |way: u32, state, expires| {
             let hash = FlowHash((way as u64 + 1) << 32);
-            bucket.way(way).write(hash, state, track(expires, 1));
+            let entry = bucket.way(way);
+            entry.write(
+                &HostAtomics,
+                entry.identity(),
+                hash,
+                state,
+                track(expires, 1),
+            );
         };
         for way in 0..4 {
             fill(way, FlowState::ESTABLISHED, 5000);
@@ -342,22 +359,52 @@ mod tests {
     }
 
     #[test]
-    fn every_cpu_has_a_bucket_inside_the_array() {
-        let sizes = FlowSizes {
-            buckets: 10,
-            regions: 3,
-        };
-        for cpu in 0..9 {
-            for hash in [0, u64::MAX, 0x8000_0000] {
-                let bucket = FlowHash(hash).bucket(sizes, cpu);
-                assert_eq!(bucket / 10, cpu % 3);
+    fn an_entry_that_changed_meanwhile_is_left_alone() {
+        let bucket = FlowBucket::default();
+        let (first, second) = (FlowHash(0x100), FlowHash(0x200));
+        let entry = bucket.way(0);
+        let found = entry.identity();
+        assert!(entry.write(&HostAtomics, found, first, FlowState::OPENING, track(1, 1)));
+        assert!(!entry.write(&HostAtomics, found, second, FlowState::OPENING, track(2, 2)));
+        assert_eq!(entry.read(), (FlowState::OPENING, track(1, 1)));
+        assert!(entry.is(first) && !entry.is(second));
+        entry.identity.store(CLAIMED);
+        assert!(!entry.write(
+            &HostAtomics,
+            CLAIMED,
+            second,
+            FlowState::OPENING,
+            track(2, 2)
+        ));
+        assert_eq!(bucket.find(FlowHash(CLAIMED)), NO_WAY);
+    }
+
+    #[test]
+    fn threads_in_each_others_way_never_mix_two_flows() {
+        let bucket = FlowBucket::default();
+        std::thread::scope(|scope| {
+            for number in 1..=4u16 {
+                let bucket = &bucket;
+                scope.spawn(move || {
+                    let hash = FlowHash(u64::from(number) << 32);
+                    for round in 0..20_000 {
+                        let entry = bucket.way(0);
+                        let found = entry.identity();
+                        entry.write(
+                            &HostAtomics,
+                            found,
+                            hash,
+                            FlowState::OPENING,
+                            track(round, number),
+                        );
+                        let (_, seen) = entry.read();
+                        if entry.is(hash) && entry.identity() == found {
+                            assert_eq!(seen.server, ServerIndex(number));
+                        }
+                    }
+                });
             }
-        }
-        let none = FlowSizes {
-            buckets: 0,
-            regions: 0,
-        };
-        assert_eq!(FlowHash(5).bucket(none, 1), 0);
+        });
     }
 
     #[test]

@@ -52,9 +52,6 @@ pub trait Tables: Atomics {
     /// The time.
     fn now(&self) -> Tick;
 
-    /// The CPU this runs on; constant for one decision.
-    fn cpu(&self) -> u32;
-
     /// Map `config`.
     fn config(&self) -> Option<&Config>;
 

@@ -16,7 +16,7 @@
 //! | `actions` | array | policy × [`ROWS_PER_POLICY`] + row → [`ActionRow`] | policies × [`ROWS_PER_POLICY`] | userspace | yes |
 //! | `rates` | array | rule → [`RateRule`] | rules | userspace | yes |
 //! | `sources` | array | region + bucket → [`SourceBucket`] | all regions | both | yes |
-//! | `flows` | array | region × buckets + bucket → [`FlowBucket`] | product in `Config::flows` | program | yes |
+//! | `flows` | array | bucket → [`FlowBucket`] | `Config::flows` | program | yes |
 //! | `nat` | array | place → [`NatEntry`] | `Config::nat` | program | yes |
 //! | `counters` | per-CPU array | [`ServerIndex`] → [`ServerCounters`] | as `servers` | program | |
 //! | `drops` | per-CPU array | service × [`DROP_REASONS`] + reason → `u64` | services × [`DROP_REASONS`] | program | |
@@ -153,10 +153,8 @@ pub struct Sizes {
     pub rates: u32,
     /// Source buckets of all regions; each holds two sources.
     pub source_buckets: u32,
-    /// Flow buckets of one region; each holds four flows.
+    /// Flow buckets; each holds four flows.
     pub flow_buckets: u32,
-    /// Regions of the flow table: the number of possible CPUs.
-    pub flow_regions: u32,
     /// NAT entries: twice the flows that are expected at the same time, so that a free port is found at once.
     pub nat_entries: u32,
 }
@@ -176,18 +174,12 @@ impl Sizes {
         rates: 2,
         source_buckets: 1024,
         flow_buckets: 4096,
-        flow_regions: 1,
         nat_entries: 8192,
     };
 
-    /// Flow buckets per region for `flows` flows on `regions` CPUs.
-    pub const fn flow_buckets_for(flows: u32, regions: u32) -> u32 {
-        let entries = regions.saturating_mul(WAYS as u32);
-        if entries == 0 {
-            1
-        } else {
-            flows.div_ceil(entries)
-        }
+    /// Flow buckets for `flows` flows.
+    pub const fn flow_buckets_for(flows: u32) -> u32 {
+        flows.div_ceil(WAYS as u32)
     }
 
     /// Names and entries, for `EbpfLoader::map_max_entries`. Every map has at least one entry.
@@ -206,10 +198,7 @@ impl Sizes {
             (name::ACTIONS, self.policies.saturating_mul(ROWS_PER_POLICY)),
             (name::RATES, self.rates),
             (name::SOURCES, self.source_buckets),
-            (
-                name::FLOWS,
-                self.flow_buckets.saturating_mul(self.flow_regions),
-            ),
+            (name::FLOWS, self.flow_buckets),
             (name::NAT, self.nat_entries),
             (name::COUNTERS, self.servers),
             (name::DROPS, self.services.saturating_mul(DROP_REASONS)),

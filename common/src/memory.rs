@@ -55,8 +55,6 @@ pub struct Arrays<'a> {
 pub struct Memory {
     /// The time of the next decision.
     pub now: Tick,
-    /// The CPU of the next decision.
-    pub cpu: u32,
     /// Prefixes of the IPv6 trie: network, length, class.
     pub trie: Vec<(Address, u8, Class)>,
     config: Config,
@@ -84,7 +82,6 @@ impl Memory {
         }
         Self {
             now: Tick::default(),
-            cpu: 0,
             trie: Vec::new(),
             config: Config::default(),
             binds: rows(sizes.bind_buckets * 2),
@@ -98,7 +95,7 @@ impl Memory {
             actions: rows(sizes.policies * ROWS_PER_POLICY),
             rates: rows(sizes.rates),
             sources: rows(sizes.source_buckets),
-            flows: rows(sizes.flow_buckets * sizes.flow_regions),
+            flows: rows(sizes.flow_buckets),
             nat: rows(sizes.nat_entries),
             counters: RefCell::new(rows(sizes.servers)),
         }
@@ -147,10 +144,6 @@ impl Atomics for Memory {
 impl Tables for Memory {
     fn now(&self) -> Tick {
         self.now
-    }
-
-    fn cpu(&self) -> u32 {
-        self.cpu
     }
 
     fn config(&self) -> Option<&Config> {

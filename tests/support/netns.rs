@@ -28,6 +28,10 @@ impl Namespace {
         command("ip", &["netns", "add", &name]);
         let namespace = Self { name };
         namespace.ip("link set lo up");
+        // Addresses are usable at once: nobody else has them here.
+        for scope in ["all", "default"] {
+            namespace.exec(&format!("sysctl -qw net.ipv6.conf.{scope}.accept_dad=0"));
+        }
         namespace
     }
 

@@ -8,7 +8,7 @@ use core::arch::asm;
 use core::ops::Deref;
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, xdp_action};
-use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_jiffies64};
+use aya_ebpf::helpers::bpf_jiffies64;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::maps::{Array, DevMap, LpmTrie, PerCpuArray};
@@ -66,7 +66,7 @@ static RATES: Shared<RateRule> = Shared::with_entries(SIZES.rates);
 #[map(name = "sources")]
 static SOURCES: Shared<SourceBucket> = Shared::with_entries(SIZES.source_buckets);
 #[map(name = "flows")]
-static FLOWS: Shared<FlowBucket> = Shared::with_entries(SIZES.flow_buckets * SIZES.flow_regions);
+static FLOWS: Shared<FlowBucket> = Shared::with_entries(SIZES.flow_buckets);
 #[map(name = "nat")]
 static NAT: Shared<NatEntry> = Shared::with_entries(SIZES.nat_entries);
 #[map(name = "counters")]
@@ -149,12 +149,6 @@ impl Tables for Maps {
     fn now(&self) -> Tick {
         // SAFETY: the helper has no arguments and cannot fail.
         Tick(unsafe { bpf_jiffies64() } as u32)
-    }
-
-    #[inline(always)]
-    fn cpu(&self) -> u32 {
-        // SAFETY: as above.
-        unsafe { bpf_get_smp_processor_id() }
     }
 
     #[inline(always)]

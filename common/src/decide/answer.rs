@@ -4,7 +4,7 @@ use super::Step;
 use super::work::{Scene, Sending, Work};
 use crate::address::Address;
 use crate::config::NatSizes;
-use crate::flow::{FlowPlace, FlowState};
+use crate::flow::{FlowHash, FlowPlace, FlowState};
 use crate::frame::{Frame, Tables};
 use crate::nat::{self, DIRECT_PROBES, Head, NatEntry};
 use crate::rewrite::{Ends, Outgoing};
@@ -165,7 +165,7 @@ pub(super) fn send_back<T: Tables>(
     Ok(Step::Send)
 }
 
-/// Brings the flow's entry up to date, if it is still this flow's: it may be another CPU's.
+/// Brings the flow's entry up to date, if it is still this flow's.
 #[inline(always)]
 fn advance_flow<T: Tables>(
     scene: &Scene<'_, T>,
@@ -183,9 +183,11 @@ fn advance_flow<T: Tables>(
     };
     let server = entry.server();
     let entry = bucket.way(place.way());
+    let found = entry.identity();
     let (_, mut track) = entry.read();
     if track.server == server && track.nat_port == port {
         track.expires = expires;
-        entry.advance(state, track);
+        // Lost only to the other direction, or to another flow.
+        entry.write(scene.tables, found, FlowHash(found), state, track);
     }
 }

@@ -9,7 +9,6 @@ use super::guard::{self, Deed};
 use super::mapping;
 use super::work::{Flow, Mode, Scene, Sending, Work, keeps_flows, takes_flows};
 use crate::address::Address;
-use crate::config::FlowSizes;
 use crate::flow::{FlowBucket, FlowHash, FlowState, NO_WAY, Track};
 use crate::frame::{Frame, Tables};
 use crate::nat::Tags;
@@ -18,6 +17,7 @@ use crate::server::{Bounds, Endpoint, Hop, Server, ServerIndex};
 use crate::service::Service;
 use crate::tunnel::{Inner, Tunnel};
 use crate::verdict::DropReason;
+use crate::word::low;
 
 /// Finds the server of the packet's flow and how to send the packet there.
 #[inline(always)]
@@ -35,8 +35,7 @@ pub(super) fn forward<T: Tables>(
         return Err(DropReason::HopLimit);
     }
     let hash = FlowHash(tuple_hash(scene.config.table_key.load(), &work.packet));
-    let sizes = FlowSizes::from_word(scene.config.flows.load());
-    let index = hash.bucket(sizes, scene.tables.cpu());
+    let index = hash.bucket(low(scene.config.flows.load()));
     let bucket = scene
         .tables
         .flow_bucket(index)
@@ -147,7 +146,14 @@ fn resume<T: Tables>(
     if work.flow.way >= NO_WAY {
         return false;
     }
-    let (state, track) = bucket.way(work.flow.way).read();
+    let entry = bucket.way(work.flow.way);
+    work.flow.found = entry.identity();
+    let (state, track) = entry.read();
+    // Another flow's by now, if another CPU took it meanwhile.
+    if !entry.is(work.flow.hash) {
+        work.flow.way = NO_WAY;
+        return false;
+    }
     let Some(server) = scene.server(track.server) else {
         return false;
     };
@@ -202,6 +208,7 @@ fn begin<T: Tables>(
     };
     if work.flow.way >= NO_WAY {
         work.flow.way = bucket.victim(work.now);
+        work.flow.found = bucket.way(work.flow.way).identity();
     }
     scene.tables.settle(work);
     if !work.packet.transport.is_tcp {
@@ -226,7 +233,10 @@ fn record<T: Tables>(
             server: flow.server,
             nat_port: flow.nat_port,
         };
-        bucket.way(flow.way).write(flow.hash, flow.state, track);
+        // Lost only to another CPU: the flow goes on without an entry.
+        bucket
+            .way(flow.way)
+            .write(scene.tables, flow.found, flow.hash, flow.state, track);
     }
     if flow.proven {
         guard::account(scene, work, Deed::Charge)?;

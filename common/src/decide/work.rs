@@ -66,6 +66,8 @@ pub(super) struct Flow {
     pub(super) bucket: u32,
     /// Its way in the bucket, or [`crate::flow::NO_WAY`].
     pub(super) way: u32,
+    /// What the entry's identity was when the way was chosen.
+    pub(super) found: u64,
     /// Its server.
     pub(super) server: ServerIndex,
     /// Its source port towards the server, 0 if none was found yet.

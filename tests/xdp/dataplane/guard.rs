@@ -45,9 +45,13 @@ fn listed_source_is_dropped_and_counted_and_others_pass() {
         from("192.0.2.66", &format!("{VIP}:80")).is_ok(),
         "the first rule that matches counts"
     );
+    assert!(from("2001:db8:1::10", &format!("[{VIP6}]:80")).is_ok());
     assert_eq!(drops(&dataplane, "source-listed"), 0);
     assert!(from("192.0.2.11", &format!("{VIP}:80")).is_err());
-    assert!(drops(&dataplane, "source-listed") > 0);
+    let after_v4 = drops(&dataplane, "source-listed");
+    assert!(after_v4 > 0);
+    assert!(from("2001:db8:1::66", &format!("[{VIP6}]:80")).is_err());
+    assert!(drops(&dataplane, "source-listed") > after_v4);
     dataplane.stop(Stop::Detach).expect("it detaches");
 }
 

@@ -78,7 +78,7 @@ fn server_state(dataplane: &Dataplane, name: &str) -> &'static str {
 }
 
 #[test]
-fn nat_reaches_all_servers_and_back() {
+fn nat_reaches_all_servers_and_back_in_both_families() {
     let Some(lab) = Lab::new("nat") else { return };
     serve_web(&lab);
     let configuration = web(&lab).compile();
@@ -87,6 +87,10 @@ fn nat_reaches_all_servers_and_back() {
     assert_eq!(
         answering(&lab, &format!("{VIP}:80"), 40),
         names(&["s1", "s2", "s3"])
+    );
+    assert_eq!(
+        answering(&lab, &format!("[{VIP6}]:80"), 40),
+        names(&["t1", "t2", "t3"])
     );
     assert_eq!(
         answering(&lab, &format!("{VIP}:9003"), 10).len(),
@@ -100,14 +104,13 @@ fn nat_reaches_all_servers_and_back() {
             .services
             .iter()
             .flat_map(|service| &service.servers)
-            .filter(|server| server.name.starts_with('s'))
             .cloned()
             .collect();
         (servers
             .iter()
             .map(|server| server.counts.established)
             .sum::<u64>()
-            == 50)
+            == 90)
             .then_some(servers)
     });
     for server in &totals {
@@ -122,7 +125,7 @@ fn nat_reaches_all_servers_and_back() {
     }
     assert_eq!(
         totals.iter().map(|server| server.counts.flows).sum::<u64>(),
-        50
+        90
     );
     dataplane.stop(Stop::Detach).expect("it detaches");
     assert!(!lab.attached("lb0") && !lab.attached("lb1"));
@@ -159,6 +162,7 @@ fn udp_is_balanced_too() {
             .collect()
     };
     assert_eq!(answers(&format!("{VIP}:53")), names(&["s1", "s2", "s3"]));
+    assert_eq!(answers(&format!("[{VIP6}]:53")), names(&["t1", "t2", "t3"]));
     dataplane.stop(Stop::Detach).expect("it detaches");
 }
 
@@ -183,6 +187,34 @@ fn dsr_hands_packets_over_unchanged() {
         server.counts.packets_out, 0,
         "answers do not pass through the program"
     );
+    dataplane.stop(Stop::Detach).expect("it detaches");
+}
+
+#[test]
+fn server_that_goes_down_gets_no_new_flows_and_keeps_its_old_ones() {
+    let Some(lab) = Lab::new("down") else { return };
+    serve_web(&lab);
+    let configuration = web(&lab).compile();
+    let dataplane = lab.start(&configuration);
+    let running = &configuration.1;
+    let target = format!("{VIP}:80");
+    let mut old = (0..50)
+        .map(|_| lab.connect(&target).unwrap())
+        .find(|session| session.server == "s2")
+        .unwrap();
+    mark(&dataplane, running, 1, Operational::Stopped);
+    eventually("the ring changes", || {
+        (server_state(&dataplane, "s2") == "drain").then_some(())
+    });
+    assert_eq!(answering(&lab, &target, 30), names(&["s1", "s3"]));
+    old.ping().expect("an established flow goes on");
+    mark(&dataplane, running, 1, Operational::Running);
+    eventually("the ring changes back", || {
+        (server_state(&dataplane, "s2") == "up").then_some(())
+    });
+    eventually("it gets flows again", || {
+        (lab.connect(&target).unwrap().server == "s2").then_some(())
+    });
     dataplane.stop(Stop::Detach).expect("it detaches");
 }
 
@@ -232,5 +264,34 @@ fn server_without_answer_to_arp_is_reported_and_left_out() {
     eventually("it gets flows", || {
         (lab.connect(&format!("{VIP}:80")).unwrap().server == "gh").then_some(())
     });
+    dataplane.stop(Stop::Detach).expect("it detaches");
+}
+
+#[test]
+fn start_waits_for_the_first_server_of_every_service() {
+    let Some(lab) = Lab::new("wait") else { return };
+    let configuration = Configuration::new(&["lb0", "lb1"], XdpMode::Native, &lab.pin())
+        .listen("near", Mode::L4)
+        .tcp(&format!("{VIP}:80"))
+        .server("s1", "10.0.0.1:80")
+        .listen("late", Mode::L4)
+        .tcp(&format!("{VIP}:81"))
+        .server("s9", "10.0.0.99:80")
+        .server("s8", "10.0.0.98:80")
+        .compile();
+    let asked = || {
+        lab.balancer
+            .exec("ip neigh show 10.0.0.99")
+            .contains("INCOMPLETE")
+    };
+    let dataplane = std::thread::scope(|scope| {
+        let starting = scope.spawn(|| lab.start(&configuration));
+        // The first question meets nobody; the kernel asks again after a second.
+        eventually("it is asked for", || asked().then_some(()));
+        lab.servers.address("sv0", "10.0.0.99/24");
+        starting.join().unwrap()
+    });
+    assert_eq!(server_state(&dataplane, "s9"), "up");
+    assert_eq!(server_state(&dataplane, "s1"), "up");
     dataplane.stop(Stop::Detach).expect("it detaches");
 }

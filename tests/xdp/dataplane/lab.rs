@@ -96,6 +96,16 @@ impl Lab {
         self.pins.0.join("tidegate")
     }
 
+    /// What is pinned, anywhere on the file system. Two files are the kernel's own: its list of maps and of programs.
+    pub(crate) fn pins_left(&self) -> Vec<String> {
+        let own = ["maps.debug", "progs.debug"];
+        std::fs::read_dir(&self.pins.0)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !own.contains(&name.as_str()))
+            .collect()
+    }
+
     /// Starts the kernel tier in the balancer.
     pub(crate) fn start(&self, (compiled, running): &(Compiled, Running)) -> Dataplane {
         self.balancer.inside(|| {

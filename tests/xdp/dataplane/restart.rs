@@ -112,6 +112,7 @@ fn flows_survive_a_crash_and_the_next_process_takes_them_over() {
     assert_eq!(flows, 21, "the counters go on");
     dataplane.stop(Stop::Detach).expect("it detaches");
     assert!(!lab.attached("lb0"));
+    assert_eq!(lab.pins_left(), [] as [String; 0], "no pin is left");
 }
 
 #[test]

@@ -15,11 +15,11 @@ use super::attach::Attached;
 use super::feedback::{Feedback, KnownServer, KnownService, Region};
 use super::inheritance::{Inheritance, inherit};
 use super::loader::{self, LoadError, Loaded};
-use super::neighbours::Neighbours;
+use super::neighbours::{Hop, Neighbours, Obstacle};
 use super::netlink::{Interface, Netlink, NetlinkError};
 use super::offload::{self, Compiled};
 use super::pins::{Pins, PinsError};
-use super::plan::Plan;
+use super::plan::{self, Family, Plan};
 use super::tables::{Readings, Tables, layout};
 use super::ticks::Ticks;
 use super::writer::{Notice, Standing, Standings, Surroundings, WriteError, Writer, regions};
@@ -65,9 +65,6 @@ pub enum StartError {
     /// A thread or its descriptor could not be made.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
-    /// The system does not tell how many CPUs it may have.
-    #[error("cannot tell the number of CPUs")]
-    Cpus(#[source] std::io::Error),
 }
 
 impl Engine {
@@ -284,7 +281,9 @@ fn find_interfaces(
     Ok(interfaces)
 }
 
-/// Asks for all next hops and gives them a moment to be found, so that the first rings are not empty.
+/// Asks for all next hops and gives them a moment to be found, so that the first rings are not empty: a short one for all
+/// of them, a longer one for the first of every service. (An interface that has just come up cannot ask for IPv6
+/// neighbours before it is sure of its own address, which takes a second or two.)
 fn find_neighbours(
     plan: &Plan,
     running: &Running,
@@ -300,12 +299,37 @@ fn find_neighbours(
     let begun = crate::clock::now();
     loop {
         neighbours.refresh()?;
-        if !neighbours.asking() || crate::clock::now().since(begun) >= FIRST_ANSWERS {
+        let waited = crate::clock::now().since(begun);
+        let short_of = |service: &plan::Service| lacks_a_server(service, running, &neighbours);
+        if !neighbours.asking()
+            || waited >= LAST_ANSWERS
+            || waited >= FIRST_ANSWERS && !plan.services.iter().any(short_of)
+        {
             return Ok(neighbours);
         }
         wait_for(&neighbours, Duration::from_millis(20));
         neighbours.drain_changes();
     }
+}
+
+/// Whether none of a service's servers can be reached yet, and some of them may still answer.
+fn lacks_a_server(service: &plan::Service, running: &Running, neighbours: &Neighbours) -> bool {
+    let Some(forwarding) = service.delivery.forwarding() else {
+        return false;
+    };
+    let addresses = forwarding.servers.iter().filter_map(|server| {
+        let live = Live(running).standing(server.id).address;
+        let address = live.or(server.address)?.ip();
+        (Family::of(address) == service.family).then_some(address)
+    });
+    let mut asking = false;
+    for hop in addresses.filter_map(|address| neighbours.hop(address)) {
+        match hop {
+            Hop::Reachable(_) => return false,
+            Hop::Unreachable(obstacle) => asking |= matches!(obstacle, Obstacle::Asking(_)),
+        }
+    }
+    asking
 }
 
 fn wait_for(neighbours: &Neighbours, most: Duration) {
@@ -431,8 +455,11 @@ fn nat_ports_beside(first: u16, last: u16) -> (u16, u16) {
 /// Ports below belong to services.
 const LOWEST_PORT: u16 = 1024;
 
-/// How long a start waits for ARP and neighbour discovery, in milliseconds.
+/// How long a start waits for ARP and neighbour discovery to find all servers, in milliseconds.
 const FIRST_ANSWERS: u64 = 500;
+
+/// How long it waits for services that have none yet. The kernel gives up asking a little earlier.
+const LAST_ANSWERS: u64 = 3_500;
 
 #[cfg(test)]
 mod tests {

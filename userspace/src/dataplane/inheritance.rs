@@ -41,10 +41,9 @@ pub(super) fn inherit(
     own: &[IpAddr],
     set: Option<TableSet>,
 ) -> Result<Inheritance, StartError> {
-    let cpus = aya::util::nr_cpus().map_err(|(_, error)| StartError::Cpus(error))? as u32;
     let own: BTreeSet<IpAddr> = own.iter().copied().collect();
     let earlier = set.as_ref().map_or_else(BTreeMap::new, loader::entries);
-    let sizes = sizes(plan, settings, &own, cpus, &earlier)?;
+    let sizes = sizes(plan, settings, &own, &earlier)?;
     let fresh = Inheritance {
         sizes,
         set: None,

@@ -17,13 +17,11 @@ use super::plan::Plan;
 use super::writer::{bind_sizes, prefixes6, rows4};
 use crate::model::XdpGlobal;
 
-/// The sizes for a plan on a machine with these addresses and this many CPUs; `earlier` are the entries of maps that could
-/// be taken over.
+/// The sizes for a plan on a machine with these addresses; `earlier` are the entries of maps that could be taken over.
 pub(super) fn sizes(
     plan: &Plan,
     settings: &XdpGlobal,
     own: &BTreeSet<IpAddr>,
-    cpus: u32,
     earlier: &BTreeMap<&'static str, u32>,
 ) -> Result<Sizes, TooManyClasses> {
     let classes = Classes::merge(
@@ -52,10 +50,10 @@ pub(super) fn sizes(
             .filter(|entries| *entries >= needed);
         earlier.unwrap_or_else(|| roomy.next_power_of_two())
     };
-    let (flows, regions) = if forwarded.is_empty() {
-        (1, 1)
+    let flows = if forwarded.is_empty() {
+        1
     } else {
-        (settings.flows, cpus)
+        settings.flows
     };
     let services = plan.services.len() as u32 + 1;
     let servers = servers as u32 + 1;
@@ -77,8 +75,7 @@ pub(super) fn sizes(
         } else {
             1
         },
-        flow_buckets: Sizes::flow_buckets_for(flows, regions),
-        flow_regions: regions,
+        flow_buckets: Sizes::flow_buckets_for(flows),
         nat_entries: flows.saturating_mul(2),
     })
 }

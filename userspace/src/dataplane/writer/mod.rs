@@ -15,7 +15,7 @@ mod servers;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use tidegate_common::config::{Clock, Config, FlowSizes, NatSizes};
+use tidegate_common::config::{Clock, Config, NatSizes};
 use tidegate_common::interface;
 use tidegate_common::maps::Sizes;
 use tidegate_common::service::{
@@ -311,19 +311,12 @@ impl Writer {
         ring_key.store(rings);
         let Sizes {
             flow_buckets,
-            flow_regions,
             nat_entries,
             bind_buckets,
             list6_buckets,
             ..
         } = surroundings.sizes;
-        flows.store(
-            FlowSizes {
-                buckets: flow_buckets,
-                regions: flow_regions,
-            }
-            .word(),
-        );
+        flows.store(u64::from(flow_buckets));
         let (first_port, ports) = surroundings.nat_ports;
         nat.store(
             NatSizes {

@@ -247,7 +247,7 @@ fn write(plan: &Plan, world: &World, own: &[&str], before: Option<&mut Written>)
         ..XdpGlobal::default()
     };
     let known = own.iter().copied().collect();
-    let sizes = sizes::sizes(plan, &settings, &known, 1, &earlier).unwrap();
+    let sizes = sizes::sizes(plan, &settings, &known, &earlier).unwrap();
     let mut files = before
         .as_ref()
         .map_or_else(Files::new, |before| before.files.next());
