@@ -63,6 +63,7 @@ impl Proxy {
             forwarded_for: None,
             original_to: None,
             buffer_request: false,
+            compression: None,
             stats: None,
             servers: Vec::new(),
             balance: Balance::default(),

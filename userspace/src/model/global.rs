@@ -16,6 +16,8 @@ pub struct Global {
     pub threads: Option<u16>,
     /// `maxconn`: client connections of the whole process.
     pub maxconn: Option<u32>,
+    /// `maxcomprate`: kilobytes compressed per second; 0 = no limit.
+    pub maxcomprate: u32,
     /// `user` or `uid`.
     pub user: Option<Principal>,
     /// `group` or `gid`.
@@ -108,6 +110,8 @@ pub struct Tune {
     pub http_cookielen: usize,
     /// `tune.maxaccept`: connections taken per wake-up of a listener.
     pub maxaccept: usize,
+    /// `tune.comp.maxlevel`: how hard bodies are compressed, 1 to 9.
+    pub compression_level: u32,
 }
 
 impl Default for Tune {
@@ -119,6 +123,7 @@ impl Default for Tune {
             http_logurilen: 1023,
             http_cookielen: 63,
             maxaccept: 64,
+            compression_level: 1,
         }
     }
 }

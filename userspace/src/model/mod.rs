@@ -6,6 +6,7 @@
 
 mod bind;
 mod check;
+mod compression;
 mod defaults;
 mod global;
 mod http;
@@ -22,6 +23,7 @@ pub use check::{
     AgentCheck, Check, CheckConnect, CheckStep, CheckSteps, ErrorReaction, Expect, ExpectMatch,
     ExpectStatus, HeaderMatch, HttpSend, OnError, OnMarkedDown, OnMarkedUp, Window,
 };
+pub use compression::{Compression, CompressionAlgorithm, CompressionDirection, CompressionSide};
 pub use global::{Global, Level, Principal, StatsSocket, Tune, XdpGlobal, XdpInterface, XdpMode};
 pub use http::{
     Cookie, CookieMode, ErrorFile, ErrorSource, ForwardedFor, HttpErrors, HttpReuse, StatsAdmin,

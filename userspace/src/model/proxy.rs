@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Cookie, ErrorFile, ForwardedFor, HttpReuse, HttpRule, LogTarget, Redirect, Source, StatsPage,
-    StickRule, TcpRule, TrailingClose,
+    Compression, Cookie, ErrorFile, ForwardedFor, HttpReuse, HttpRule, LogTarget, Redirect, Source,
+    StatsPage, StickRule, TcpRule, TrailingClose,
 };
 use crate::expr::{Condition, Expression, LogFormat};
 use crate::types::{BindId, Millis, ProxyId, ServerId, TableId};
@@ -122,6 +122,8 @@ pub struct Proxy {
     pub original_to: Option<ForwardedFor>,
     /// `option http-buffer-request`.
     pub buffer_request: bool,
+    /// `compression …`.
+    pub compression: Option<Arc<Compression>>,
     /// `stats …`: the page this proxy serves.
     pub stats: Option<Arc<StatsPage>>,
 

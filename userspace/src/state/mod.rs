@@ -111,6 +111,8 @@ impl State {
             }
             None => Arc::new(ProcessState::new(maxconn, writers)),
         };
+        let compressed = model.global.maxcomprate.saturating_mul(1024);
+        process.set_rate_limit(ProcessRate::Compression, compressed);
         let state = Self {
             process,
             sessions: previous.map_or_else(

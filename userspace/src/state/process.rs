@@ -32,6 +32,10 @@ pub struct ProcessState {
     pub tls_frontend_key_rate: SecondRate,
     /// TLS handshakes with servers that needed a new key, per second.
     pub tls_backend_key_rate: SecondRate,
+    /// Bytes given to compressors per second.
+    pub compression_in_rate: SecondRate,
+    /// Bytes compressors emitted per second.
+    pub compression_out_rate: SecondRate,
     /// Listening sockets open now.
     pub listeners: Gauge,
     /// Pipes for `splice(2)` in use.
@@ -50,6 +54,7 @@ struct Limits {
     connection_rate: AtomicU32,
     session_rate: AtomicU32,
     tls_rate: AtomicU32,
+    compression_rate: AtomicU32,
 }
 
 impl ProcessState {
@@ -65,6 +70,8 @@ impl ProcessState {
             tls_rate: SecondRate::new(writers),
             tls_frontend_key_rate: SecondRate::new(writers),
             tls_backend_key_rate: SecondRate::new(writers),
+            compression_in_rate: SecondRate::new(writers),
+            compression_out_rate: SecondRate::new(writers),
             listeners: Gauge::default(),
             pipes_used: Gauge::default(),
             pipes_free: Gauge::default(),
@@ -74,6 +81,7 @@ impl ProcessState {
                 connection_rate: AtomicU32::new(0),
                 session_rate: AtomicU32::new(0),
                 tls_rate: AtomicU32::new(0),
+                compression_rate: AtomicU32::new(0),
             },
             stopping: AtomicBool::new(false),
         }
@@ -140,13 +148,15 @@ impl ProcessState {
         }
     }
 
-    fn rates(&self) -> [&SecondRate; 5] {
+    fn rates(&self) -> [&SecondRate; 7] {
         [
             &self.connection_rate,
             &self.session_rate,
             &self.tls_rate,
             &self.tls_frontend_key_rate,
             &self.tls_backend_key_rate,
+            &self.compression_in_rate,
+            &self.compression_out_rate,
         ]
     }
 
@@ -155,6 +165,7 @@ impl ProcessState {
             ProcessRate::Connections => &self.limits.connection_rate,
             ProcessRate::Sessions => &self.limits.session_rate,
             ProcessRate::TlsSessions => &self.limits.tls_rate,
+            ProcessRate::Compression => &self.limits.compression_rate,
         }
     }
 }
@@ -168,6 +179,8 @@ pub enum ProcessRate {
     Sessions,
     /// `maxsslrate`, `set rate-limit ssl-sessions global`.
     TlsSessions,
+    /// `maxcomprate`, `set rate-limit http-compression global`: bytes given to compressors.
+    Compression,
 }
 
 #[cfg(test)]

@@ -292,6 +292,24 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         },
     ),
     keyword(
+        "tune.comp.maxlevel",
+        "<number>",
+        "Sets how hard bodies are compressed.",
+        |args, context| {
+            context.global.tune.compression_level = args.number(1..=9)?;
+            args.end()
+        },
+    ),
+    keyword(
+        "maxcomprate",
+        "<number>",
+        "Limits the bytes compressed per second, in kilobytes.",
+        |args, context| {
+            context.global.maxcomprate = args.number(0..=u32::MAX / 1024)?;
+            args.end()
+        },
+    ),
+    keyword(
         "tune.maxrewrite",
         "<number>",
         "Sets the reserve of a buffer for added headers.",

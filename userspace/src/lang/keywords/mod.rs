@@ -11,6 +11,7 @@ mod balance;
 mod basics;
 pub(super) mod bind;
 mod check;
+mod compression;
 pub(super) mod context;
 mod cookie;
 pub(super) mod draft;
@@ -45,6 +46,7 @@ const FAMILIES: &[&[Keyword]] = &[
     options::KEYWORDS,
     balance::KEYWORDS,
     cookie::KEYWORDS,
+    compression::KEYWORDS,
     switching::KEYWORDS,
     actions::KEYWORDS,
     stick::KEYWORDS,

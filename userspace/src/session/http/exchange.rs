@@ -182,6 +182,7 @@ impl Wire<'_> {
             Poll::Ready(Err(RelayError::Malformed(_))) => {
                 return Poll::Ready(Failure::BadRequestBody);
             }
+            Poll::Ready(Err(RelayError::Filter(_))) => return Poll::Ready(Failure::Internal),
         }
         Poll::Pending
     }
@@ -274,6 +275,7 @@ fn download_failure(error: &RelayError) -> Failure {
     match error {
         RelayError::Truncated | RelayError::Source(_) => Failure::ServerClosed,
         RelayError::Malformed(_) => Failure::BadResponse,
+        RelayError::Filter(_) => Failure::Internal,
         RelayError::Sink(error) => client_error(error),
     }
 }

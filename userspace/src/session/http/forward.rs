@@ -60,6 +60,7 @@ impl HttpStream<'_, '_> {
         let proxy = self.connection.generation.proxy(backend);
         let (presented, persistent) = self.persist(proxy);
         self.add_forwarding_fields(proxy);
+        self.prepare_compression();
         self.stage = Stage::Queue;
         let stays = if proxy.abort_on_close {
             Stays::No
@@ -327,7 +328,12 @@ impl HttpStream<'_, '_> {
                 .set(field.as_bytes(), server.name.as_bytes());
         }
         self.keep_for_replay(link.proxy);
-        let framing = self.request.framing;
+        let received = self.request.framing;
+        let compressor = self.compress_request();
+        let framing = match &compressor {
+            Some(_) => Framing::Chunked,
+            None => received,
+        };
         let persistence = if self.request.upgrade {
             Persistence::Upgrade
         } else if keeps_nothing(link.proxy) || keeps_nothing(self.proxy()) {
@@ -345,7 +351,10 @@ impl HttpStream<'_, '_> {
         messages.upload.writer.clear();
         let prefix = messages.upload.writer.prefix();
         encode_request(&messages.request, framing, persistence, prefix);
-        messages.upload.start(framing, encoding, &limits);
+        messages.upload.start(received, encoding, &limits);
+        if let Some(compressor) = compressor {
+            messages.upload.filter(Box::new(compressor));
+        }
     }
 
     /// Copies a body that is all here, if the configuration may want to send it twice.

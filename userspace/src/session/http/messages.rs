@@ -7,7 +7,9 @@ use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
 use super::answer::Answer;
+use super::compress::Wish;
 use super::relay::Relay;
+use crate::model::CompressionAlgorithm;
 use crate::proto::http::Head;
 
 /// What one request needs beyond its connection and its transaction.
@@ -26,6 +28,10 @@ pub(crate) struct Messages {
     /// The request's body as it was received, while it may have to be sent again.
     pub(crate) replay: Vec<u8>,
     pub(crate) scratch: Vec<u8>,
+    /// How the response may be compressed.
+    pub(crate) wish: Option<Wish>,
+    /// How the request's body is compressed, once that was decided.
+    pub(crate) request_coding: Option<CompressionAlgorithm>,
 }
 
 /// What expressions and logs want to know of a request beside its head.
@@ -41,6 +47,8 @@ pub struct HttpFacts {
     pub first: bool,
     /// What answered instead of a server, as `<STATS>`.
     pub service: Option<&'static str>,
+    /// How the response's body is compressed here.
+    pub compressed: Option<CompressionAlgorithm>,
 }
 
 impl Messages {
@@ -56,6 +64,9 @@ impl Messages {
         self.facts.request_cookie.clear();
         self.facts.response_cookie.clear();
         self.facts.service = None;
+        self.facts.compressed = None;
+        self.wish = None;
+        self.request_coding = None;
     }
 }
 

@@ -7,6 +7,7 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
+use super::filter::{BodyFilter, Filters};
 use super::input::Input;
 use super::writer::Writer;
 use crate::net::{PumpError, Splice, Stream};
@@ -19,6 +20,7 @@ pub(crate) struct Relay {
     pub(crate) writer: Writer,
     decoder: BodyDecoder,
     encoding: Encoding,
+    filters: Filters,
     /// The part of the source's input that is going out, to be consumed afterwards.
     piece: Piece,
     splice: Option<Splice>,
@@ -60,6 +62,8 @@ pub(crate) enum RelayError {
     Truncated,
     #[error(transparent)]
     Malformed(#[from] BodyError),
+    #[error("filtering: {0}")]
+    Filter(#[source] io::Error),
     #[error("writing: {0}")]
     Sink(#[source] io::Error),
 }
@@ -76,6 +80,7 @@ impl Default for Relay {
             writer: Writer::default(),
             decoder: BodyDecoder::new(Framing::None, &Limits::default()),
             encoding: Encoding::Plain,
+            filters: Filters::default(),
             piece: Piece::default(),
             splice: None,
             waits_for: End::Source,
@@ -93,11 +98,20 @@ impl Relay {
     pub(crate) fn start(&mut self, framing: Framing, encoding: Encoding, limits: &Limits) {
         self.decoder = BodyDecoder::new(framing, limits);
         self.encoding = encoding;
+        self.filters.clear();
         self.piece = Piece::default();
         self.splice = None;
         self.waits_for = End::Source;
         self.heat = 0;
         self.started = true;
+    }
+
+    /// Lets a filter see, and change, the body of the message that was started. One that changes it
+    /// needs a sink that is not told the length.
+    pub(crate) fn filter(&mut self, filter: Box<dyn BodyFilter>) {
+        if self.encoding != Encoding::Discard {
+            self.filters.add(filter);
+        }
     }
 
     /// Forgets everything and keeps the memory.
@@ -164,6 +178,9 @@ impl Relay {
             if self.piece.consumed == 0 && !input.is_empty() && !self.decoder.is_done() {
                 self.take_piece(input)?;
             }
+            if self.decoder.is_done() && !self.filters.has_ended() {
+                self.end_filters()?;
+            }
             self.waits_for = End::Sink;
             let data = &input.bytes()[self.piece.data.clone()];
             ready!(self.writer.poll(context, sink, data, &mut self.sent))
@@ -174,7 +191,12 @@ impl Relay {
                 return Poll::Ready(Ok(()));
             }
             if input.is_empty() && !self.start_splice(source, sink) {
-                ready!(self.poll_read(context, source, input))?;
+                match self.poll_read(context, source, input) {
+                    Poll::Ready(result) => result?,
+                    // What filters hold back goes out before the wait.
+                    Poll::Pending if self.let_go()? => {}
+                    Poll::Pending => return Poll::Pending,
+                }
             }
         }
         context.waker().wake_by_ref();
@@ -186,6 +208,17 @@ impl Relay {
         let progress = self.decoder.decode(input.bytes_mut())?;
         self.received += progress.consumed as u64;
         self.piece.consumed = progress.consumed;
+        if !self.filters.is_empty() {
+            let piece = &input.bytes()[progress.data.clone()];
+            let changed = self.filters.piece(piece, progress.done);
+            if let Some(changed) = changed.map_err(RelayError::Filter)? {
+                put(self.encoding, changed, self.writer.prefix());
+                if progress.done && self.encoding == Encoding::Chunked {
+                    encode_last_chunk(self.decoder.trailers(), self.writer.prefix());
+                }
+                return Ok(());
+            }
+        }
         let length = progress.data.len();
         match self.encoding {
             Encoding::Discard => return Ok(()),
@@ -222,6 +255,9 @@ impl Relay {
             if !self.decoder.close() {
                 return Poll::Ready(Err(RelayError::Truncated));
             }
+            if !self.filters.has_ended() {
+                self.end_filters()?;
+            }
             if self.encoding == Encoding::Chunked {
                 encode_last_chunk(self.decoder.trailers(), self.writer.prefix());
             }
@@ -234,9 +270,27 @@ impl Relay {
         Poll::Ready(Ok(()))
     }
 
+    /// Prepares the writing of what filters held back until now; false when they held nothing.
+    fn let_go(&mut self) -> Result<bool, RelayError> {
+        let held = self.filters.pause().map_err(RelayError::Filter)?;
+        put(self.encoding, held, self.writer.prefix());
+        Ok(!held.is_empty())
+    }
+
+    /// The same at the end of a body whose last piece was not known to be the last.
+    fn end_filters(&mut self) -> Result<(), RelayError> {
+        let rest = self.filters.piece(&[], true).map_err(RelayError::Filter)?;
+        put(
+            self.encoding,
+            rest.unwrap_or_default(),
+            self.writer.prefix(),
+        );
+        Ok(())
+    }
+
     /// Begins to splice when much is known, or likely, to follow in one piece.
     fn start_splice(&mut self, source: &Stream, sink: &Stream) -> bool {
-        if self.encoding != Encoding::Plain {
+        if self.encoding != Encoding::Plain || !self.filters.is_empty() {
             return false;
         }
         let worth_it = match self.decoder.plain() {
@@ -294,6 +348,20 @@ impl Relay {
             Err(PumpError::Read(error)) => Poll::Ready(Err(RelayError::Source(error))),
             Err(PumpError::Write(error)) => Poll::Ready(Err(RelayError::Sink(error))),
         }
+    }
+}
+
+/// Appends a piece of a body as the sink is to see it.
+fn put(encoding: Encoding, piece: &[u8], out: &mut Vec<u8>) {
+    if piece.is_empty() || encoding == Encoding::Discard {
+        return;
+    }
+    if encoding == Encoding::Chunked {
+        out.extend_from_slice(chunk_size(piece.len()).as_bytes());
+    }
+    out.extend_from_slice(piece);
+    if encoding == Encoding::Chunked {
+        out.extend_from_slice(b"\r\n");
     }
 }
 

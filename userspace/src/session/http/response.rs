@@ -64,7 +64,11 @@ impl HttpStream<'_, '_> {
             // A rule turned the upgrade into something else: there is no tunnel to speak of.
             response.tunnel = false;
         }
-        let (framing, encoding) = self.client_framing(&response);
+        let (mut framing, mut encoding) = self.client_framing(&response);
+        let compressor = self.compress_response(response.framing);
+        if compressor.is_some() {
+            (framing, encoding) = (Framing::Chunked, Encoding::Chunked);
+        }
         let persistence = self.client_persistence(&response, framing, progress);
         let messages = &mut *self.messages;
         let status = messages.response.status();
@@ -78,6 +82,9 @@ impl HttpStream<'_, '_> {
             prefix,
         );
         messages.download.start(response.framing, encoding, limits);
+        if let Some(compressor) = compressor {
+            messages.download.filter(Box::new(compressor));
+        }
         self.response = Response::Begun;
         self.stage = Stage::Data;
         self.log_early();

@@ -69,6 +69,10 @@ pub(super) fn text<'a>(view: &SessionView<'a>, which: Text) -> Option<Data<'a>> 
                 .to_vec(),
         )),
         Text::LogOrigin => owned("sess"),
+        Text::CompressionAlgorithm => {
+            let algorithm = view.http?.compressed?;
+            Some(Data::from(algorithm.name()))
+        }
         Text::RequestLine => some_text(&view.http?.line),
         Text::CapturedRequestCookie => some_text(&view.http?.request_cookie),
         Text::CapturedResponseCookie => some_text(&view.http?.response_cookie),
@@ -216,6 +220,7 @@ fn transaction(view: &SessionView<'_>, which: Number) -> Option<i64> {
         Number::PriorityClass => transaction.priority.get().class.into(),
         Number::PriorityOffset => transaction.priority.get().offset.into(),
         Number::BackReused => transaction.reused.get().into(),
+        Number::Compressed => view.http?.compressed.is_some().into(),
         _ => return None,
     })
 }

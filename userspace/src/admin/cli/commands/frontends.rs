@@ -107,17 +107,20 @@ fn rate_limit(call: &Call<'_>) -> Result<(), String> {
         ("connections", "global") => ProcessRate::Connections,
         ("sessions", "global") => ProcessRate::Sessions,
         ("ssl-sessions", "global") => ProcessRate::TlsSessions,
+        ("http-compression", "global") => ProcessRate::Compression,
         _ => return Err(RATE_LIMITS.to_owned()),
     };
-    let limit = number(call.word(2), "Integer value expected.", u32::MAX.into())?;
-    call.running()
-        .state
-        .process
-        .set_rate_limit(rate, limit as u32);
+    let limit = number(call.word(2), "Integer value expected.", u32::MAX.into())? as u32;
+    let limit = match rate {
+        ProcessRate::Compression => limit.saturating_mul(1024),
+        _ => limit,
+    };
+    call.running().state.process.set_rate_limit(rate, limit);
     Ok(())
 }
 
 const RATE_LIMITS: &str = "'set rate-limit' only supports :\n   \
     - 'connections global' to set the per-process maximum connection rate\n   \
     - 'sessions global' to set the per-process maximum session rate\n   \
-    - 'ssl-sessions global' to set the per-process maximum SSL session rate\n";
+    - 'ssl-sessions global' to set the per-process maximum SSL session rate\n   \
+    - 'http-compression global' to set the per-process maximum compression speed in kB/s\n";

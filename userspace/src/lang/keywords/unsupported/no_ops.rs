@@ -83,10 +83,9 @@ pub(in crate::lang::keywords) const NO_OPS: &[Row] = &[
         "checks are spread over their interval",
     ),
     ("max-threads-per-group", GLOBAL, "threads have no groups"),
-    ("maxcompcpuusage", GLOBAL, "responses are not compressed"),
-    ("maxcomprate", GLOBAL, "responses are not compressed"),
+    ("maxcompcpuusage", GLOBAL, COMPRESSORS),
     ("maxpipes", GLOBAL, "pipes are made as transfers need them"),
-    ("maxzlibmem", GLOBAL, "responses are not compressed"),
+    ("maxzlibmem", GLOBAL, COMPRESSORS),
     (
         "no-memory-trimming",
         GLOBAL,
@@ -132,7 +131,6 @@ pub(in crate::lang::keywords) const NO_OPS: &[Row] = &[
     ("tune.buffers.reserve", GLOBAL, BUFFERS),
     ("tune.bufsize.large", GLOBAL, BUFFERS),
     ("tune.bufsize.small", GLOBAL, BUFFERS),
-    ("tune.comp.maxlevel", GLOBAL, "responses are not compressed"),
     (
         "tune.defaults.purge",
         GLOBAL,
@@ -252,12 +250,8 @@ pub(in crate::lang::keywords) const NO_OPS: &[Row] = &[
         GLOBAL,
         "threads have no groups",
     ),
-    ("tune.zlib.memlevel", GLOBAL, "responses are not compressed"),
-    (
-        "tune.zlib.windowsize",
-        GLOBAL,
-        "responses are not compressed",
-    ),
+    ("tune.zlib.memlevel", GLOBAL, COMPRESSORS),
+    ("tune.zlib.windowsize", GLOBAL, COMPRESSORS),
     (
         "ulimit-n",
         GLOBAL,
@@ -270,4 +264,5 @@ const GLOBAL: Sections = Sections::GLOBAL;
 const BUFFERS: &str = "buffers are held only while bytes are in flight";
 const SCHEDULER: &str = "the scheduler needs no tuning";
 const SOCKETS: &str = "the kernel sizes socket buffers";
+const COMPRESSORS: &str = "compressors have one size, and one level of effort: tune.comp.maxlevel";
 const LUA: &str = "there is no Lua";

@@ -259,7 +259,6 @@ pub(in crate::lang::keywords) const REFUSED: &[Row] = &[
     ("clitcpka-idle", FRONT, KEEPALIVE),
     ("clitcpka-intvl", FRONT, KEEPALIVE),
     ("clitimeout", ANY, "use 'timeout client'"),
-    ("compression", ANY, "responses are passed as they come"),
     ("contimeout", ANY, "use 'timeout connect'"),
     ("crt", FRONT, "use 'crt' on the bind line"),
     ("dispatch", ANY, "use 'server'"),
@@ -268,8 +267,11 @@ pub(in crate::lang::keywords) const REFUSED: &[Row] = &[
         ANY,
         "no mail is sent; watch the logs or the metrics",
     ),
-    ("filter", ANY, "there are no filters"),
-    ("filter-sequence", ANY, "there are no filters"),
+    (
+        "filter-sequence",
+        ANY,
+        "the cache comes before compression; there are no other filters",
+    ),
     ("force-be-switch", FRONT, "backends are never switched off"),
     (
         "guid",

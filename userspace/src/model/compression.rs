@@ -1,0 +1,116 @@
+//! `compression …`: which bodies are compressed, how and from what size on (manual §4.2, §9.2).
+
+/// What a proxy compresses.
+#[derive(Clone, Debug, Default)]
+pub struct Compression {
+    /// `offload`: servers are not told that clients accept compressed responses.
+    pub offload: bool,
+    /// `algo-req`, `type-req`, `minsize-req`.
+    pub request: CompressionSide,
+    /// `algo-res`, `type-res`, `minsize-res`; also what `algo` and `type` say.
+    pub response: CompressionSide,
+    /// `direction`; `response` by default.
+    pub direction: CompressionDirection,
+    /// `filter comp-req|comp-res|compression`: the sides that filter lines name, whatever `direction` says.
+    pub filters: Option<CompressionDirection>,
+}
+
+/// What is compressed of one direction.
+#[derive(Clone, Debug, Default)]
+pub struct CompressionSide {
+    /// The algorithms, the preferred one first.
+    pub algorithms: Vec<CompressionAlgorithm>,
+    /// Beginnings of the media types; empty = all.
+    pub types: Vec<String>,
+    /// Bodies known to be smaller are passed as they are.
+    pub min_size: u64,
+}
+
+/// The directions that are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CompressionDirection {
+    Request,
+    #[default]
+    Response,
+    Both,
+}
+
+impl CompressionDirection {
+    /// Whether requests are compressed.
+    pub const fn has_request(self) -> bool {
+        matches!(self, Self::Request | Self::Both)
+    }
+
+    /// Whether responses are compressed.
+    pub const fn has_response(self) -> bool {
+        matches!(self, Self::Response | Self::Both)
+    }
+
+    /// Both sets.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        if self == other { self } else { Self::Both }
+    }
+}
+
+/// How a body is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompressionAlgorithm {
+    /// Not at all, whatever the client accepts.
+    Identity,
+    Gzip,
+    /// RFC 1950, as the standard says.
+    Deflate,
+    /// RFC 1951 without a wrapper, as browsers want it.
+    RawDeflate,
+    /// An extension of this program.
+    Brotli,
+    /// An extension of this program.
+    Zstd,
+}
+
+impl CompressionAlgorithm {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Identity,
+        Self::Gzip,
+        Self::Deflate,
+        Self::RawDeflate,
+        Self::Brotli,
+        Self::Zstd,
+    ];
+
+    /// Its name in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::RawDeflate => "raw-deflate",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// Its content coding.
+    pub const fn coding(self) -> &'static str {
+        match self {
+            Self::RawDeflate => "deflate",
+            other => other.name(),
+        }
+    }
+}
+
+impl Compression {
+    /// The algorithms for requests, unless they are not to be compressed.
+    pub fn for_requests(&self) -> Option<&CompressionSide> {
+        let asked = self.filters.unwrap_or(self.direction).has_request();
+        Some(&self.request).filter(|side| asked && !side.algorithms.is_empty())
+    }
+
+    /// The algorithms for responses, unless they are not to be compressed.
+    pub fn for_responses(&self) -> Option<&CompressionSide> {
+        let asked = self.filters.unwrap_or(self.direction).has_response();
+        Some(&self.response).filter(|side| asked && !side.algorithms.is_empty())
+    }
+}
