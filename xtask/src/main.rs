@@ -12,6 +12,7 @@
 mod bench;
 mod build;
 mod conformance;
+mod docs;
 mod ebpf;
 mod lab;
 mod lint;
@@ -54,6 +55,10 @@ enum Command {
     /// Measure beside others, in the same run
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Compare the language with a table of HAProxy's keywords
+    Coverage(docs::coverage::Options),
+    /// Write the reference and the manual pages from the program's own lists
+    Docs(docs::Options),
     /// Check format, clippy for host and kernel crates, licences
     Lint,
     /// Check the project's own rules: room order, file length, islands of unsafe, links, leftovers
@@ -95,6 +100,8 @@ fn run(command: &Command) -> anyhow::Result<Verdict> {
         Command::Test(options) => return test::run(&workspace, options),
         Command::Conformance(options) => return conformance::run(&workspace, options),
         Command::Bench(bench) => bench::run(&workspace, bench)?,
+        Command::Coverage(options) => return docs::coverage::run(&workspace, options),
+        Command::Docs(options) => return docs::run(&workspace, *options),
         Command::Lint => lint::run(&workspace)?,
         Command::Tidy => return tidy::run(&workspace),
         Command::Run(options) => lab::run(&workspace, options)?,

@@ -94,6 +94,11 @@ pub(super) fn help() -> String {
         .collect()
 }
 
+/// Every flag: its name, its value, and what it does; nothing is said of those that are refused.
+pub(super) fn listed() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    ROWS.iter().map(|row| (row.name, row.value, row.doc))
+}
+
 /// The words not yet used.
 struct Words<'a> {
     words: &'a [String],

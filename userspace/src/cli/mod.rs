@@ -3,14 +3,17 @@
 //! Single-dash words such as `-Ws` or `-sf 12 13` follow management.txt §3 and are parsed from the table in [`flags`];
 //! `explain`, `check` and other words come from clap. The result is an [`Invocation`]; nothing is read or started here.
 
+mod completions;
 mod ctl;
 mod decap;
 mod flags;
 mod keywords;
+mod man;
 mod run;
 mod subcommands;
 mod version;
 
+pub use completions::Shell;
 pub use flags::Flags;
 pub use run::run;
 pub use subcommands::{ConfigurationFiles, DecapMode, Subcommand};

@@ -51,7 +51,7 @@ fn proxy(program: &str, flags: &Flags) -> ExitCode {
         return evaluate(condition);
     }
     if let Some(classes) = &flags.dump_keywords {
-        super::keywords::dump(classes);
+        write_out(&super::keywords::dump(classes));
         if flags.files.is_empty() {
             return ExitCode::SUCCESS;
         }
@@ -116,8 +116,30 @@ fn extra(program: &str, subcommand: Subcommand) -> ExitCode {
             port,
             address,
         } => super::decap::run(&interface, mode, port, &address),
+        Subcommand::Keywords => {
+            write_out(&super::keywords::list());
+            ExitCode::SUCCESS
+        }
+        Subcommand::Man { section } => {
+            let page = if section == "5" {
+                super::man::language()
+            } else {
+                super::man::program()
+            };
+            write_out(&page);
+            ExitCode::SUCCESS
+        }
+        Subcommand::Completions { shell } => {
+            write_out(&super::completions::script(shell));
+            ExitCode::SUCCESS
+        }
         Subcommand::Ctl { socket, command } => super::ctl::ask(&socket, &command.join(" ")),
     }
+}
+
+/// Writes a long text; whoever stops reading has seen enough.
+fn write_out(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
 /// Reads the configuration and shows everything there is to tell about it; `None` when it cannot be used.

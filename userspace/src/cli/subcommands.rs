@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser};
+use clap::{Args, CommandFactory as _, Parser};
+
+use super::completions::Shell;
 
 /// What is done instead of serving.
 #[derive(Debug, Parser)]
@@ -39,6 +41,19 @@ pub enum Subcommand {
         #[arg(long)]
         address: Vec<IpAddr>,
     },
+    /// List every word of the language with what it does, and why what is refused is.
+    Keywords,
+    /// Print a manual page in roff: section 8 is the program, section 5 the configuration.
+    Man {
+        /// 8 or 5.
+        #[arg(default_value = "8", value_parser = ["5", "8"])]
+        section: String,
+    },
+    /// Print a script that lets a shell complete flags and commands.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
     /// Send a command to the stats socket of a running process and print the answer.
     Ctl {
         /// Path of the stats socket.
@@ -57,6 +72,18 @@ pub enum DecapMode {
     Native,
     /// In the stack.
     Generic,
+}
+
+/// The names of the subcommands, each with what it does.
+pub(super) fn listed() -> Vec<(String, String)> {
+    let command = Subcommand::command();
+    let subcommands = command.get_subcommands().filter(|one| !one.is_hide_set());
+    subcommands
+        .map(|one| {
+            let about = one.get_about().map(ToString::to_string);
+            (one.get_name().to_owned(), about.unwrap_or_default())
+        })
+        .collect()
 }
 
 /// `-f FILE`, repeatable.

@@ -177,10 +177,10 @@ pub(super) fn named(name: &str, parsing: &mut Parsing<'_>) -> Result<Arc<Acl>, P
     if let Some(acl) = parsing.acls.find(name) {
         return Ok(acl);
     }
-    match PREDEFINED.iter().find(|(known, _)| *known == name) {
+    match PREDEFINED_ACLS.iter().find(|(known, _)| *known == name) {
         Some((name, words)) => Acl::parse(name, words, parsing).map(Arc::new),
         None => Err(ParseError::at(0, format!("no such ACL : '{name}'")).hinted(
-            super::suggest::closest(name, PREDEFINED.iter().map(|(name, _)| *name)),
+            super::suggest::closest(name, PREDEFINED_ACLS.iter().map(|(name, _)| *name)),
         )),
     }
 }
@@ -209,8 +209,8 @@ fn warn_if_out_of_place(acl: &Acl, word: usize, parsing: &mut Parsing<'_>) {
     parsing.warnings.push(ParseError::at(word, message));
 }
 
-/// Manual §7.4.
-const PREDEFINED: [(&str, &[&str]); 23] = [
+/// The ACLs that are always there (manual §7.4).
+pub const PREDEFINED_ACLS: [(&str, &[&str]); 23] = [
     ("FALSE", &["always_false"]),
     ("HTTP", &["req.proto_http"]),
     ("HTTP_1.0", &["req.ver", "1.0"]),

@@ -4,6 +4,7 @@ use super::args::Arguments;
 use super::convert;
 use super::fetch::{self, Fetch};
 use super::logformat::Alias;
+use super::{Needs, Stage};
 
 /// One keyword of the expression language.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Listed {
     pub arguments: String,
     /// One line of explanation.
     pub doc: &'static str,
+    /// The line of `-dKall`; empty for aliases, which are not in it.
+    pub dump: String,
 }
 
 /// What sort of keyword it is.
@@ -32,16 +35,42 @@ pub enum KeywordKind {
 pub fn keywords() -> Vec<Listed> {
     let mut all = Vec::new();
     for fetch in fetch::all() {
-        let mut add = |kind, name: &str| {
+        let mut add = |kind, name: &str, dump: String| {
             all.push(Listed {
                 kind,
                 name: name.to_owned(),
                 arguments: signature(&fetch.args),
                 doc: fetch.doc,
+                dump,
             });
         };
-        names(fetch).for_each(|name| add(KeywordKind::Fetch, name));
-        fetch::derivatives(fetch).for_each(|(name, _)| add(KeywordKind::Acl, &name));
+        let (stages, types) = (stages(fetch.needs), types(&fetch.args));
+        let output = fetch.output.name();
+        for name in names(fetch) {
+            let dump = format!("[{stages} ] {name}{types}: {output}");
+            add(KeywordKind::Fetch, name, dump);
+        }
+        for (name, matching) in fetch::derivatives(fetch) {
+            let dump = format!("{name} = {} -m {}", fetch.name, matching.name());
+            add(KeywordKind::Acl, &name, dump);
+        }
+    }
+    // Names that stand for the request's or the response's fetch, by the rule they are in.
+    for (name, request, _) in fetch::DIRECTIONAL {
+        if let Some(fetch) = fetch::find(request) {
+            all.push(Listed {
+                kind: KeywordKind::Fetch,
+                name: name.to_owned(),
+                arguments: signature(&fetch.args),
+                doc: fetch.doc,
+                dump: format!(
+                    "[{} ] {name}{}: {}",
+                    stages(fetch.needs),
+                    types(&fetch.args),
+                    fetch.output.name()
+                ),
+            });
+        }
     }
     for converter in convert::all() {
         for name in std::iter::once(&converter.name).chain(converter.aliases) {
@@ -50,6 +79,12 @@ pub fn keywords() -> Vec<Listed> {
                 name: (*name).to_owned(),
                 arguments: signature(&converter.args),
                 doc: converter.doc,
+                dump: format!(
+                    "{name}{}: {} => {}",
+                    types(&converter.args),
+                    converter.input.name(),
+                    converter.output(converter.input, &[]).name()
+                ),
             });
         }
     }
@@ -58,6 +93,7 @@ pub fn keywords() -> Vec<Listed> {
         name: name.to_owned(),
         arguments: String::new(),
         doc: "",
+        dump: String::new(),
     }));
     all
 }
@@ -65,6 +101,66 @@ pub fn keywords() -> Vec<Listed> {
 fn names(fetch: &'static Fetch) -> impl Iterator<Item = &'static str> {
     std::iter::once(fetch.name).chain(fetch.aliases.iter().copied())
 }
+
+/// In which of HAProxy's twenty-two places a sample is there, in the order of the header of `-dKsmp`.
+fn stages(needs: Needs) -> String {
+    let mark = |stage: &Stage| {
+        if needs.meets(stage.offers()) {
+            " Y"
+        } else {
+            " ."
+        }
+    };
+    PLACES.iter().map(mark).collect()
+}
+
+/// The types of arguments as `-dK` shows them: `(string[,integer])`.
+fn types(arguments: &Arguments) -> String {
+    if arguments.kinds.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from("(");
+    for (at, kind) in arguments.kinds.iter().enumerate() {
+        if at == arguments.required {
+            out.push('[');
+        }
+        if at > 0 {
+            out.push(',');
+        }
+        out.push_str(kind.name());
+    }
+    if arguments.kinds.len() > arguments.required {
+        out.push(']');
+    }
+    out.push(')');
+    out
+}
+
+const PLACES: [Stage; 22] = [
+    Stage::Connection,
+    Stage::Session,
+    Stage::RequestContent,
+    Stage::Request,
+    Stage::Request,
+    Stage::Request,
+    Stage::RequestContent,
+    Stage::Request,
+    Stage::Request,
+    Stage::Request,
+    Stage::Connect,
+    Stage::ResponseContent,
+    Stage::Response,
+    Stage::Response,
+    Stage::Response,
+    Stage::ResponseContent,
+    Stage::Response,
+    Stage::Response,
+    Stage::Log,
+    Stage::Check,
+    Stage::Configuration,
+    // The Runtime API sees no traffic either.
+    Stage::Configuration,
+];
 
 fn signature(arguments: &Arguments) -> String {
     if arguments.kinds.is_empty() {

@@ -28,7 +28,7 @@ mod view;
 
 pub use acl::{Acl, Outcome, Test};
 pub use args::{Arg, ArgKind, Arguments};
-pub use condition::{Condition, Operand, Polarity};
+pub use condition::{Condition, Operand, PREDEFINED_ACLS, Polarity};
 pub use error::ParseError;
 pub use expression::{Expression, Keyword, Reference, ReferenceKind};
 pub use keywords::{KeywordKind, Listed, keywords};

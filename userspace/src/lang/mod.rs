@@ -22,5 +22,6 @@ pub(crate) mod testing;
 pub use condition::Abilities;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity, Style};
 pub use environment::{Environment, Machine};
+pub use keywords::catalogue::{Entry, State, catalogue, services};
 pub use keywords::listing::{Listed, keywords};
 pub use resolve::{Loaded, NoEffect, Settings, check_condition, load, load_sources};

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+pub use registry::listed;
 pub use serve::{Socket, serve};
 
 use crate::clock::{self, Moment};

@@ -27,6 +27,18 @@ fn all() -> impl Iterator<Item = &'static Command> {
     commands::ALL.iter().flat_map(|group| group.iter())
 }
 
+/// What there is to know of each command: its usage, what it does, who may issue it.
+pub fn listed() -> impl Iterator<Item = (String, &'static str, &'static str, Level)> {
+    all().map(|command| {
+        (
+            command.words.join(" "),
+            command.usage,
+            command.doc,
+            command.level,
+        )
+    })
+}
+
 /// The command a line begins with: the one of most words.
 pub(super) fn find(words: &[String]) -> Option<&'static Command> {
     all()

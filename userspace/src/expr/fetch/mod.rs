@@ -290,14 +290,16 @@ pub(super) fn all() -> &'static [Fetch] {
     &ALL
 }
 
+/// Names with two meanings, and the fetches they stand for.
+pub(super) const DIRECTIONAL: [(&str, &str, &str); 4] = [
+    ("hdr", "req.hdr", "res.hdr"),
+    ("cookie", "req.cook", "res.cook"),
+    ("payload", "req.payload", "res.payload"),
+    ("payload_lv", "req.payload_lv", "res.payload_lv"),
+];
+
 /// The fetch a word means at this stage: some names stand for the request's or the response's fetch.
 pub(super) fn find_at(name: &str, stage: Stage) -> Option<&'static Fetch> {
-    const DIRECTIONAL: [(&str, &str, &str); 4] = [
-        ("hdr", "req.hdr", "res.hdr"),
-        ("cookie", "req.cook", "res.cook"),
-        ("payload", "req.payload", "res.payload"),
-        ("payload_lv", "req.payload_lv", "res.payload_lv"),
-    ];
     let Some((_, request, response)) = DIRECTIONAL.iter().find(|(known, _, _)| *known == name)
     else {
         return find(name);

@@ -81,6 +81,11 @@ pub fn evaluate(
     }
 }
 
+/// The names of all predicates.
+pub(super) fn predicates() -> impl Iterator<Item = &'static str> {
+    PREDICATES.iter().map(|predicate| predicate.name)
+}
+
 struct Evaluator<'a> {
     text: &'a str,
     at: usize,

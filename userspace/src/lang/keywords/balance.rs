@@ -214,7 +214,8 @@ const FUNCTIONS: &[(&str, HashFunction)] = &[
     ("none", HashFunction::None),
 ];
 
-const ALGORITHMS: &[&str] = &[
+/// The words after `balance`.
+pub(super) const ALGORITHMS: &[&str] = &[
     "roundrobin",
     "static-rr",
     "leastconn",

@@ -2,6 +2,7 @@
 
 use super::actions::{self, RuleSets};
 use super::bind;
+use super::catalogue::State;
 use super::registry::{self, Sections};
 use super::server_options;
 use super::tls;
@@ -19,6 +20,8 @@ pub struct Listed {
     pub doc: &'static str,
     /// Whether it does anything: neither refused nor without effect.
     pub works: bool,
+    /// Whether it may be written at all.
+    pub accepted: bool,
 }
 
 /// Every keyword the configuration knows, section by section.
@@ -37,15 +40,17 @@ pub fn keywords() -> Vec<Listed> {
                 args: keyword.args,
                 doc: keyword.doc,
                 works: keyword.works(),
+                accepted: is_accepted(keyword.state()),
             });
         }
     }
-    let option = |prefix: &str, name: &str, args, doc, works| Listed {
+    let option = |prefix: &str, name: &str, args, doc, state| Listed {
         section: "listen",
         name: format!("{prefix} {name}"),
         args,
         doc,
-        works,
+        works: state == State::Works,
+        accepted: is_accepted(state),
     };
     for bind in bind::options::all() {
         list.push(option(
@@ -53,7 +58,7 @@ pub fn keywords() -> Vec<Listed> {
             bind.name,
             bind.args,
             bind.doc,
-            bind.works(),
+            bind.state(),
         ));
     }
     for server in server_options::all() {
@@ -62,12 +67,12 @@ pub fn keywords() -> Vec<Listed> {
             server.name,
             server.args,
             server.doc,
-            server.works(),
+            server.state(),
         ));
     }
     for tls in tls::OPTIONS {
         for prefix in ["bind <addr>", "server <name> <addr>"] {
-            list.push(option(prefix, tls.name, tls.args, tls.doc, tls.works()));
+            list.push(option(prefix, tls.name, tls.args, tls.doc, tls.state()));
         }
     }
     for (prefix, set) in RULE_SETS {
@@ -77,11 +82,16 @@ pub fn keywords() -> Vec<Listed> {
                 action.name,
                 action.args,
                 action.doc,
-                action.works(),
+                action.state(),
             ));
         }
     }
     list
+}
+
+/// Whether a word may be written at all.
+fn is_accepted(state: State) -> bool {
+    !matches!(state, State::Refused(_))
 }
 
 const RULE_SETS: &[(&str, RuleSets)] = &[

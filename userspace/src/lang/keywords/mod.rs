@@ -10,6 +10,7 @@ pub(super) mod args;
 mod balance;
 mod basics;
 pub(super) mod bind;
+pub(super) mod catalogue;
 mod check;
 mod compression;
 pub(super) mod context;

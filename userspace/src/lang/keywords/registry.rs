@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::args::{Args, Parsed};
+use super::catalogue::State;
 use super::context::Context;
 use super::draft::ProxyDraft;
 use super::unsupported::{NO_OPS, REFUSED, Row};
@@ -208,9 +209,18 @@ impl Keyword {
         self.name.split(' ').count()
     }
 
+    /// What becomes of it.
+    pub(in crate::lang) fn state(&self) -> State {
+        match self.effect {
+            Effect::NoOp(why) => State::NoEffect(why),
+            Effect::Refused(instead) => State::Refused(instead),
+            _ => State::Works,
+        }
+    }
+
     /// Whether it does anything: neither refused nor without effect.
     pub(crate) fn works(&self) -> bool {
-        !matches!(self.effect, Effect::NoOp(_) | Effect::Refused(_))
+        self.state() == State::Works
     }
 
     fn from_row(row: &Row, doc: &'static str, effect: Effect) -> Self {

@@ -160,7 +160,7 @@ fn table(args: &mut Args<'_>, draft: &ProxyDraft, context: &Context<'_>) -> Pars
                 ));
             }
             _ => {
-                let known = ["type", "size", "expire", "nopurge", "store", "srvkey"];
+                let known = PARAMETERS.iter().copied();
                 return Err(Complaint::unknown(word, "argument", known));
             }
         }
@@ -229,3 +229,6 @@ fn stored(word: &Word, data: &mut Vec<StickData>) -> Parsed {
     }
     Ok(())
 }
+
+/// The parameters of `stick-table` that work.
+pub(super) const PARAMETERS: &[&str] = &["type", "size", "expire", "nopurge", "store", "srvkey"];

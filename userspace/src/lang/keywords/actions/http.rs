@@ -305,11 +305,10 @@ pub(super) const ACTIONS: &[Action] = &[
         "<service-name>",
         "Lets a service answer.",
         |rule| {
-            let services = [("prometheus-exporter", Service::PrometheusExporter)];
             http(HttpAction::UseService(choose(
                 rule.args.need("a service name")?,
                 "service",
-                &services,
+                SERVICES,
             )?))
         },
     ),
@@ -449,6 +448,10 @@ fn patterns(rule: &mut RuleParts<'_, '_, '_>, add: bool) -> Parsed<Built> {
     let pattern = rule.format("a key")?;
     http(HttpAction::ChangePatterns { file, add, pattern })
 }
+
+/// What `use-service` may name.
+pub(in crate::lang) const SERVICES: &[(&str, Service)] =
+    &[("prometheus-exporter", Service::PrometheusExporter)];
 
 const NAME_METHODS: &[(&str, &str)] = &[
     ("str", "str"),

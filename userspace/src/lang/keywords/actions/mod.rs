@@ -4,12 +4,13 @@
 //! optional condition.
 
 mod common;
-mod http;
+pub(super) mod http;
 pub(super) mod redirect;
 pub(super) mod reply;
 mod tcp;
 
 use super::args::{Args, Complaint, Parsed, join};
+use super::catalogue::State;
 use super::context::Context;
 use super::draft::ProxyDraft;
 use super::expressions::Rules;
@@ -38,9 +39,12 @@ enum ActionEffect {
 }
 
 impl Action {
-    /// Whether it does anything.
-    pub(crate) fn works(&self) -> bool {
-        matches!(self.effect, ActionEffect::Build(_))
+    /// What becomes of it.
+    pub(in crate::lang) fn state(&self) -> State {
+        match self.effect {
+            ActionEffect::Build(_) => State::Works,
+            ActionEffect::Refused(instead) => State::Refused(instead),
+        }
     }
 }
 

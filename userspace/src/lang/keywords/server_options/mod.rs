@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use super::address::{Address, Endpoint, Ports};
 use super::args::{Args, Complaint, Parsed};
+use super::catalogue::State;
 use super::context::Context;
 use super::tls::TlsSettings;
 use crate::expr::Expression;
@@ -39,9 +40,13 @@ enum ServerEffect {
 }
 
 impl ServerOption {
-    /// Whether it does anything.
-    pub(crate) fn works(&self) -> bool {
-        matches!(self.effect, ServerEffect::Set(_))
+    /// What becomes of it.
+    pub(in crate::lang) fn state(&self) -> State {
+        match self.effect {
+            ServerEffect::Set(_) => State::Works,
+            ServerEffect::NoOp(why) => State::NoEffect(why),
+            ServerEffect::Refused(instead) => State::Refused(instead),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 mod ciphers;
 
 use super::args::{Args, Complaint, Parsed};
+use super::catalogue::State;
 use super::context::Context;
 use super::logging::choose;
 use super::registry::{Effect, Keyword, Sections};
@@ -272,9 +273,12 @@ pub(in crate::lang) struct TlsOption {
 type Set = fn(&mut TlsSettings, &mut Args<'_>, &mut Context<'_>) -> Parsed;
 
 impl TlsOption {
-    /// Whether it does anything.
-    pub(crate) fn works(&self) -> bool {
-        self.set.is_some()
+    /// What becomes of it.
+    pub(in crate::lang) fn state(&self) -> State {
+        match self.set {
+            Some(_) => State::Works,
+            None => State::Refused("TLS versions below 1.2 are not spoken"),
+        }
     }
 }
 

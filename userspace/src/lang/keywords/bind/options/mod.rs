@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::lang::ast::Word;
 use crate::lang::keywords::args::{Args, Complaint, Parsed, number};
+use crate::lang::keywords::catalogue::State;
 use crate::lang::keywords::context::Context;
 use crate::lang::keywords::tls::{TlsSettings, needs_ssl};
 use crate::model::{BindTls, Level, Principal, SocketOptions, Verify};
@@ -29,9 +30,13 @@ enum BindEffect {
 }
 
 impl BindOption {
-    /// Whether it does anything.
-    pub(crate) fn works(&self) -> bool {
-        matches!(self.effect, BindEffect::Set(_))
+    /// What becomes of it.
+    pub(in crate::lang) fn state(&self) -> State {
+        match self.effect {
+            BindEffect::Set(_) => State::Works,
+            BindEffect::NoOp(why) => State::NoEffect(why),
+            BindEffect::Refused(instead) => State::Refused(instead),
+        }
     }
 }
 
