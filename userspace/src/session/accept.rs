@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::client;
 use super::limits::{Limits, Places};
-use super::worker::Worker;
+use super::worker::{Place, Worker};
 use crate::net::{Bound, Incoming, Listener, connection_is_gone};
 use crate::state::FrontendStatus;
 use crate::types::BindId;
@@ -48,8 +48,8 @@ pub(super) async fn accept(
             }
         };
         if generation.state().proxy(frontend).frontend.status() == FrontendStatus::Open {
-            let session = begin(Rc::clone(&worker), Rc::clone(&limits), incoming, local);
-            worker.spawn(session);
+            let place = worker.place();
+            worker.spawn(begin(place, Rc::clone(&limits), incoming, local));
         }
         in_a_row += 1;
         if in_a_row == batch {
@@ -59,23 +59,23 @@ pub(super) async fn accept(
     }
 }
 
-/// Waits for a place if another thread was faster, then serves the connection.
+/// Waits for a place under the limits if another thread was faster, then serves the connection.
 async fn begin(
-    worker: Rc<Worker>,
+    place: Place,
     limits: Rc<Limits>,
     incoming: Incoming,
     local: Option<std::net::SocketAddr>,
 ) {
     let admitted = limits.admit().await;
-    client::serve(
-        worker,
+    let (connection, stream) = client::receive(
+        Rc::clone(place.worker()),
         Rc::clone(&limits.generation),
         limits.bind,
         incoming,
         local,
         admitted,
-    )
-    .await;
+    );
+    client::serve(&connection, stream).await;
 }
 
 /// Says once in a while what keeps connections from being accepted. A paused listener is no news.

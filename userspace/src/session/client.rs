@@ -19,28 +19,45 @@ use crate::model::{Mode, TcpRule};
 use crate::net::{Incoming, Keepalive, Stream};
 use crate::proto::proxy_protocol::{self, Header, HeaderError};
 use crate::state::{Counter, StickEvent};
-use crate::tls::HandshakeError;
+use crate::tls::{Acceptor, HandshakeError};
 use crate::types::BindId;
 
-/// Serves one accepted connection to its end. `local` is the listener's address when it is not a wildcard.
-pub(super) async fn serve(
+/// Takes an accepted connection into the books. `local` is the listener's address when it is not a wildcard.
+pub(super) fn receive(
     worker: Rc<Worker>,
     generation: Current,
     bind: BindId,
     incoming: Incoming,
     local: Option<SocketAddr>,
     admitted: Admitted,
-) {
-    let Incoming { mut stream, peer } = incoming;
+) -> (Connection, Stream) {
+    let Incoming { stream, peer } = incoming;
     let destination = peer.and_then(|_| local.or_else(|| stream.local_address()));
-    let connection = Connection::new(
-        worker,
-        generation,
-        bind,
-        Ends::new(peer, destination),
-        admitted,
-    );
+    let ends = Ends::new(peer, destination);
+    let connection = Connection::new(worker, generation, bind, ends, admitted);
     count_connection(&connection);
+    (connection, stream)
+}
+
+/// Serves a connection to its end. What is long over, or not yet begun, while a connection is idle is boxed: a task takes
+/// the room of its largest part.
+pub(super) async fn serve(connection: &Connection, stream: Stream) {
+    let Some(stream) = welcome(connection, stream).await else {
+        return;
+    };
+    let http = match connection.frontend().mode {
+        Mode::Tcp => Box::pin(tcp::serve(connection, stream)).await,
+        Mode::Http => Some(stream),
+        // Forwarded by the kernel: there is no listener.
+        Mode::L4 => None,
+    };
+    if let Some(stream) = http {
+        http::serve(connection, stream).await;
+    }
+}
+
+/// What comes before the first byte of the session; `None` when the connection is over.
+async fn welcome(connection: &Connection, mut stream: Stream) -> Option<Stream> {
     let frontend = connection.frontend();
     if frontend.client_keepalive {
         // A connection that cannot be kept alive is still a connection.
@@ -53,49 +70,43 @@ pub(super) async fn serve(
     if !pass(
         &mut walk,
         &frontend.tcp_request_connection,
-        &connection,
+        connection,
         &stream,
         Counter::DeniedConnections,
     ) {
-        return;
+        return None;
     }
     let began = clock::now();
     let expects = connection.bind().accept_proxy || walk.expects_proxy;
-    if expects && let Err(error) = proxy_header(&connection, &mut stream).await {
+    if expects && let Err(error) = proxy_header(connection, &mut stream).await {
         if !(frontend.dont_log_null && matches!(error, ProxyHeaderError::Closed)) {
-            logging::failed_connection(&SessionView::of(&connection), &error.to_string());
+            logging::failed_connection(&SessionView::of(connection), &error.to_string());
         }
-        return;
+        return None;
     }
-    let stream = match encrypted(&connection, stream).await {
-        Ok(stream) => stream,
-        Err(error) => {
-            refuse_handshake(&connection, &error);
-            return;
+    if let Some(acceptor) = connection.generation.tls().acceptor(connection.bind) {
+        match Box::pin(encrypted(connection, acceptor, stream)).await {
+            Ok(encrypted) => stream = encrypted,
+            Err(error) => {
+                refuse_handshake(connection, &error);
+                return None;
+            }
         }
-    };
+    }
     connection.handshake.set(clock::now().since(began));
     connection.validated.set(true);
-    count_session(&connection);
+    count_session(connection);
     if !pass(
         &mut Walk::default(),
         &frontend.tcp_request_session,
-        &connection,
+        connection,
         &stream,
         Counter::DeniedSessions,
     ) {
-        return;
+        return None;
     }
-    logging::begin(&connection);
-    let http = match frontend.mode {
-        Mode::Tcp => tcp::serve(&connection, stream).await,
-        Mode::Http => Some(stream),
-        // Forwarded by the kernel: there is no listener.
-        Mode::L4 => None,
-    };
-    if let Some(stream) = http {
-        http::serve(&connection, stream).await;
-    }
+    logging::begin(connection);
+    Some(stream)
 }
 
 /// Walks a list of rules that cannot wait; false when the connection is over.
@@ -136,11 +147,12 @@ enum TlsError {
     Handshake(#[from] HandshakeError),
 }
 
-/// Does the TLS handshake where the bind line has `ssl`.
-async fn encrypted(connection: &Connection, stream: Stream) -> Result<Stream, TlsError> {
-    let Some(acceptor) = connection.generation.tls().acceptor(connection.bind) else {
-        return Ok(stream);
-    };
+/// Does the TLS handshake of a bind line with `ssl`.
+async fn encrypted(
+    connection: &Connection,
+    acceptor: &Acceptor,
+    stream: Stream,
+) -> Result<Stream, TlsError> {
     let timeouts = connection.frontend().timeouts;
     let handshake = acceptor.accept(stream);
     let stream = match timeouts.client_handshake.or(timeouts.client) {

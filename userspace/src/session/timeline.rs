@@ -94,15 +94,6 @@ impl Timeline {
     pub fn user(&self, now: Moment) -> u64 {
         self.handshake + self.active(now)
     }
-
-    /// The timeline of the request that follows on the same connection.
-    pub fn next(&self, start: Moment) -> Self {
-        Self {
-            start,
-            accept_date: self.accept_date,
-            ..Self::default()
-        }
-    }
 }
 
 #[cfg(test)]
@@ -165,14 +156,5 @@ mod tests {
         };
         assert_eq!(line.queue(), Some(79));
         assert_eq!(line.connect(), None);
-    }
-
-    #[test]
-    fn the_next_request_starts_where_the_last_one_ended() {
-        let next = whole().next(Moment(200));
-        assert_eq!(
-            (next.start, next.handshake, next.first_byte),
-            (Moment(200), 0, None)
-        );
     }
 }

@@ -144,7 +144,29 @@ pub struct TimeoutOverrides {
 
 impl Transaction {
     /// The first transaction of a connection.
-    pub fn new(connection: &Connection) -> Self {
+    pub fn first(connection: &Connection) -> Self {
+        Self::with_clocks(
+            connection,
+            Timeline {
+                start: connection.accepted,
+                handshake: connection.handshake.get(),
+                ..Timeline::default()
+            },
+        )
+    }
+
+    /// A later transaction of the same connection, beginning at `start`.
+    pub fn following(connection: &Connection, start: Moment) -> Self {
+        Self::with_clocks(
+            connection,
+            Timeline {
+                start,
+                ..Timeline::default()
+            },
+        )
+    }
+
+    fn with_clocks(connection: &Connection, timeline: Timeline) -> Self {
         let frontend = connection.frontend();
         let slots = |response: bool| {
             frontend
@@ -153,43 +175,16 @@ impl Transaction {
                 .filter(|slot| slot.response == response)
                 .count()
         };
-        let this = Self {
+        Self {
             request_captures: RefCell::new(vec![None; slots(false)]),
             response_captures: RefCell::new(vec![None; slots(true)]),
-            ..Self::default()
-        };
-        this.timeline.set(Timeline {
-            start: connection.accepted,
-            accept_date: connection.accept_date,
-            handshake: connection.handshake.get(),
-            ..Timeline::default()
-        });
-        this.number.set(connection.worker.next_transaction());
-        this
-    }
-
-    /// Makes it the next transaction of the same connection, beginning at `start`.
-    pub fn restart(&mut self, connection: &Connection, start: Moment) {
-        let captures = (self.request_captures.take(), self.response_captures.take());
-        let (variables, request, response) = (
-            std::mem::take(&mut self.variables),
-            std::mem::take(&mut self.request_variables),
-            std::mem::take(&mut self.response_variables),
-        );
-        let timeline = self.timeline.get().next(start);
-        for list in [&variables, &request, &response] {
-            list.clear();
-        }
-        *self = Self {
-            variables,
-            request_variables: request,
-            response_variables: response,
-            request_captures: RefCell::new(emptied(captures.0)),
-            response_captures: RefCell::new(emptied(captures.1)),
-            timeline: Cell::new(timeline),
+            timeline: Cell::new(Timeline {
+                accept_date: connection.accept_date,
+                ..timeline
+            }),
             number: Cell::new(connection.worker.next_transaction()),
             ..Self::default()
-        };
+        }
     }
 
     /// Changes its clocks.
@@ -315,9 +310,4 @@ impl Drop for BackendSession {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-fn emptied(mut slots: Vec<Option<Box<[u8]>>>) -> Vec<Option<Box<[u8]>>> {
-    slots.fill(None);
-    slots
 }

@@ -57,14 +57,16 @@ impl Worker {
         let _ = orders.wait_for(|order| order.phase != Phase::Running).await;
     }
 
-    /// Starts a session on this thread. A panic in it ends it alone.
-    pub(super) fn spawn(self: &Rc<Self>, session: impl Future<Output = ()> + 'static) {
+    /// A place in the count of sessions, for one that is about to start.
+    pub(super) fn place(self: &Rc<Self>) -> Place {
         self.sessions.set(self.sessions.get() + 1);
-        let leaving = Leaving(Rc::clone(self));
-        tokio::task::spawn_local(async move {
-            let _leaving = leaving;
-            session.await;
-        });
+        Place(Rc::clone(self))
+    }
+
+    /// Starts a session on this thread. A panic in it ends it alone. The session holds its [`Place`] itself: a future
+    /// wrapped around it would take its room twice.
+    pub(super) fn spawn(&self, session: impl Future<Output = ()> + 'static) {
+        tokio::task::spawn_local(session);
     }
 
     /// Waits until no session is left.
@@ -171,9 +173,16 @@ impl Drop for Task {
 }
 
 /// A session's place in its thread's count.
-struct Leaving(Rc<Worker>);
+pub(super) struct Place(Rc<Worker>);
 
-impl Drop for Leaving {
+impl Place {
+    /// The thread.
+    pub(super) fn worker(&self) -> &Rc<Worker> {
+        &self.0
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
         let left = self.0.sessions.get() - 1;
         self.0.sessions.set(left);

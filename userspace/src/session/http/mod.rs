@@ -40,7 +40,7 @@ use stream::{HttpStream, Next};
 
 use super::connection::Connection;
 use super::transaction::Transaction;
-use crate::clock;
+use crate::clock::{self, Moment};
 use crate::net::Stream;
 use crate::state::Counter;
 
@@ -75,7 +75,7 @@ async fn life(
     cut: &Cell<Option<crate::state::CutReason>>,
 ) {
     let mut front = Front::new(stream, cut);
-    let mut transaction = Transaction::new(connection);
+    let mut start = connection.accepted;
     loop {
         let timeouts = connection.frontend().timeouts;
         let first = front.requests == 0;
@@ -85,21 +85,36 @@ async fn life(
             timeouts.http_keep_alive
         };
         let limit = limit.or(timeouts.http_request).or(timeouts.client);
-        let start = transaction.timeline.get().start;
         let deadline = limit.map(|limit| start.after(limit.0));
         let idle = front.idle(connection, deadline).await;
         if idle != Idle::Readable && !first {
             return;
         }
         // Boxed, so that an idle connection does not carry the room a request needs.
-        let request = Box::pin(HttpStream::new(connection, &transaction, &mut front).run(deadline));
-        match request.await {
+        match Box::pin(request(connection, &mut front, start, deadline)).await {
             Next::Request if !connection.worker.is_stopping() => {}
-            Next::Request | Next::Done => return front.finish().await,
-            Next::Close => return front.close().await,
+            Next::Request | Next::Done => return Box::pin(front.finish()).await,
+            Next::Close => return Box::pin(front.close()).await,
             Next::Abort => return,
             Next::Vanish => return front.vanish(),
         }
-        transaction.restart(connection, clock::now());
+        start = clock::now();
     }
+}
+
+/// One request; `start` is the connection's beginning or the end of the response before.
+async fn request(
+    connection: &Connection,
+    front: &mut Front<'_>,
+    start: Moment,
+    deadline: Option<Moment>,
+) -> Next {
+    let transaction = if front.requests == 0 {
+        Transaction::first(connection)
+    } else {
+        Transaction::following(connection, start)
+    };
+    HttpStream::new(connection, &transaction, front)
+        .run(deadline)
+        .await
 }

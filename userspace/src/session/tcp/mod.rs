@@ -27,7 +27,7 @@ use crate::types::ProxyId;
 /// Serves a client's connection as a TCP session, to its end; or gives the stream back when it is to go on as HTTP, with
 /// everything that was read in front of it.
 pub(super) async fn serve(connection: &Connection, client: Stream) -> Option<Stream> {
-    let transaction = Transaction::new(connection);
+    let transaction = Transaction::first(connection);
     let mut session = Session {
         connection,
         transaction: &transaction,
