@@ -44,6 +44,8 @@ pub enum SectionKind {
     Listen,
     Userlist,
     HttpErrors,
+    /// `cache`
+    Cache,
     /// A section of HAProxy's language that this version does not run; the index is into [`UNSUPPORTED`].
     Unsupported(u8),
 }
@@ -102,6 +104,7 @@ impl SectionKind {
             Self::Listen,
             Self::Userlist,
             Self::HttpErrors,
+            Self::Cache,
         ];
         known
             .into_iter()
@@ -122,6 +125,7 @@ impl SectionKind {
             Self::Listen => "listen",
             Self::Userlist => "userlist",
             Self::HttpErrors => "http-errors",
+            Self::Cache => "cache",
             Self::Unsupported(index) => UNSUPPORTED[usize::from(index)].0,
         }
     }
@@ -136,6 +140,7 @@ impl SectionKind {
             "listen",
             "userlist",
             "http-errors",
+            "cache",
         ]
         .into_iter()
     }
@@ -144,7 +149,6 @@ impl SectionKind {
 /// Sections of the language that are refused, with what to do instead.
 pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("acme", "certificates are read from files named by 'crt'"),
-    ("cache", "responses are not cached"),
     ("crt-store", "name certificates with 'crt' on the bind line"),
     ("fcgi-app", "FastCGI servers cannot be used"),
     ("healthcheck", "write the check in the backend"),

@@ -5,6 +5,7 @@
 //! [`crate::state`].
 
 mod bind;
+mod cache;
 mod check;
 mod compression;
 mod defaults;
@@ -19,6 +20,7 @@ mod table;
 use std::sync::Arc;
 
 pub use bind::{AddressFamily, Bind, BindAddress, BindTls, SocketOptions};
+pub use cache::{CACHE_BLOCK, Cache, EarlyHints};
 pub use check::{
     AgentCheck, Check, CheckConnect, CheckStep, CheckSteps, ErrorReaction, Expect, ExpectMatch,
     ExpectStatus, HeaderMatch, HttpSend, OnError, OnMarkedDown, OnMarkedUp, Window,
@@ -59,6 +61,8 @@ pub struct Model {
     pub tables: Vec<Table>,
     /// `userlist` sections, by reference from rules.
     pub userlists: Vec<Arc<Userlist>>,
+    /// `cache` sections.
+    pub caches: Vec<Arc<Cache>>,
     /// `http-errors` sections, by reference from proxies and rules.
     pub http_errors: Vec<Arc<HttpErrors>>,
     /// Every ACL and map list, for the runtime API and the rules that change them.

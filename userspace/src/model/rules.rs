@@ -248,6 +248,15 @@ pub enum HttpAction {
     UseService(Service),
     /// `disable-l7-retry`.
     DisableL7Retry,
+    /// `cache-use NAME [no-early-hints]`.
+    CacheUse {
+        /// The cache: an index into [`super::Model::caches`].
+        cache: usize,
+        /// Whether early hints may be sent.
+        hints: bool,
+    },
+    /// `cache-store NAME`: an index into [`super::Model::caches`].
+    CacheStore(usize),
     /// `add-acl(FILE) FMT`, `del-acl`.
     ChangePatterns {
         /// The pattern file's reference name.

@@ -84,6 +84,8 @@ pub enum Counter {
     CacheLookups,
     /// Cache lookups that hit.
     CacheHits,
+    /// Early hints sent from the cache.
+    CacheHintHits,
     /// Sessions that speak HTTP/1.
     Http1Sessions,
     /// Sessions that speak HTTP/2.

@@ -3,6 +3,7 @@
 //! Sessions, health checks and the Runtime API write it; load balancing, fetches, logs and the stats page read it. A
 //! [`Running`] pairs it with the configuration it belongs to. Nothing here decides: rules, algorithms and checks are elsewhere.
 
+mod cache;
 pub mod check;
 mod cookie;
 pub mod counters;
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tokio::sync::broadcast;
 
+pub use cache::{Accepts, Cache, Encodings, Entry, Found, Reservation, Selecting, Shown, Vary};
 pub use check::{CheckReport, CheckResult, CheckState, CheckStatus, CheckTarget};
 pub use cookie::cookie_value;
 pub use counters::{Counter, Counters, Gauge, Timing};
@@ -70,6 +72,7 @@ pub struct State {
     listeners: Vec<Arc<ListenerState>>,
     servers: Vec<Arc<ServerState>>,
     tables: Vec<Arc<StickTable>>,
+    caches: Vec<Arc<Cache>>,
     servers_epoch: AtomicU64,
     server_events: broadcast::Sender<ServerId>,
     listener_events: broadcast::Sender<ProxyId>,
@@ -134,6 +137,7 @@ impl State {
                 .iter()
                 .map(|table| known.table(table, now))
                 .collect(),
+            caches: caches(model, previous),
             servers_epoch: AtomicU64::new(1),
             server_events: broadcast::Sender::new(EVENTS_KEPT),
             listener_events: broadcast::Sender::new(EVENTS_KEPT),
@@ -154,6 +158,16 @@ impl State {
     /// The proxy of an id of this configuration.
     pub fn proxy(&self, id: ProxyId) -> &ProxyState {
         &self.proxies[id.index()]
+    }
+
+    /// A cache by its place among the model's.
+    pub fn cache(&self, index: usize) -> Option<&Arc<Cache>> {
+        self.caches.get(index)
+    }
+
+    /// All caches.
+    pub fn caches(&self) -> &[Arc<Cache>] {
+        &self.caches
     }
 
     /// The listener of an id of this configuration.
@@ -377,6 +391,16 @@ pub fn threads_of(model: &Model) -> usize {
 /// Used while the model carries no `maxconn`; the supervisor puts the one the descriptors allow into the model.
 const DEFAULT_MAXCONN: u32 = 2000;
 const EVENTS_KEPT: usize = 1024;
+
+/// The caches of a configuration; those whose settings did not change keep what is in them.
+fn caches(model: &Model, previous: Option<&State>) -> Vec<Arc<Cache>> {
+    let known = previous.map_or(&[][..], State::caches);
+    let kept = |settings: &Arc<crate::model::Cache>| {
+        let same = known.iter().find(|cache| cache.settings() == settings);
+        same.map_or_else(|| Cache::new(settings), Arc::clone)
+    };
+    model.caches.iter().map(kept).collect()
+}
 
 #[cfg(test)]
 mod tests;

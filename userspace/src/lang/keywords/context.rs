@@ -15,7 +15,7 @@ use crate::lang::diagnostics::{Diagnostic, Diagnostics, Severity};
 use crate::lang::environment::Environment;
 use crate::lang::resolve::NoEffect;
 use crate::lang::source::{Sources, Span};
-use crate::model::{Global, HttpErrors, ProxyKind, Userlist};
+use crate::model::{Cache, Global, HttpErrors, ProxyKind, Userlist};
 use crate::types::{ProxyId, TableId};
 
 /// The surroundings of the statement being read.
@@ -36,6 +36,8 @@ pub(in crate::lang) struct Context<'a> {
     pub userlists: Vec<Arc<Userlist>>,
     /// `http-errors` sections; complete before the first proxy is read.
     pub http_errors: Vec<Arc<HttpErrors>>,
+    /// `cache` sections; complete before the first proxy is read.
+    pub caches: Vec<Arc<Cache>>,
     /// `ssl-default-…`.
     pub tls: TlsDefaults,
     /// `unix-bind`.
@@ -97,6 +99,7 @@ impl<'a> Context<'a> {
             default_path: DefaultPath::Current,
             userlists: Vec::new(),
             http_errors: Vec::new(),
+            caches: Vec::new(),
             tls: TlsDefaults::default(),
             unix_bind: UnixBind::default(),
             patterns: Patterns::default(),

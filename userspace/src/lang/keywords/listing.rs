@@ -32,6 +32,7 @@ pub fn keywords() -> Vec<Listed> {
         ("listen", Sections::ANY_PROXY),
         ("userlist", Sections::USERLIST),
         ("http-errors", Sections::HTTP_ERRORS),
+        ("cache", Sections::CACHE),
     ] {
         for keyword in registry::all().filter(|keyword| keyword.sections.meets(sections)) {
             list.push(Listed {

@@ -10,6 +10,7 @@ pub(super) mod args;
 mod balance;
 mod basics;
 pub(super) mod bind;
+pub(super) mod cache;
 pub(super) mod catalogue;
 mod check;
 mod compression;
@@ -47,6 +48,7 @@ const FAMILIES: &[&[Keyword]] = &[
     options::KEYWORDS,
     balance::KEYWORDS,
     cookie::KEYWORDS,
+    cache::KEYWORDS,
     compression::KEYWORDS,
     switching::KEYWORDS,
     actions::KEYWORDS,

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::args::{Args, Parsed};
+use super::cache::CacheDraft;
 use super::catalogue::State;
 use super::context::Context;
 use super::draft::ProxyDraft;
@@ -45,6 +46,8 @@ pub(in crate::lang) enum Effect {
     Userlist(fn(&mut Args<'_>, &mut UserlistDraft) -> Parsed),
     /// Adds to an `http-errors` section.
     HttpErrors(fn(&mut Args<'_>, &mut HttpErrors, &mut Context<'_>) -> Parsed),
+    /// Adds to a `cache` section.
+    Cache(fn(&mut Args<'_>, &mut CacheDraft) -> Parsed),
     /// Accepted without effect, for the reason given: what it tunes does not exist here.
     NoOp(&'static str),
     /// Known, but this version cannot do it; what to do instead.
@@ -53,7 +56,7 @@ pub(in crate::lang) enum Effect {
 
 /// A set of section kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sections(u8);
+pub(crate) struct Sections(u16);
 
 impl Sections {
     /// `global`
@@ -70,6 +73,8 @@ impl Sections {
     pub(crate) const USERLIST: Self = Self(32);
     /// `http-errors`
     pub(crate) const HTTP_ERRORS: Self = Self(64);
+    /// `cache`
+    pub(crate) const CACHE: Self = Self(128);
     /// Everything with a client side, and `defaults`.
     pub(crate) const FRONT: Self = Self::DEFAULTS.or(Self::FRONTEND).or(Self::LISTEN);
     /// Everything with servers, and `defaults`.
@@ -95,6 +100,7 @@ impl Sections {
             SectionKind::Listen => Self::LISTEN,
             SectionKind::Userlist => Self::USERLIST,
             SectionKind::HttpErrors => Self::HTTP_ERRORS,
+            SectionKind::Cache => Self::CACHE,
             SectionKind::Unsupported(_) => Self(0),
         }
     }

@@ -32,6 +32,7 @@ pub(super) fn model(mut drafts: Vec<ProxyDraft>, context: &mut Context<'_>) -> M
     resolve_tracks(&mut model, &tracked, context);
     model.userlists = std::mem::take(&mut context.userlists);
     model.http_errors = std::mem::take(&mut context.http_errors);
+    model.caches = std::mem::take(&mut context.caches);
     model.patterns = std::mem::take(&mut context.patterns);
     model
 }

@@ -20,6 +20,7 @@ use super::ast::{Section, SectionKind, UNSUPPORTED};
 use super::condition::Abilities;
 use super::diagnostics::{Diagnostic, Diagnostics, Severity};
 use super::environment::{Environment, Variables};
+use super::keywords::cache::CacheDraft;
 use super::keywords::context::Context;
 use super::keywords::draft::ProxyDraft;
 use super::keywords::registry::Sections;
@@ -187,6 +188,9 @@ fn read(sections: &[Section], context: &mut Context<'_>) -> Model {
     for section in of_kind(sections, SectionKind::HttpErrors) {
         http_errors(section, context);
     }
+    for section in of_kind(sections, SectionKind::Cache) {
+        cache(section, context);
+    }
     for section in of_kind(sections, SectionKind::Userlist) {
         userlist(section, context);
     }
@@ -202,7 +206,10 @@ fn read(sections: &[Section], context: &mut Context<'_>) -> Model {
                 drafts.push(proxy(section, id, &mut defaults, context));
             }
             SectionKind::Unsupported(index) => unsupported(section, index, context),
-            SectionKind::Global | SectionKind::Userlist | SectionKind::HttpErrors => {}
+            SectionKind::Global
+            | SectionKind::Userlist
+            | SectionKind::HttpErrors
+            | SectionKind::Cache => {}
         }
     }
     finish::model(drafts, context)
@@ -249,6 +256,25 @@ fn http_errors(section: &Section, context: &mut Context<'_>) {
         .iter()
         .for_each(|line| statements::http_errors(line, &mut errors, context));
     context.http_errors.push(Arc::new(errors));
+}
+
+fn cache(section: &Section, context: &mut Context<'_>) {
+    let Some(name) = name_of(section, context) else {
+        return;
+    };
+    let header = section.header.span();
+    if context.caches.iter().any(|cache| cache.name == name) {
+        return context.alert(header, format!("there are several caches '{name}'."));
+    }
+    let mut draft = CacheDraft::new(name);
+    section
+        .lines
+        .iter()
+        .for_each(|line| statements::cache(line, &mut draft, context));
+    match draft.finish(header) {
+        Ok(cache) => context.caches.push(Arc::new(cache)),
+        Err((place, message)) => context.alert(place, message),
+    }
 }
 
 fn userlist(section: &Section, context: &mut Context<'_>) {

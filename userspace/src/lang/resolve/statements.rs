@@ -4,6 +4,7 @@ use crate::lang::ast::{Line, SectionKind, Word};
 use crate::lang::diagnostics::{Diagnostic, Severity};
 use crate::lang::keywords::args::{Args, Complaint, Parsed, join};
 use crate::lang::keywords::bind;
+use crate::lang::keywords::cache::CacheDraft;
 use crate::lang::keywords::context::{Context, called};
 use crate::lang::keywords::draft::ProxyDraft;
 use crate::lang::keywords::registry::{Effect, Found, Keyword, Sections, find, names};
@@ -45,6 +46,17 @@ pub(super) fn http_errors(line: &Line, errors: &mut HttpErrors, context: &mut Co
     let mut args = keyword.args(line);
     if let Effect::HttpErrors(parse) = keyword.effect {
         tell(parse(&mut args, errors, context), &args, context);
+    }
+}
+
+/// A statement of a `cache` section.
+pub(super) fn cache(line: &Line, draft: &mut CacheDraft, context: &mut Context<'_>) {
+    let Some(keyword) = lookup(line, SectionKind::Cache, context) else {
+        return;
+    };
+    let mut args = keyword.args(line);
+    if let Effect::Cache(parse) = keyword.effect {
+        tell(parse(&mut args, draft), &args, context);
     }
 }
 

@@ -5,11 +5,13 @@
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use super::answer::Answer;
+use super::cache::{Storing, Ticket};
 use super::compress::Wish;
 use super::relay::Relay;
-use crate::model::CompressionAlgorithm;
+use crate::model::{Cache, CompressionAlgorithm};
 use crate::proto::http::Head;
 
 /// What one request needs beyond its connection and its transaction.
@@ -32,6 +34,10 @@ pub(crate) struct Messages {
     pub(crate) wish: Option<Wish>,
     /// How the request's body is compressed, once that was decided.
     pub(crate) request_coding: Option<CompressionAlgorithm>,
+    /// What the cache knows of the request.
+    pub(crate) ticket: Option<Ticket>,
+    /// The response on its way into the cache.
+    pub(crate) storing: Option<Box<Storing>>,
 }
 
 /// What expressions and logs want to know of a request beside its head.
@@ -49,6 +55,8 @@ pub struct HttpFacts {
     pub service: Option<&'static str>,
     /// How the response's body is compressed here.
     pub compressed: Option<CompressionAlgorithm>,
+    /// The cache the response came from.
+    pub cache: Option<Arc<Cache>>,
 }
 
 impl Messages {
@@ -65,7 +73,10 @@ impl Messages {
         self.facts.response_cookie.clear();
         self.facts.service = None;
         self.facts.compressed = None;
+        self.facts.cache = None;
         self.wish = None;
+        self.ticket = None;
+        self.storing = None;
         self.request_coding = None;
     }
 }

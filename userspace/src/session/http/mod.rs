@@ -8,6 +8,7 @@
 mod answer;
 pub mod applet;
 mod body;
+mod cache;
 mod captures;
 mod compress;
 mod cookie;

@@ -60,6 +60,7 @@ impl HttpStream<'_, '_> {
         Stores::of_response(link.proxy.id, &self.message_view())
             .store(link.server, &self.message_view());
         self.apply_after_response_rules();
+        self.invalidate_cache();
         if response.tunnel && self.messages.response.status() != 101 && self.request.upgrade {
             // A rule turned the upgrade into something else: there is no tunnel to speak of.
             response.tunnel = false;
@@ -82,6 +83,9 @@ impl HttpStream<'_, '_> {
             prefix,
         );
         messages.download.start(response.framing, encoding, limits);
+        if let Some(storing) = messages.storing.take() {
+            messages.download.filter(storing);
+        }
         if let Some(compressor) = compressor {
             messages.download.filter(Box::new(compressor));
         }

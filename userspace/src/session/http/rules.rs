@@ -147,6 +147,10 @@ impl<'c> HttpStream<'c, '_> {
                 Ok(Step::Next)
             }
             HttpAction::UseService(service) => self.serve_service(*service),
+            HttpAction::CacheUse { cache, hints } => {
+                self.use_cache(*cache, *hints).await?;
+                Ok(Step::Next)
+            }
             HttpAction::DisableL7Retry => {
                 self.no_retry = true;
                 Ok(Step::Next)
@@ -162,6 +166,10 @@ impl<'c> HttpStream<'c, '_> {
     ) -> Result<Step, Failure> {
         match action {
             HttpAction::Deny(reply) => Err(self.refuse(reply, Failure::Denied)),
+            HttpAction::CacheStore(cache) => {
+                self.store_in_cache(*cache);
+                Ok(Step::Next)
+            }
             HttpAction::SilentDrop => {
                 self.vanishes = true;
                 Err(Failure::Rejected)

@@ -291,6 +291,9 @@ impl<'c, 'f> HttpStream<'c, 'f> {
         if backend != frontend {
             self.apply_request_rules(backend).await?;
         }
+        if let Some(entry) = self.cached() {
+            return self.deliver(&entry).await;
+        }
         self.buffer_body().await?;
         self.forward(backend).await
     }
@@ -435,6 +438,12 @@ impl<'c, 'f> HttpStream<'c, 'f> {
 
     /// Writes what waits in the download's writer.
     pub(crate) async fn write_out(&mut self) -> Result<(), Failure> {
+        self.write_with(&[]).await
+    }
+
+    /// The same, and `data` behind it.
+    pub(crate) async fn write_with(&mut self, data: &[u8]) -> Result<(), Failure> {
+        self.messages.download.writer.with_data(data.len());
         let deadline = self
             .client_timeout()
             .map(|limit| clock::now().after(limit.0));
@@ -443,7 +452,7 @@ impl<'c, 'f> HttpStream<'c, 'f> {
         std::future::poll_fn(|context| {
             let step = download
                 .writer
-                .poll(context, &mut front.stream, &[], &mut download.sent);
+                .poll(context, &mut front.stream, data, &mut download.sent);
             match step {
                 Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
                 Poll::Ready(Err(error)) => Poll::Ready(Err(Front::write_error(&error))),
@@ -474,7 +483,7 @@ impl<'c, 'f> HttpStream<'c, 'f> {
     }
 
     /// Throws away the request's body if all of it has arrived; false when some is still to come.
-    fn skip_request_body(&mut self) -> bool {
+    pub(crate) fn skip_request_body(&mut self) -> bool {
         if self.messages.upload.is_started() {
             return self.messages.upload.is_received();
         }

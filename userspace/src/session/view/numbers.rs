@@ -69,6 +69,10 @@ pub(super) fn text<'a>(view: &SessionView<'a>, which: Text) -> Option<Data<'a>> 
                 .to_vec(),
         )),
         Text::LogOrigin => owned("sess"),
+        Text::CacheName => match &view.http?.cache {
+            Some(cache) => Some(Data::from(cache.name.as_str())),
+            None => owned(""),
+        },
         Text::CompressionAlgorithm => {
             let algorithm = view.http?.compressed?;
             Some(Data::from(algorithm.name()))
@@ -220,6 +224,7 @@ fn transaction(view: &SessionView<'_>, which: Number) -> Option<i64> {
         Number::PriorityClass => transaction.priority.get().class.into(),
         Number::PriorityOffset => transaction.priority.get().offset.into(),
         Number::BackReused => transaction.reused.get().into(),
+        Number::CacheHit => view.http?.cache.is_some().into(),
         Number::Compressed => view.http?.compressed.is_some().into(),
         _ => return None,
     })

@@ -123,6 +123,7 @@ pub const FIELDS: &[Field] = &[
     field("reqbout", "request_bytes_out_total", "LFBS", "MCP", Source::Count(Counter::RequestBytesOut), "Request bytes sent"),
     field("resbin", "response_bytes_in_total", "LFBS", "MCP", Source::Count(Counter::ResponseBytesIn), "Response bytes received"),
     field("resbout", "response_bytes_out_total", "LFBS", "MCP", Source::Count(Counter::ResponseBytesOut), "Response bytes sent"),
+    field("cache_hint_hits", "http_cache_hint_hits_total", "FB", "MCP", Source::Count(Counter::CacheHintHits), "Early hints sent from the cache"),
 ];
 
 const fn field(

@@ -1,5 +1,6 @@
 //! What the commands do, by what they are about.
 
+mod caches;
 mod client;
 mod counters;
 mod frontends;
@@ -17,6 +18,7 @@ use super::{Answer, Call};
 
 /// Every group of commands.
 pub(super) const ALL: &[&[Command]] = &[
+    caches::COMMANDS,
     client::COMMANDS,
     counters::COMMANDS,
     frontends::COMMANDS,

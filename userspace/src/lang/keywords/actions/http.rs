@@ -361,13 +361,27 @@ pub(super) const ACTIONS: &[Action] = &[
         },
     ),
     refused("add-headers-bin", HTTP, "<expr>", "use 'add-header'"),
-    refused(
+    action(
         "cache-store",
         RuleSets::RESPONSE,
         "<name>",
-        "responses are not cached",
+        "Keeps the response in a cache.",
+        |rule| {
+            let cache = cache(rule)?;
+            http(HttpAction::CacheStore(cache))
+        },
     ),
-    refused("cache-use", REQUEST, "<name>", "responses are not cached"),
+    action(
+        "cache-use",
+        REQUEST,
+        "<name> [no-early-hints]",
+        "Answers from a cache.",
+        |rule| {
+            let cache = cache(rule)?;
+            let hints = !rule.args.take_if("no-early-hints");
+            http(HttpAction::CacheUse { cache, hints })
+        },
+    ),
     refused("del-headers-bin", HTTP, "<expr>", "use 'del-header'"),
     refused(
         "early-hint",
@@ -390,6 +404,17 @@ pub(super) const ACTIONS: &[Action] = &[
         "early data is not accepted: the handshake is always over",
     ),
 ];
+
+/// The cache that a rule names.
+fn cache(rule: &mut RuleParts<'_, '_, '_>) -> Parsed<usize> {
+    let word = rule.args.need("a cache's name")?;
+    let caches = &rule.context.caches;
+    let found = caches.iter().position(|cache| cache.name == word.text);
+    found.ok_or_else(|| {
+        let names = caches.iter().map(|cache| cache.name.as_str());
+        Complaint::unknown(word, "cache", names)
+    })
+}
 
 /// `silent-drop` has an option that needs raw sockets.
 pub(super) fn no_rst_ttl(rule: &RuleParts<'_, '_, '_>) -> Parsed {
