@@ -1,26 +1,27 @@
 //! The tables in plain memory: the same decision without a kernel.
 //!
-//! [`Arrays`] borrows all arrays, from wherever they are: a process's memory here, mapped kernel maps in the tests of the
-//! program. [`Memory`] owns them together with a trie, counters and a clock that stands still until it is moved, and
-//! implements [`Tables`]; [`Bytes`] is a frame. Unit tests, property tests and "where would this packet go" run on them.
+//! [`Arrays`] borrows all arrays, from wherever they are: mapped kernel maps, files in their place, or a [`Memory`], which
+//! owns a copy of them. [`View`] adds a trie, counters and a clock that stands still until it is moved, and implements
+//! [`Tables`]; [`Bytes`] is a frame. Fixtures, property tests and the comparison with the kernel run on them.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 
-use crate::action::{ActionRow, Class, ROWS_PER_POLICY};
+use crate::action::{ActionRow, Class};
 use crate::address::Address;
 use crate::bind::{BindBucket, RangeRow};
 use crate::config::Config;
 use crate::counters::ServerCounters;
 use crate::flow::FlowBucket;
 use crate::frame::{Frame, MAX_OFFSET, Tables};
-use crate::interface::{self, Interface};
+use crate::interface::Interface;
 use crate::list4::ListRow;
 use crate::list6::ListBucket;
-use crate::maps::Sizes;
 use crate::nat::NatEntry;
+pub use crate::pod::{Words, words};
 use crate::rate::RateRule;
-use crate::ring::{RING_ROWS, RingRow};
+use crate::ring::RingRow;
 use crate::server::{Server, ServerIndex};
 use crate::service::{Service, ServiceIndex};
 use crate::source::SourceBucket;
@@ -50,13 +51,28 @@ pub struct Arrays<'a> {
     pub nat: &'a [NatEntry],
 }
 
-/// Tables of this process.
+/// Arrays, and what the kernel keeps besides them: the tables of a decision.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The mapped arrays.
+    pub arrays: Arrays<'a>,
+    /// The rest.
+    pub besides: &'a Besides,
+}
+
+/// Everything a decision asks for that is no mapped array.
+#[derive(Debug, Default)]
+pub struct Besides {
+    /// The time of the next decision.
+    pub now: Cell<Tick>,
+    /// Prefixes of the IPv6 trie: network, length, class.
+    pub trie: RefCell<Vec<(Address, u8, Class)>>,
+    counters: RefCell<BTreeMap<u16, ServerCounters>>,
+}
+
+/// Arrays of this process.
 #[derive(Debug)]
 pub struct Memory {
-    /// The time of the next decision.
-    pub now: Tick,
-    /// Prefixes of the IPv6 trie: network, length, class.
-    pub trie: Vec<(Address, u8, Class)>,
     config: Config,
     binds: Vec<BindBucket>,
     ranges: Vec<RangeRow>,
@@ -71,33 +87,38 @@ pub struct Memory {
     sources: Vec<SourceBucket>,
     flows: Vec<FlowBucket>,
     nat: Vec<NatEntry>,
-    counters: RefCell<Vec<ServerCounters>>,
 }
 
 impl Memory {
-    /// Empty tables of these sizes.
-    pub fn new(sizes: &Sizes) -> Self {
-        fn rows<T: Default>(count: u32) -> Vec<T> {
-            (0..count).map(|_| T::default()).collect()
+    /// A copy of arrays that nobody writes meanwhile.
+    pub fn copy(arrays: &Arrays<'_>) -> Self {
+        fn rows<T: Default + Words>(from: &[T]) -> Vec<T> {
+            let copy: Vec<T> = from.iter().map(|_| T::default()).collect();
+            for (to, from) in words(&copy).iter().zip(words(from)) {
+                to.store(from.load());
+            }
+            copy
+        }
+        let config = Config::default();
+        let one = core::slice::from_ref;
+        for (to, from) in words(one(&config)).iter().zip(words(one(arrays.config))) {
+            to.store(from.load());
         }
         Self {
-            now: Tick::default(),
-            trie: Vec::new(),
-            config: Config::default(),
-            binds: rows(sizes.bind_buckets * 2),
-            ranges: rows(sizes.range_rows),
-            services: rows(sizes.services),
-            servers: rows(sizes.servers),
-            rings: rows(sizes.rings * RING_ROWS),
-            interfaces: rows(interface::LIMIT),
-            lists4: rows(sizes.list4_rows),
-            lists6: rows(sizes.list6_buckets),
-            actions: rows(sizes.policies * ROWS_PER_POLICY),
-            rates: rows(sizes.rates),
-            sources: rows(sizes.source_buckets),
-            flows: rows(sizes.flow_buckets),
-            nat: rows(sizes.nat_entries),
-            counters: RefCell::new(rows(sizes.servers)),
+            config,
+            binds: rows(arrays.binds),
+            ranges: rows(arrays.ranges),
+            services: rows(arrays.services),
+            servers: rows(arrays.servers),
+            rings: rows(arrays.rings),
+            interfaces: rows(arrays.interfaces),
+            lists4: rows(arrays.lists4),
+            lists6: rows(arrays.lists6),
+            actions: rows(arrays.actions),
+            rates: rows(arrays.rates),
+            sources: rows(arrays.sources),
+            flows: rows(arrays.flows),
+            nat: rows(arrays.nat),
         }
     }
 
@@ -120,18 +141,20 @@ impl Memory {
             nat: &self.nat,
         }
     }
+}
 
+impl Besides {
     /// What was counted for a server.
     pub fn counters(&self, server: ServerIndex) -> ServerCounters {
         self.counters
             .borrow()
-            .get(usize::from(server.0))
+            .get(&server.0)
             .copied()
             .unwrap_or_default()
     }
 }
 
-impl Atomics for Memory {
+impl Atomics for View<'_> {
     fn add(&self, word: &Word, by: u64) {
         HostAtomics.add(word, by);
     }
@@ -141,79 +164,78 @@ impl Atomics for Memory {
     }
 }
 
-impl Tables for Memory {
+impl Tables for View<'_> {
     fn now(&self) -> Tick {
-        self.now
+        self.besides.now.get()
     }
 
     fn config(&self) -> Option<&Config> {
-        Some(&self.config)
+        Some(self.arrays.config)
     }
 
     fn bind_bucket(&self, index: u32) -> Option<&BindBucket> {
-        self.binds.get(index as usize)
+        self.arrays.binds.get(index as usize)
     }
 
     fn range_row(&self, index: u32) -> Option<&RangeRow> {
-        self.ranges.get(index as usize)
+        self.arrays.ranges.get(index as usize)
     }
 
     fn service(&self, index: ServiceIndex) -> Option<&Service> {
-        self.services.get(usize::from(index.0))
+        self.arrays.services.get(usize::from(index.0))
     }
 
     fn server(&self, index: ServerIndex) -> Option<&Server> {
-        self.servers.get(usize::from(index.0))
+        self.arrays.servers.get(usize::from(index.0))
     }
 
     fn ring_row(&self, index: u32) -> Option<&RingRow> {
-        self.rings.get(index as usize)
+        self.arrays.rings.get(index as usize)
     }
 
     fn interface(&self, index: u32) -> Option<&Interface> {
-        self.interfaces.get(index as usize)
+        self.arrays.interfaces.get(index as usize)
     }
 
     fn list4_row(&self, index: u32) -> Option<&ListRow> {
-        self.lists4.get(index as usize)
+        self.arrays.lists4.get(index as usize)
     }
 
     fn list6_bucket(&self, index: u32) -> Option<&ListBucket> {
-        self.lists6.get(index as usize)
+        self.arrays.lists6.get(index as usize)
     }
 
     fn list6_trie(&self, address: Address) -> Option<Class> {
-        self.trie
-            .iter()
+        let trie = self.besides.trie.borrow();
+        trie.iter()
             .filter(|(prefix, length, _)| address.masked(*length) == *prefix)
             .max_by_key(|(_, length, _)| *length)
             .map(|(_, _, class)| *class)
     }
 
     fn action_row(&self, index: u32) -> Option<&ActionRow> {
-        self.actions.get(index as usize)
+        self.arrays.actions.get(index as usize)
     }
 
     fn rate_rule(&self, index: u32) -> Option<&RateRule> {
-        self.rates.get(index as usize)
+        self.arrays.rates.get(index as usize)
     }
 
     fn source_bucket(&self, index: u32) -> Option<&SourceBucket> {
-        self.sources.get(index as usize)
+        self.arrays.sources.get(index as usize)
     }
 
     fn flow_bucket(&self, index: u32) -> Option<&FlowBucket> {
-        self.flows.get(index as usize)
+        self.arrays.flows.get(index as usize)
     }
 
     fn nat_entry(&self, index: u32) -> Option<&NatEntry> {
-        self.nat.get(index as usize)
+        self.arrays.nat.get(index as usize)
     }
 
     fn count(&self, server: ServerIndex, delta: ServerCounters) {
-        if let Some(row) = self.counters.borrow_mut().get_mut(usize::from(server.0)) {
-            row.add(delta);
-        }
+        let mut counters = self.besides.counters.borrow_mut();
+        counters.entry(server.0).or_default().add(delta);
     }
 }
 
@@ -224,6 +246,19 @@ pub struct Bytes {
     pub bytes: Vec<u8>,
     /// The number of the interface it came in through.
     pub interface: u32,
+    /// How many bytes can be put before it.
+    pub headroom: usize,
+}
+
+impl Bytes {
+    /// A frame with the usual room before it.
+    pub fn new(bytes: &[u8], interface: u32) -> Self {
+        Self {
+            bytes: bytes.to_vec(),
+            interface,
+            headroom: HEADROOM,
+        }
+    }
 }
 
 impl Frame for Bytes {
@@ -253,15 +288,22 @@ impl Frame for Bytes {
     fn cut_front(&mut self, bytes: i32) -> Option<()> {
         match usize::try_from(bytes) {
             Ok(cut) if cut + ETHERNET > self.bytes.len() => return None,
-            Ok(cut) => drop(self.bytes.drain(..cut)),
+            Ok(cut) => {
+                self.bytes.drain(..cut);
+                self.headroom += cut;
+            }
             Err(_) => {
                 let added = bytes.unsigned_abs() as usize;
+                self.headroom = self.headroom.checked_sub(added)?;
                 self.bytes.splice(..0, core::iter::repeat_n(0, added));
             }
         }
         Some(())
     }
 }
+
+/// What drivers leave before a frame (`XDP_PACKET_HEADROOM`), without what the kernel keeps there itself.
+const HEADROOM: usize = 256 - 40;
 
 /// What the kernel leaves of a frame at least.
 const ETHERNET: usize = 14;

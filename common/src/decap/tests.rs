@@ -43,10 +43,7 @@ fn datagram(v4: bool, tags: usize, class: u8, payload: &[u8]) -> Vec<u8> {
 
 /// The frame on its way through a tunnel; port 0 is IP in IP.
 fn wrapped(inner: &[u8], own: &str, server: &str, port: u16) -> Bytes {
-    let mut frame = Bytes {
-        bytes: inner.to_vec(),
-        interface: 1,
-    };
+    let mut frame = Bytes::new(inner, 1);
     let mut packet = Packet::default();
     assert_eq!(parse::parse(&frame, &mut packet), Parsed::Packet);
     let (source, destination) = (address(own), address(server));
@@ -137,10 +134,7 @@ fn what_is_not_for_us_is_left_alone() {
     let plain = datagram(true, 0, 0, b"plain");
     let for_others = wrapped(&plain, own, server, 0);
     let other_port = wrapped(&plain, own, server, 6081);
-    let not_wrapped = Bytes {
-        bytes: plain,
-        interface: 1,
-    };
+    let not_wrapped = Bytes::new(&plain, 1);
     for (before, ends) in [
         (for_others, "10.0.0.2"),
         (other_port, server),

@@ -253,7 +253,7 @@ fn lists_version(model: &model::Model) -> u64 {
 }
 
 /// How the servers of the configuration in force stand.
-struct Live<'a>(&'a Running);
+pub(super) struct Live<'a>(pub(super) &'a Running);
 
 impl Standings for Live<'_> {
     fn standing(&self, server: ServerId) -> Standing {

@@ -195,6 +195,34 @@ impl Loaded {
         Ok(Tick(clock.test_run(options)?.return_value))
     }
 
+    /// Runs the program once on a frame that comes in through an interface, and leaves in `room` what became of it. The
+    /// first `metadata` bytes are no part of the frame, but what a driver says of it. The XDP code, and the length of all.
+    pub(super) fn run(
+        &mut self,
+        frame: &[u8],
+        metadata: usize,
+        interface: u32,
+        room: &mut [u8],
+    ) -> Result<(u32, usize), LoadError> {
+        // `struct xdp_md`: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
+        let context = [metadata as u32, frame.len() as u32, 0, interface, 0, 0];
+        let context = context.map(u32::to_ne_bytes);
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(room),
+            ctx_in: Some(context.as_flattened()),
+            ..TestRunOptions::default()
+        };
+        let result = xdp(&mut self.ebpf, self.program)?.test_run(options)?;
+        Ok((result.return_value, result.data_size_out as usize))
+    }
+
+    /// How many instructions the verifier went through, where the kernel tells.
+    pub(super) fn verified_instructions(&mut self) -> Result<Option<u32>, LoadError> {
+        let program = xdp(&mut self.ebpf, self.program)?;
+        Ok(program.info()?.verified_instruction_count())
+    }
+
     /// Where maps and links are pinned, if they are.
     pub(super) fn pins(&self) -> Option<&Pins> {
         self.pins.as_ref()

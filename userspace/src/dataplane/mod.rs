@@ -24,6 +24,7 @@ mod sizes;
 mod snapshot;
 mod tables;
 mod ticks;
+pub mod trial;
 mod writer;
 
 use std::os::fd::OwnedFd;

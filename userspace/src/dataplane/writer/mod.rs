@@ -239,6 +239,11 @@ impl Writer {
             .map_or(0, |config| config.table_key.load())
     }
 
+    /// The maps.
+    pub(super) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
     /// The plan that was written.
     pub(super) fn plan(&self) -> &Plan {
         &self.plan

@@ -1,0 +1,88 @@
+//! The table of packets against the decision as a function: no kernel, no privileges.
+//!
+//! The tables are written by the same writer as in earnest, into plain memory.
+
+#[path = "../fixtures/mod.rs"]
+mod fixtures;
+
+use std::collections::BTreeSet;
+
+use fixtures::check::Known;
+use fixtures::{Fixture, Side, Step, place};
+use tidegate::dataplane::trial::InMemory;
+use tidegate::state::{Operational, Running};
+
+#[test]
+fn every_fixture_holds_for_the_function() {
+    let failures: Vec<String> = fixtures::all()
+        .iter()
+        .filter_map(|fixture| run(fixture).err())
+        .collect();
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+#[test]
+fn every_fixture_has_a_name_of_its_own() {
+    let all = fixtures::all();
+    let names: BTreeSet<_> = all.iter().map(|fixture| fixture.name).collect();
+    assert_eq!(names.len(), all.len());
+}
+
+fn run(fixture: &Fixture) -> Result<(), String> {
+    let (compiled, running) = fixture.world.load("");
+    let place = place(fixture.world, CLIENT, SERVER);
+    let mut trial = InMemory::new(&compiled, &running, place).expect("the tables fit");
+    let mut known = Known::default();
+    for (number, step) in (1..).zip(&fixture.steps) {
+        let told = |what| format!("{}, step {number}: {what}", fixture.name);
+        match step {
+            Step::Frame(side, packet, expect) | Step::Cramped(side, packet, expect) => {
+                let frame = known.frame(packet);
+                let before = trial.drops();
+                let outcome = match step {
+                    Step::Cramped(..) => trial.run_cramped(&frame, interface(*side)),
+                    _ => trial.run(&frame, interface(*side)),
+                };
+                let outcome = outcome.expect("memory runs everything");
+                let drops = (&before, &trial.drops());
+                known
+                    .check(fixture.world, *side, &frame, expect, &outcome, drops)
+                    .map_err(told)?;
+            }
+            Step::Mark(name, up) => {
+                mark(&running, name, *up);
+                trial.refresh().expect("the tables fit");
+            }
+            Step::Lose(address) => {
+                let address = address.parse().expect("an address");
+                trial.lose(address).expect("the tables fit");
+            }
+            Step::Damage => trial.damage(),
+        }
+    }
+    Ok(())
+}
+
+fn mark(running: &Running, name: &str, up: bool) {
+    let state = if up {
+        Operational::Running
+    } else {
+        Operational::Stopped
+    };
+    let named = running.model.servers.iter().filter(|it| it.name == name);
+    for server in named {
+        let now = tidegate::clock::now();
+        running.state.server(server.id).set_operational(state, now);
+    }
+}
+
+const fn interface(side: Side) -> u32 {
+    match side {
+        Side::Client => CLIENT,
+        Side::Server => SERVER,
+    }
+}
+
+/// Numbers of the interfaces; nobody asks whether they exist.
+const CLIENT: u32 = 7;
+const SERVER: u32 = 8;

@@ -1,0 +1,112 @@
+//! A trial in plain memory: needs no kernel and no privileges, and has a clock that can be moved.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use tidegate_common::decide::{Work, decide};
+use tidegate_common::memory::{Besides, Bytes, View};
+use tidegate_common::tick::Tick;
+use tidegate_common::verdict::Verdict;
+
+use super::{Drops, Fate, Outcome, Place, TrialError, Written, ground};
+use crate::dataplane::offload::Compiled;
+use crate::dataplane::sizes::sizes;
+use crate::dataplane::ticks::Ticks;
+use crate::state::Running;
+
+/// The tables of a configuration in plain memory, and the decision as a function.
+pub struct InMemory {
+    written: Written,
+    besides: Besides,
+    drops: Drops,
+}
+
+impl InMemory {
+    /// Writes the tables of a configuration.
+    pub fn new(compiled: &Compiled, running: &Running, place: Place) -> Result<Self, TrialError> {
+        let settings = &running.model.global.xdp;
+        let own = place.own.iter().copied().collect();
+        let sizes = sizes(&compiled.plan, settings, &own, &BTreeMap::new())?;
+        let trie = ground::Trie::default();
+        let (tables, ground) = ground::in_memory(&sizes, &trie)?;
+        let ticks = Ticks::calibrate(|| Ok::<_, TrialError>(Tick::default()))?;
+        let written = Written::fill(tables, ground, trie, ticks, sizes, compiled, running, place)?;
+        let besides = written.besides(ticks.now());
+        Ok(Self {
+            written,
+            besides,
+            drops: Drops::new(),
+        })
+    }
+
+    /// Decides about a frame that comes in through an interface.
+    pub fn run(&mut self, frame: &[u8], interface: u32) -> Result<Outcome, TrialError> {
+        let view = View {
+            arrays: self.written.arrays()?,
+            besides: &self.besides,
+        };
+        Ok(decide_on(
+            &view,
+            Bytes::new(frame, interface),
+            &mut self.drops,
+        ))
+    }
+
+    /// The same for a frame in a buffer with hardly any room before it.
+    pub fn run_cramped(&mut self, frame: &[u8], interface: u32) -> Result<Outcome, TrialError> {
+        let view = View {
+            arrays: self.written.arrays()?,
+            besides: &self.besides,
+        };
+        let frame = Bytes {
+            headroom: 0,
+            ..Bytes::new(frame, interface)
+        };
+        Ok(decide_on(&view, frame, &mut self.drops))
+    }
+
+    /// Loses the records of all services, as no defect of ours should ever do.
+    pub fn damage(&mut self) {
+        self.written.damage();
+    }
+
+    /// What was dropped so far.
+    pub fn drops(&self) -> Drops {
+        self.drops.clone()
+    }
+
+    /// Lets time pass.
+    pub fn elapse(&mut self, milliseconds: u64) {
+        let now = self.besides.now.get();
+        let span = self.written.writer.ticks().span(milliseconds);
+        self.besides.now.set(Tick(now.0.wrapping_add(span)));
+    }
+
+    /// Takes over what has changed about servers.
+    pub fn refresh(&mut self) -> Result<(), TrialError> {
+        Ok(self.written.refresh()?)
+    }
+
+    /// A server stops answering ARP or neighbour discovery.
+    pub fn lose(&mut self, address: IpAddr) -> Result<(), TrialError> {
+        self.written.around.lose(address);
+        self.refresh()
+    }
+}
+
+/// Runs the decision, and counts a drop as the program does.
+pub(super) fn decide_on(view: &View<'_>, mut frame: Bytes, drops: &mut Drops) -> Outcome {
+    let fate = match decide(&mut frame, view, &mut Work::default()) {
+        Verdict::Pass => Fate::Pass,
+        Verdict::Transmit => Fate::Transmit,
+        Verdict::Redirect(_) => Fate::Redirect,
+        Verdict::Drop { reason, service } => {
+            *drops.entry((service.0, reason.name())).or_default() += 1;
+            Fate::Drop
+        }
+    };
+    Outcome {
+        fate,
+        frame: frame.bytes,
+    }
+}
