@@ -145,6 +145,7 @@ impl Setup {
             facility: Facility(16),
             level: Severity::Debug,
             min_level: Severity::Emerg,
+            profile: None,
         });
         self.logs = Some(socket);
         self.proxy().log_format = Some(Arc::new(format_for(Stage::Log, Purpose::Log, text)));

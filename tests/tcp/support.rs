@@ -139,6 +139,7 @@ impl Setup {
             facility: Facility(16),
             level: Severity::Debug,
             min_level: Severity::Emerg,
+            profile: None,
         };
         self.logs = Some(socket);
         let format = parsing(Stage::Log, |parsing| {

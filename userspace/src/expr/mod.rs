@@ -16,6 +16,7 @@ mod keywords;
 pub mod logformat;
 mod parsing;
 mod pattern;
+pub mod raw;
 mod sample;
 mod stage;
 mod stick;
@@ -33,6 +34,12 @@ pub use error::ParseError;
 pub use expression::{Expression, Keyword, Reference, ReferenceKind};
 pub use keywords::{KeywordKind, Listed, keywords};
 pub use logformat::{LogFormat, Purpose};
+/// Whether a text may stand for a node in a Forwarded field (RFC 7239 §6.3).
+#[must_use]
+pub fn is_obfuscated_node(text: &[u8]) -> bool {
+    convert::is_obfuscated(text)
+}
+
 pub use parsing::{Acls, Files, NoAcls, NoFiles, Parsing};
 pub use pattern::{
     Case, Draft, Entry, IntRange, ListKind, MapOutput, Match, PatternList, PatternSet, Patterns,
@@ -44,8 +51,8 @@ pub use stick::{StickAnswer, StickData, StickKey, StickOperation, StickType};
 pub use variables::{ProcessVariables, Scope, VariableMap, VariableName, Variables};
 pub use view::{
     Address, BackendNumber, Body, Buffer, Certificate, Direction, Fetched, FrontendNumber,
-    Inspection, NoView, Number, ServerNumber, Side, TableNumber, Text, Tls, TlsNumber, TlsText,
-    View,
+    Inspection, NoView, Number, ProcessView, ServerNumber, Side, TableNumber, Text, Tls, TlsNumber,
+    TlsText, View,
 };
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ pub enum SectionKind {
     HttpErrors,
     /// `cache`
     Cache,
+    LogProfile,
     /// A section of HAProxy's language that this version does not run; the index is into [`UNSUPPORTED`].
     Unsupported(u8),
 }
@@ -105,6 +106,7 @@ impl SectionKind {
             Self::Userlist,
             Self::HttpErrors,
             Self::Cache,
+            Self::LogProfile,
         ];
         known
             .into_iter()
@@ -126,6 +128,7 @@ impl SectionKind {
             Self::Userlist => "userlist",
             Self::HttpErrors => "http-errors",
             Self::Cache => "cache",
+            Self::LogProfile => "log-profile",
             Self::Unsupported(index) => UNSUPPORTED[usize::from(index)].0,
         }
     }
@@ -141,6 +144,7 @@ impl SectionKind {
             "userlist",
             "http-errors",
             "cache",
+            "log-profile",
         ]
         .into_iter()
     }
@@ -153,7 +157,6 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("fcgi-app", "FastCGI servers cannot be used"),
     ("healthcheck", "write the check in the backend"),
     ("log-forward", "syslog messages are sent, not received"),
-    ("log-profile", "use 'log-format'"),
     ("mailers", "no mail is sent"),
     (
         "namespace_list",

@@ -43,8 +43,13 @@ impl Logs {
     pub fn open(model: &Model, state: &State, program: &str) -> Result<Self, OpenError> {
         let tag: Arc<str> = model.global.log_tag.as_deref().unwrap_or(program).into();
         let host = host_name(model.global.log_send_hostname.as_deref());
+        let profile = |target: &LogTarget| {
+            let name = target.profile.as_deref()?;
+            let mut profiles = model.log_profiles.iter();
+            profiles.find(|profile| profile.name == name).cloned()
+        };
         let open = |target: &LogTarget| {
-            Target::open(target, host.clone(), state)
+            Target::open(target, profile(target), host.clone(), state)
                 .map(Arc::new)
                 .map_err(|source| OpenError {
                     target: target.clone(),
@@ -130,6 +135,16 @@ impl Logger {
     /// Whether there is no target at all.
     pub fn is_silent(&self) -> bool {
         self.targets.is_empty()
+    }
+
+    /// Its targets, for those who make each of them a line of its own ([`Target::profile`]).
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.targets.iter().map(|target| &**target)
+    }
+
+    /// The tag of its lines, where a profile has no other.
+    pub fn tag(&self) -> &str {
+        &self.tag
     }
 
     /// Sends one message. `structured` is the RFC 5424 structured data, empty for none.

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::sink::Sink;
 use crate::clock::{self, LocalTime};
-use crate::model::{LogFormatKind, LogTarget, Severity};
+use crate::model::{LogFormatKind, LogProfile, LogTarget, Severity};
 use crate::proto::syslog::{Format, Header};
 use crate::state::{Counter, ProcessState, State};
 
@@ -18,6 +18,7 @@ use crate::state::{Counter, ProcessState, State};
 pub struct Target {
     settings: LogTarget,
     format: Format,
+    profile: Option<Arc<LogProfile>>,
     host: Option<Arc<str>>,
     pid: u32,
     sink: Sink,
@@ -31,7 +32,12 @@ impl Target {
     ///
     /// # Errors
     /// The descriptor of the target is not open.
-    pub fn open(settings: &LogTarget, host: Option<Arc<str>>, state: &State) -> io::Result<Self> {
+    pub fn open(
+        settings: &LogTarget,
+        profile: Option<Arc<LogProfile>>,
+        host: Option<Arc<str>>,
+        state: &State,
+    ) -> io::Result<Self> {
         let format = match settings.format {
             // Manual §4.2 `log`: "log-send-hostname" switches the default to rfc3164.
             LogFormatKind::Local if host.is_some() => Format::Rfc3164,
@@ -47,12 +53,18 @@ impl Target {
         Ok(Self {
             settings: settings.clone(),
             format,
+            profile,
             host,
             pid: std::process::id(),
             sink: Sink::open(&settings.address, state.threads() + 1)?,
             position: Mutex::new(0),
             process: Arc::clone(&state.process),
         })
+    }
+
+    /// What its lines look like, where that is not what the proxy says.
+    pub fn profile(&self) -> Option<&LogProfile> {
+        self.profile.as_deref()
     }
 
     /// Whether lines of that severity are sent.

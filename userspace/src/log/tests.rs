@@ -18,6 +18,7 @@ fn target(address: LogAddress) -> LogTarget {
         facility: Facility(16),
         level: Severity::Debug,
         min_level: Severity::Emerg,
+        profile: None,
     }
 }
 
@@ -71,6 +72,7 @@ fn levels_filter_and_soften() {
         model.proxies[0].logs = vec![LogTarget {
             level: Severity::Notice,
             min_level: Severity::Warning,
+            profile: None,
             ..target(address)
         }];
     });

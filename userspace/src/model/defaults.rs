@@ -1,8 +1,8 @@
 //! What a proxy or a server is when its lines say nothing (the defaults of manual §4 and §5).
 
 use super::{
-    Balance, BalanceKind, Forward, HashType, HttpReuse, Mode, Proxy, ProxyKind, Redispatch,
-    RetryOn, Server, ServerAddress, Timeouts, TrailingClose,
+    Affinity, Balance, BalanceKind, Forward, HashType, HttpReuse, Mode, Proxy, ProxyKind,
+    Redispatch, RetryOn, Server, ServerAddress, Timeouts, TrailingClose,
 };
 use crate::types::{Millis, ProxyId, ServerId, Weight};
 
@@ -28,6 +28,7 @@ impl Proxy {
             dont_log_normal: false,
             log_asap: false,
             log_separate_errors: false,
+            log_steps: None,
             unique_id_format: None,
             unique_id_header: None,
             table: None,
@@ -39,6 +40,8 @@ impl Proxy {
             tcp_request_connection: Vec::new(),
             tcp_request_session: Vec::new(),
             use_backends: Vec::new(),
+            force_switching: Vec::new(),
+            unpublished: false,
             default_backend: None,
             monitor_uri: None,
             monitor_fail: Vec::new(),
@@ -61,6 +64,7 @@ impl Proxy {
             redirects: Vec::new(),
             trailing_close: TrailingClose::KeepAlive,
             forwarded_for: None,
+            forwarded: None,
             original_to: None,
             buffer_request: false,
             compression: None,
@@ -100,6 +104,7 @@ impl Default for Balance {
             kind: BalanceKind::Random { draws: 2 },
             hash_type: HashType::default(),
             balance_factor: 0,
+            affinity: Affinity::Always,
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::LogTarget;
+use super::{LogTarget, StatusClasses};
+use crate::expr::{Expression, LogFormat, VariableName};
 use crate::types::Millis;
 
 /// Process-wide settings; a field is `None` when the file does not set it and the default depends on the machine.
@@ -54,12 +55,25 @@ pub struct Global {
     pub crt_base: Option<PathBuf>,
     /// `spread-checks`: percentage of random spread added to check intervals, 0 to 50.
     pub spread_checks: u8,
+    /// `set-var` and `set-var-fmt`, in order.
+    pub variables: Vec<(VariableName, ProcessValue)>,
+    /// `http-err-codes` and `http-fail-codes`.
+    pub statuses: StatusClasses,
     /// `zero-warning`: any warning refuses the start, as `-dW`.
     pub zero_warning: bool,
     /// `tune.*` values that have a meaning here.
     pub tune: Tune,
     /// `xdp …` lines of this project's own extension.
     pub xdp: XdpGlobal,
+}
+
+/// The first value of a variable of the process.
+#[derive(Clone, Debug)]
+pub enum ProcessValue {
+    /// `set-var`.
+    Sample(Expression),
+    /// `set-var-fmt`.
+    Format(LogFormat),
 }
 
 /// A user or group by name or by number.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::expr::Condition;
+use crate::expr::{Condition, Expression};
 use crate::types::Millis;
 
 /// A named set of error answers (`http-errors` section, manual §12.4 in 3.x).
@@ -102,6 +102,32 @@ pub struct ForwardedFor {
     pub except: Vec<IpNet>,
     /// `if-none`: only when the client did not send one.
     pub if_none: bool,
+}
+
+/// `option forwarded`: what the Forwarded field says.
+#[derive(Clone, Debug, Default)]
+pub struct Forwarded {
+    /// `proto`.
+    pub proto: bool,
+    /// `host`.
+    pub host: Option<ForwardedValue>,
+    /// `by`: our own address.
+    pub by: Option<ForwardedValue>,
+    /// `by_port`.
+    pub by_port: Option<ForwardedValue>,
+    /// `for`: the client's address.
+    pub client: Option<ForwardedValue>,
+    /// `for_port`.
+    pub client_port: Option<ForwardedValue>,
+}
+
+/// Where a value of the Forwarded field comes from.
+#[derive(Clone, Debug)]
+pub enum ForwardedValue {
+    /// The connection or the request.
+    Own,
+    /// `…-expr`.
+    Expression(Expression),
 }
 
 /// `http-reuse`: when an idle connection may serve another client (manual §4.2).

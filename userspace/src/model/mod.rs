@@ -15,6 +15,7 @@ mod logging;
 mod proxy;
 mod rules;
 mod server;
+mod status;
 mod table;
 
 use std::sync::Arc;
@@ -26,21 +27,29 @@ pub use check::{
     ExpectStatus, HeaderMatch, HttpSend, OnError, OnMarkedDown, OnMarkedUp, Window,
 };
 pub use compression::{Compression, CompressionAlgorithm, CompressionDirection, CompressionSide};
-pub use global::{Global, Level, Principal, StatsSocket, Tune, XdpGlobal, XdpInterface, XdpMode};
-pub use http::{
-    Cookie, CookieMode, ErrorFile, ErrorSource, ForwardedFor, HttpErrors, HttpReuse, StatsAdmin,
-    StatsPage, TrailingClose, UriAuth,
+pub use global::{
+    Global, Level, Principal, ProcessValue, StatsSocket, Tune, XdpGlobal, XdpInterface, XdpMode,
 };
-pub use logging::{Facility, LogAddress, LogFormatKind, LogSample, LogTarget, Severity};
+pub use http::{
+    Cookie, CookieMode, ErrorFile, ErrorSource, Forwarded, ForwardedFor, ForwardedValue,
+    HttpErrors, HttpReuse, StatsAdmin, StatsPage, TrailingClose, UriAuth,
+};
+pub use logging::{
+    Facility, LogAddress, LogFormatKind, LogLine, LogProfile, LogSample, LogStep, LogSteps,
+    LogTarget, Severity,
+};
 pub use proxy::{
-    BackendTarget, Balance, BalanceKind, Capture, CaptureId, Forward, HashFunction, HashType, Mode,
-    Proxy, ProxyKind, Redispatch, RetryOn, ServerTarget, Timeouts, UriHash, UseBackend, UseServer,
+    Affinity, BackendTarget, Balance, BalanceKind, Capture, CaptureId, Forward, HashFunction,
+    HashType, Mode, Proxy, ProxyKind, Redispatch, RetryOn, ServerTarget, Timeouts, UriHash,
+    UseBackend, UseServer,
 };
 pub use rules::{
-    CommonAction, GeneralCounter, HttpAction, HttpRule, NameMatch, Redirect, RedirectKind, Reply,
-    ReplyBody, Service, StickRule, TcpAction, TcpRule, TimeoutKind, TrackSlot, VariableCondition,
+    CommonAction, GeneralCounter, HttpAction, HttpRule, NameMatch, Normalizer, Redirect,
+    RedirectKind, Reply, ReplyBody, Service, StickRule, TcpAction, TcpRule, TimeoutKind, TrackSlot,
+    VariableCondition,
 };
 pub use server::{Server, ServerAddress, ServerTls, Source, Verify};
+pub use status::{StatusClasses, StatusSet};
 pub use table::{Table, TableKeyType};
 
 use crate::expr::Patterns;
@@ -63,6 +72,8 @@ pub struct Model {
     pub userlists: Vec<Arc<Userlist>>,
     /// `cache` sections.
     pub caches: Vec<Arc<Cache>>,
+    /// `log-profile` sections.
+    pub log_profiles: Vec<Arc<LogProfile>>,
     /// `http-errors` sections, by reference from proxies and rules.
     pub http_errors: Vec<Arc<HttpErrors>>,
     /// Every ACL and map list, for the runtime API and the rules that change them.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Compression, Cookie, ErrorFile, ForwardedFor, HttpReuse, HttpRule, LogTarget, Redirect, Source,
-    StatsPage, StickRule, TcpRule, TrailingClose,
+    Compression, Cookie, ErrorFile, Forwarded, ForwardedFor, HttpReuse, HttpRule, LogSteps,
+    LogTarget, Redirect, Source, StatsPage, StickRule, TcpRule, TrailingClose,
 };
 use crate::expr::{Condition, Expression, LogFormat};
 use crate::types::{BindId, Millis, ProxyId, ServerId, TableId};
@@ -48,6 +48,8 @@ pub struct Proxy {
     pub log_asap: bool,
     /// `option log-separate-errors`: failed sessions are logged at level err.
     pub log_separate_errors: bool,
+    /// `log-steps`; `None` = one line, as `option logasap` says.
+    pub log_steps: Option<LogSteps>,
     /// `unique-id-format`.
     pub unique_id_format: Option<Arc<LogFormat>>,
     /// `unique-id-header`.
@@ -72,6 +74,8 @@ pub struct Proxy {
     pub tcp_request_session: Vec<TcpRule>,
     /// `use_backend`, in order.
     pub use_backends: Vec<UseBackend>,
+    /// `force-be-switch if|unless …`: who may be switched to backends that take no traffic.
+    pub force_switching: Vec<Condition>,
     /// `default_backend`; a `listen` without one is its own backend.
     pub default_backend: Option<ProxyId>,
     /// `monitor-uri`.
@@ -118,6 +122,8 @@ pub struct Proxy {
     pub trailing_close: TrailingClose,
     /// `option forwardfor`.
     pub forwarded_for: Option<ForwardedFor>,
+    /// `option forwarded`.
+    pub forwarded: Option<Forwarded>,
     /// `option originalto`.
     pub original_to: Option<ForwardedFor>,
     /// `option http-buffer-request`.
@@ -128,6 +134,8 @@ pub struct Proxy {
     pub stats: Option<Arc<StatsPage>>,
 
     // Backend side.
+    /// `be-unpublished`: content switching passes it over until it is published.
+    pub unpublished: bool,
     /// `server` lines, in order.
     pub servers: Vec<ServerId>,
     /// `balance`.
@@ -247,6 +255,20 @@ pub struct Balance {
     pub hash_type: HashType,
     /// `hash-balance-factor`: percent of the average load a server may carry; 0 = no bound.
     pub balance_factor: u32,
+    /// `hash-preserve-affinity`.
+    pub affinity: Affinity,
+}
+
+/// What becomes of a session whose hash leads to a busy server (manual §4.2 `hash-preserve-affinity`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Affinity {
+    /// It waits for it.
+    #[default]
+    Always,
+    /// It goes on to another when the server has reached its `maxconn`.
+    Maxconn,
+    /// It goes on to another when the server's queue is full.
+    Maxqueue,
 }
 
 /// The algorithm of `balance`.

@@ -123,8 +123,13 @@ pub enum CommonAction {
     SetPriorityClass(Expression),
     /// `set-priority-offset EXPR`: the place within the class.
     SetPriorityOffset(Expression),
-    /// `do-log`: emits a log line now.
-    DoLog,
+    /// `do-log [profile NAME]`: emits a log line now.
+    DoLog {
+        /// The rule set the rule stands in.
+        step: super::LogStep,
+        /// The profile in place of the targets' own.
+        profile: Option<Arc<super::LogProfile>>,
+    },
 }
 
 /// A `track-sc` slot: 0, 1, 2, …
@@ -224,6 +229,8 @@ pub enum HttpAction {
     ReplacePathQuery(Regex, LogFormat),
     /// `replace-uri REGEX FMT`.
     ReplaceUri(Regex, LogFormat),
+    /// `normalize-uri NORMALIZER`.
+    NormalizeUri(Normalizer),
     /// `set-status CODE [reason R]`.
     SetStatus(u16, Option<String>),
     /// `capture SAMPLE len N | id N`.
@@ -295,6 +302,36 @@ impl HttpAction {
                 | Self::UseService(_)
         )
     }
+}
+
+/// What `normalize-uri` does to a target (manual §4.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Normalizer {
+    /// `fragment-encode`.
+    FragmentEncode,
+    /// `fragment-strip`.
+    FragmentStrip,
+    /// `path-merge-slashes`.
+    PathMergeSlashes,
+    /// `path-strip-dot`.
+    PathStripDot,
+    /// `path-strip-dotdot [full]`.
+    PathStripDotDot {
+        /// Those at the beginning too.
+        full: bool,
+    },
+    /// `percent-decode-unreserved [strict]`.
+    PercentDecodeUnreserved {
+        /// Broken sequences refuse the request.
+        strict: bool,
+    },
+    /// `percent-to-uppercase [strict]`.
+    PercentToUppercase {
+        /// Broken sequences refuse the request.
+        strict: bool,
+    },
+    /// `query-sort-by-name`.
+    QuerySortByName,
 }
 
 /// A service answered inside the process.

@@ -118,7 +118,7 @@ pub fn perform(action: &CommonAction, view: &SessionView<'_>) -> Performed {
                 });
             }
         }
-        CommonAction::DoLog => logging::now(view),
+        CommonAction::DoLog { step, profile } => logging::now(view, *step, profile.as_deref()),
     }
     Performed::Done
 }
@@ -130,7 +130,7 @@ pub fn accumulates(action: &CommonAction) -> bool {
         action,
         CommonAction::IncrementCounter { .. }
             | CommonAction::AddCounter { .. }
-            | CommonAction::DoLog
+            | CommonAction::DoLog { .. }
     )
 }
 

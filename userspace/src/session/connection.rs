@@ -16,6 +16,7 @@ use super::limits::{Admitted, TlsPlace};
 use super::worker::Worker;
 use crate::clock::{self, Moment};
 use crate::expr::{Tls, VariableMap};
+use crate::model::LogStep;
 use crate::model::{Bind, Proxy};
 use crate::proto::proxy_protocol::Header;
 use crate::state::{SessionTicket, StickEvent, Tracked};
@@ -54,6 +55,8 @@ pub struct Connection {
     pub tracked: TrackedSlots,
     /// The server of the last request, when its connection was kept: `option prefer-last-server`.
     pub last_server: Cell<Option<LastServer>>,
+    /// The step of the line that is being logged, for `%OG`.
+    pub log_step: Cell<LogStep>,
     /// Its place in the list of sessions.
     pub ticket: SessionTicket,
     _admitted: Admitted,
@@ -122,6 +125,7 @@ impl Connection {
             variables: VariableMap::default(),
             tracked: TrackedSlots::default(),
             last_server: Cell::new(None),
+            log_step: Cell::default(),
             ticket,
             generation,
             _admitted: admitted,

@@ -3,7 +3,6 @@
 //! The format's text is rendered from a [`SessionView`] into a buffer of the thread and given to the frontend's targets.
 //! What the line says was decided by then.
 
-use std::cell::RefCell;
 use std::time::Duration;
 
 use super::connection::Connection;
@@ -11,7 +10,7 @@ use super::transaction::{LogLevel, Transaction};
 use super::view::SessionView;
 use crate::clock::LocalTime;
 use crate::expr::LogFormat;
-use crate::model::{Mode, Proxy, Severity};
+use crate::model::{LogProfile, LogStep, Mode, Proxy, Severity};
 
 /// How a session ended, for those who log only some ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +21,9 @@ pub enum Ending {
     Failed,
 }
 
-/// Logs the end of a session or request, or its response's head with `option logasap`.
-pub fn finish(view: &SessionView<'_>, ending: Ending) {
+/// Logs a step of a session or request. Without `log-steps` there is one line: at the end, or early with `option logasap`;
+/// `step` says which of the two this is.
+pub fn finish(view: &SessionView<'_>, step: LogStep, ending: Ending) {
     let Some(transaction) = view.transaction else {
         return;
     };
@@ -34,27 +34,33 @@ pub fn finish(view: &SessionView<'_>, ending: Ending) {
     if frontend.dont_log_normal && ending == Ending::Normal {
         return;
     }
-    let Some(format) = frontend.log_format.as_deref() else {
-        return;
-    };
     let usual = match ending {
         Ending::Failed if frontend.log_separate_errors => Severity::Err,
         _ => Severity::Info,
     };
-    send(view, transaction, frontend, format, usual);
+    send(view, frontend, step, usual, None);
+}
+
+/// Logs a step on the way, where `log-steps` asks for it.
+pub(super) fn step(view: &SessionView<'_>, step: LogStep) {
+    let frontend = view.connection.frontend();
+    if frontend.log_steps.is_some_and(|steps| steps.contains(step)) {
+        send(view, frontend, step, Severity::Info, None);
+    }
 }
 
 /// Logs at once, whatever the outcome (`do-log`).
-pub fn now(view: &SessionView<'_>) {
+pub fn now(view: &SessionView<'_>, step: LogStep, profile: Option<&LogProfile>) {
     let frontend = view.connection.frontend();
-    if let (Some(transaction), Some(format)) = (view.transaction, frontend.log_format.as_deref()) {
-        send(view, transaction, frontend, format, Severity::Info);
+    if frontend.log_format.is_some() {
+        send(view, frontend, step, Severity::Info, profile);
     }
 }
 
 /// Logs the beginning of a session on a frontend without a log format (manual §8.2.1).
 pub(super) fn begin(connection: &Connection) {
     let frontend = connection.frontend();
+    step(&SessionView::of(connection), LogStep::Accept);
     if frontend.log_format.is_some() {
         return;
     }
@@ -91,10 +97,6 @@ pub(super) fn failed_connection(view: &SessionView<'_>, reason: &str) {
     if !logger.wants(severity) {
         return;
     }
-    if let Some(format) = &frontend.error_log_format {
-        render(format, view, |line| logger.send(severity, line, b""));
-        return;
-    }
     // Manual §8.2.5: client, date, frontend and listener, reason.
     let source = connection.ends.get().source;
     let client = source.map_or_else(
@@ -108,36 +110,115 @@ pub(super) fn failed_connection(view: &SessionView<'_>, reason: &str) {
         .unwrap_or_else(|| listener.number.to_string());
     let stamp = log_date(connection.accept_date);
     let line = format!("{client} [{stamp}] {}/{listener}: {reason}", frontend.name);
-    logger.send(severity, line.as_bytes(), b"");
+    connection.log_step.set(LogStep::Error);
+    for target in logger.targets().filter(|target| target.wants(severity)) {
+        let profile = target.profile();
+        let said = profile.and_then(|profile| profile.line(LogStep::Error));
+        if said.is_some_and(|line| line.drop) {
+            continue;
+        }
+        let own = frontend.error_log_format.as_deref();
+        let looks = Looks {
+            format: said.and_then(|line| line.format.as_deref()).or(own),
+            structured: said.and_then(|line| line.structured.as_deref()),
+            tag: profile
+                .and_then(|profile| profile.tag.as_deref())
+                .unwrap_or_else(|| logger.tag()),
+        };
+        match looks.format {
+            Some(_) => {
+                let (line, structured) = looks.render(view);
+                target.send(severity, looks.tag, &line, &structured);
+            }
+            None => target.send(severity, looks.tag, line.as_bytes(), b""),
+        }
+    }
+    connection.log_step.set(LogStep::default());
 }
 
+/// Makes each target its line: the proxy's formats, or what the target's profile has in their place.
 fn send(
     view: &SessionView<'_>,
-    transaction: &Transaction,
     frontend: &Proxy,
-    format: &LogFormat,
+    step: LogStep,
     usual: Severity,
+    chosen: Option<&LogProfile>,
 ) {
-    let severity = match transaction.log_level.get() {
-        LogLevel::Silent => return,
-        LogLevel::At(severity) => severity,
-        LogLevel::Default => usual,
+    let severity = match view
+        .transaction
+        .map(|transaction| transaction.log_level.get())
+    {
+        Some(LogLevel::Silent) => return,
+        Some(LogLevel::At(severity)) => severity,
+        Some(LogLevel::Default) | None => usual,
     };
     let generation = &view.connection.generation;
     let logger = generation.logs().proxy(frontend.id);
     if !logger.wants(severity) {
         return;
     }
-    transaction
-        .log_counter
-        .set(generation.next_log_number(frontend.id));
-    let mut structured = Vec::new();
-    if let Some(format) = &frontend.log_format_sd {
-        format.render(view, &mut structured);
+    if let Some(transaction) = view.transaction {
+        let number = generation.next_log_number(frontend.id);
+        transaction.log_counter.set(number);
     }
-    render(format, view, |line| {
-        logger.send(severity, line, &structured)
-    });
+    view.connection.log_step.set(step);
+    let own = Looks {
+        format: frontend.log_format.as_deref(),
+        structured: frontend.log_format_sd.as_deref(),
+        tag: logger.tag(),
+    };
+    // The line of targets without a profile is the same for all of them.
+    let mut common = None;
+    for target in logger.targets().filter(|target| target.wants(severity)) {
+        let profile = chosen.or_else(|| target.profile());
+        let said = profile.and_then(|profile| profile.line(step));
+        if said.is_some_and(|line| line.drop) {
+            continue;
+        }
+        if profile.is_none() {
+            let (line, structured) = common.get_or_insert_with(|| own.render(view));
+            if own.format.is_some() {
+                target.send(severity, own.tag, line, structured);
+            }
+            continue;
+        }
+        let looks = Looks {
+            format: said.and_then(|line| line.format.as_deref()).or(own.format),
+            structured: said
+                .and_then(|line| line.structured.as_deref())
+                .or(own.structured),
+            tag: profile
+                .and_then(|profile| profile.tag.as_deref())
+                .unwrap_or(own.tag),
+        };
+        if looks.format.is_some() {
+            let (line, structured) = looks.render(view);
+            target.send(severity, looks.tag, &line, &structured);
+        }
+    }
+    view.connection.log_step.set(LogStep::default());
+}
+
+/// What a line is made with.
+#[derive(Clone, Copy)]
+struct Looks<'a> {
+    format: Option<&'a LogFormat>,
+    structured: Option<&'a LogFormat>,
+    tag: &'a str,
+}
+
+impl Looks<'_> {
+    /// The line and its structured data.
+    fn render(&self, view: &SessionView<'_>) -> (Vec<u8>, Vec<u8>) {
+        let rendered = |format: Option<&LogFormat>| {
+            let mut text = Vec::new();
+            if let Some(format) = format {
+                format.render(view, &mut text);
+            }
+            text
+        };
+        (rendered(self.format), rendered(self.structured))
+    }
 }
 
 /// A date as `%t` shows it: `22/Nov/2026:10:31:00.123`.
@@ -160,17 +241,4 @@ fn says_nothing(transaction: &Transaction) -> bool {
     transaction.bytes.from_client.get() == 0
         && transaction.bytes.to_client.get() == 0
         && transaction.status.get() == 0
-}
-
-/// Renders into a buffer the thread keeps.
-fn render(format: &LogFormat, view: &SessionView<'_>, use_line: impl FnOnce(&[u8])) {
-    thread_local! {
-        static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    }
-    // Taken out while rendering: an expression that logs (`do-log` cannot, but a future one might) gets its own.
-    let mut line = LINE.take();
-    line.clear();
-    format.render(view, &mut line);
-    use_line(&line);
-    LINE.set(line);
 }

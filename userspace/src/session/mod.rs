@@ -19,6 +19,7 @@ mod password;
 pub mod persistence;
 mod rules;
 pub mod server;
+mod switching;
 mod tcp;
 pub mod timeline;
 mod timer;

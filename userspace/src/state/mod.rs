@@ -35,8 +35,8 @@ pub use sessions::{CutReason, Session, SessionTicket, Sessions};
 pub use stick::{StickEvent, StickTable, Tracked};
 
 use crate::clock::{self, Moment};
-use crate::expr::ProcessVariables;
-use crate::model::{Model, Proxy, Server, Table};
+use crate::expr::{ProcessVariables, ProcessView, Sample, Variables as _};
+use crate::model::{Model, ProcessValue, Proxy, Server, Table};
 use crate::types::{BindId, ProxyId, ServerId, TableId};
 
 /// One configuration in force, with its live state. Cheap to clone.
@@ -122,7 +122,7 @@ impl State {
                 || Arc::new(Sessions::new(writers)),
                 |s| Arc::clone(&s.sessions),
             ),
-            variables: previous.map_or_else(Arc::default, |state| Arc::clone(&state.variables)),
+            variables: variables(model, previous),
             generation: previous.map_or(1, |state| state.generation + 1),
             threads,
             proxies,
@@ -375,9 +375,33 @@ impl<'a> Known<'a> {
                 state.frontend.set_maxconn(limit);
                 Arc::clone(state)
             }
-            None => Arc::new(ProxyState::new(&proxy.name, limit, writers, now)),
+            None => {
+                let state = ProxyState::new(&proxy.name, limit, writers, now);
+                state.backend.set_published(!proxy.unpublished);
+                Arc::new(state)
+            }
         }
     }
+}
+
+/// The variables of the process with the values `global` gives them, in order: each may use those before it.
+fn variables(model: &Model, previous: Option<&State>) -> Arc<ProcessVariables> {
+    let variables = previous.map_or_else(Arc::default, |state| Arc::clone(&state.variables));
+    let view = ProcessView(&variables);
+    for (name, value) in &model.global.variables {
+        let value = match value {
+            ProcessValue::Sample(expression) => expression.eval(&view),
+            ProcessValue::Format(format) => {
+                let mut text = Vec::new();
+                format.render(&view, &mut text);
+                Some(Sample::str(text))
+            }
+        };
+        if let Some(value) = value {
+            variables.write(name, value.into_shared());
+        }
+    }
+    variables
 }
 
 /// Worker threads a configuration asks for: `nbthread`, or one per usable core.

@@ -3,7 +3,7 @@
 //! Sessions write it, the stats page and the fetches of manual §7.3.2 read it. It does not know servers: whether a backend
 //! is up is told to it by [`super::State::server_changed`].
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use super::counters::{Counters, Gauge};
 use super::freq::SecondRate;
@@ -40,6 +40,7 @@ impl ProxyState {
                 counters: Counters::new(writers),
                 rate: SecondRate::new(writers),
                 up: AtomicU8::new(1),
+                published: AtomicBool::new(true),
                 last_change: AtomicU64::new(now.0),
                 last_session: AtomicU64::new(NEVER),
                 down_milliseconds: AtomicU64::new(0),
@@ -149,6 +150,7 @@ pub struct BackendState {
     /// Sessions per second.
     pub rate: SecondRate,
     up: AtomicU8,
+    published: AtomicBool,
     last_change: AtomicU64,
     last_session: AtomicU64,
     down_milliseconds: AtomicU64,
@@ -171,6 +173,16 @@ impl BackendState {
                 .fetch_add(now.since(Moment(since)), Relaxed);
         }
         true
+    }
+
+    /// Whether `use_backend` and `default_backend` may choose it.
+    pub fn is_published(&self) -> bool {
+        self.published.load(Relaxed)
+    }
+
+    /// Changes that (`publish backend`, `unpublish backend`).
+    pub fn set_published(&self, published: bool) {
+        self.published.store(published, Relaxed);
     }
 
     /// When it last went up or down.

@@ -35,6 +35,7 @@ mod table;
 mod x509;
 
 pub(super) use hash::sdbm_avalanche;
+pub(super) use rfc7239::is_obfuscated;
 
 /// One converter keyword.
 #[derive(Clone, Copy)]

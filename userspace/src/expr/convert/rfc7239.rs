@@ -177,7 +177,8 @@ fn parse_as<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-fn is_obfuscated(text: &[u8]) -> bool {
+/// Whether a text may be a node's identifier (RFC 7239 §6.3).
+pub(in crate::expr) fn is_obfuscated(text: &[u8]) -> bool {
     let valid = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
     text.len() > 1 && text[0] == b'_' && text[1..].iter().all(valid)
 }

@@ -261,7 +261,14 @@ fn mask<'a>(sample: Sample<'a>, args: &'a [Arg], _: &'a dyn View) -> Option<Samp
     };
     Some(Sample::Ip(match (address, args) {
         (IpAddr::V4(address), [Arg::Ipv4(mask), ..]) => (address & *mask).into(),
-        (IpAddr::V6(address), [_, Arg::Ipv6(mask), ..]) => (address & *mask).into(),
+        // An IPv4 address in IPv6 clothes is masked as what it is.
+        (IpAddr::V6(address), [Arg::Ipv4(mask), rest @ ..]) => {
+            match (address.to_ipv4_mapped(), rest) {
+                (Some(address), _) => (address & *mask).into(),
+                (None, [Arg::Ipv6(mask), ..]) => (address & *mask).into(),
+                _ => return None,
+            }
+        }
         _ => return None,
     }))
 }

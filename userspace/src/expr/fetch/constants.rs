@@ -3,6 +3,7 @@
 use super::{Arg, Arguments, Fetch, Fetched, Read, Sample, SampleType, View, int};
 use crate::expr::args::ArgKind;
 use crate::expr::pattern::parse_hex;
+use crate::expr::raw;
 use crate::expr::time::Unit;
 
 pub(super) const FETCHES: &[Fetch] = &[
@@ -65,7 +66,9 @@ pub(super) const FETCHES: &[Fetch] = &[
         args: Arguments::some(0, &[ArgKind::Text]),
         output: SampleType::Str,
         doc: "A string.",
-        compile: Some(|args, _| constant(&args, |word| Ok(Sample::str(word.as_bytes().to_vec())))),
+        compile: Some(|args, _| {
+            constant(&args, |word| Ok(Sample::str(raw::bytes(word).into_owned())))
+        }),
         ..CONSTANT
     },
     // --- environment, time and chance ---

@@ -355,7 +355,17 @@ pub(super) fn fields<'a>(
 ) -> impl DoubleEndedIterator<Item = &'a [u8]> {
     head.fields()
         .filter(move |(field, _)| is_named(field, name))
-        .map(|(_, value)| value)
+        .map(|(_, value)| trimmed(value))
+}
+
+/// A field's value without the blanks around it, which a rule may have put there.
+fn trimmed(value: &[u8]) -> &[u8] {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let Some(start) = value.iter().position(|byte| !is_blank(byte)) else {
+        return &[];
+    };
+    let end = value.iter().rposition(|byte| !is_blank(byte));
+    &value[start..=end.unwrap_or(start)]
 }
 
 fn elements<'a>(head: &'a Head, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
@@ -409,7 +419,7 @@ pub(super) fn current_field<'a>(
         cursor.field += skipped;
         cursor.offset = 0;
     }
-    Some(value)
+    Some(trimmed(value))
 }
 
 /// Names joined by the first character of the argument, a comma by default.

@@ -11,7 +11,7 @@ mod render;
 
 use std::fmt;
 
-use super::{Expression, Reference, View};
+use super::{Expression, Reference, View, raw};
 pub use alias::Alias;
 
 /// A compiled format.
@@ -79,7 +79,7 @@ impl LogFormat {
         Self {
             text: text.into(),
             purpose,
-            items: vec![Item::Literal(text.as_bytes().into())],
+            items: vec![Item::Literal(raw::bytes(text).into())],
         }
     }
 

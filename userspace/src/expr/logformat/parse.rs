@@ -1,8 +1,8 @@
 //! From the string to items.
 
 use super::{Alias, Item, LogFormat, Options, Purpose};
-use crate::expr::suggest;
 use crate::expr::{Expression, ParseError, Parsing};
+use crate::expr::{raw, suggest};
 
 impl LogFormat {
     /// Compiles a format. Offsets of errors are bytes of `text`.
@@ -65,7 +65,9 @@ impl Reader<'_> {
     fn end_literal(&mut self) {
         if !self.literal.is_empty() {
             let text = std::mem::take(&mut self.literal);
-            self.items.push(Item::Literal(text.into()));
+            // Cut at ASCII characters only, it still is UTF-8.
+            let text = String::from_utf8_lossy(&text);
+            self.items.push(Item::Literal(raw::bytes(&text).into()));
         }
     }
 

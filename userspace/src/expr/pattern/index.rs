@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use super::integer::{Integers, Operator, parse_range, parse_version_range};
 use super::network::{self, Networks};
 use super::{Case, Entry, IntRange, Match, PatternError, compile_regex};
+use crate::expr::raw;
 use crate::proto::http::Method;
 
 /// Patterns of one kind, ready to be searched. Lookups answer the place of the entry in its list.
@@ -40,7 +41,7 @@ impl Index {
         case: Case,
         entries: &[Arc<Entry>],
     ) -> Result<Self, PatternError> {
-        let fold = |entry: &Arc<Entry>| case.fold(entry.pattern.as_bytes()).into_owned();
+        let fold = |entry: &Arc<Entry>| case.fold(&raw::bytes(&entry.pattern)).into_owned();
         let finders = |trim: &'static [u8]| {
             entries
                 .iter()

@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use regex::bytes::Regex;
 
-use super::{Data, Sample, SampleType};
+use super::{Data, Sample, SampleType, raw};
 
 mod draft;
 mod index;
@@ -359,7 +359,7 @@ fn value(output: MapOutput, entry: &Entry) -> Result<Sample<'static>, String> {
             text.parse::<IpAddr>()
                 .map_err(|_| wrong("a valid IP address"))?,
         ),
-        _ => Sample::str(text.as_bytes()).into_shared(),
+        _ => Sample::str(raw::bytes(text).into_owned()).into_shared(),
     })
 }
 

@@ -12,7 +12,7 @@ mod values;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Data, Sample, Scope, StickAnswer, StickOperation, Variables};
+use super::{Data, ProcessVariables, Sample, Scope, StickAnswer, StickOperation, Variables};
 use crate::proto::http::Head;
 
 pub use tls::{Certificate, Tls, TlsNumber, TlsText};
@@ -173,11 +173,21 @@ pub trait View {
     }
 }
 
-/// A view of nothing: constants, dates and the environment only (`global` `set-var`).
+/// A view of nothing: constants, dates and the environment only.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoView;
 
 impl View for NoView {}
+
+/// A view of the process's variables alone (`global` `set-var`, the CLI's `set var`).
+#[derive(Clone, Copy)]
+pub struct ProcessView<'a>(pub &'a ProcessVariables);
+
+impl View for ProcessView<'_> {
+    fn variables(&self, scope: Scope) -> Option<&dyn Variables> {
+        (scope == Scope::Process).then_some(self.0 as &dyn Variables)
+    }
+}
 
 /// A value that is there, may come, or will not come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,6 +37,7 @@ impl World {
             facility: Facility(16),
             level: Severity::Debug,
             min_level: Severity::Emerg,
+            profile: None,
         };
         let mut model = Model::default();
         model.global.threads = Some(1);

@@ -8,7 +8,7 @@ use super::logging::choose;
 use super::registry::{Effect, Keyword, Sections};
 use crate::expr::Stage;
 use crate::lang::ast::Word;
-use crate::model::{BalanceKind, Forward, HashFunction, HashType, UriHash};
+use crate::model::{Affinity, BalanceKind, Forward, HashFunction, HashType, UriHash};
 
 pub(super) const KEYWORDS: &[Keyword] = &[
     Keyword {
@@ -66,6 +66,22 @@ pub(super) const KEYWORDS: &[Keyword] = &[
                 ));
             }
             draft.proxy.balance.balance_factor = factor;
+            Ok(())
+        }),
+    },
+    Keyword {
+        name: "hash-preserve-affinity",
+        sections: Sections::BACK,
+        args: "{ always | maxconn | maxqueue }",
+        doc: "Says when a hash may lead to another server because its own is busy.",
+        effect: Effect::Proxy(|args, draft, _| {
+            let choices = [
+                ("always", Affinity::Always),
+                ("maxconn", Affinity::Maxconn),
+                ("maxqueue", Affinity::Maxqueue),
+            ];
+            let word = args.only("'always', 'maxconn' or 'maxqueue'")?;
+            draft.proxy.balance.affinity = super::logging::choose(word, "affinity", &choices)?;
             Ok(())
         }),
     },

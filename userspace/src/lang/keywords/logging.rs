@@ -1,6 +1,7 @@
 //! `log` and its companions, in `global` and in proxies (manual §3.1, §4.2, §8).
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::address::{Address, Endpoint, Ports, Transport};
 use super::args::{Args, Complaint, Parsed, number};
@@ -8,7 +9,10 @@ use super::context::Context;
 use super::draft::{FormatSource, FormatText, ProxyDraft};
 use super::registry::{Effect, Keyword, Sections};
 use crate::lang::ast::Word;
-use crate::model::{Facility, LogAddress, LogFormatKind, LogSample, LogTarget, Severity};
+use crate::model::{
+    Facility, LogAddress, LogFormatKind, LogProfile, LogSample, LogStep, LogSteps, LogTarget,
+    Severity,
+};
 
 pub(super) const KEYWORDS: &[Keyword] = &[
     GLOBAL_LOG,
@@ -31,7 +35,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     UNIQUE_ID_HEADER,
 ];
 
-const TARGET: &str = "<target> [len <length>] [format <format>] [sample <ranges>:<size>] <facility> [<level> [<minlevel>]]";
+const TARGET: &str = "<target> [len <length>] [format <format>] [profile <profile>] [sample <ranges>:<size>] <facility> [<level> [<minlevel>]]";
 
 const GLOBAL_LOG: Keyword = Keyword {
     name: "log",
@@ -74,7 +78,7 @@ const LOG_SEND_HOSTNAME: Keyword = Keyword {
 const LOG: Keyword = Keyword {
     name: "log",
     sections: Sections::ANY_PROXY,
-    args: "global | <target> [len <length>] [format <format>] [sample <ranges>:<size>] <facility> [<level> [<minlevel>]]",
+    args: "global | <target> [len <length>] [format <format>] [profile <profile>] [sample <ranges>:<size>] <facility> [<level> [<minlevel>]]",
     doc: "Chooses where traffic is logged; 'no log' forgets what was inherited.",
     effect: Effect::Switch(
         |args, draft, context| {
@@ -142,7 +146,24 @@ const LOG_STEPS: Keyword = Keyword {
     sections: Sections::FRONT,
     args: "<steps>",
     doc: "Chooses at which steps of a transaction a line is logged.",
-    effect: Effect::Refused("one line is logged per transaction; 'option logasap' logs it earlier"),
+    effect: Effect::Proxy(|args, draft, _| {
+        let word = args.only("'all', or steps separated by commas")?;
+        let mut steps = LogSteps::default();
+        for name in word.text.split(',') {
+            let known = LogStep::NAMES.iter().find(|(_, known, _)| *known == name);
+            match known {
+                None if name == "all" => steps = LogSteps::ALL,
+                Some((step, ..)) if steps.insert(*step) => {}
+                _ => {
+                    let message = format!("unknown log step '{name}'");
+                    return Err(Complaint::new(word.span, message)
+                        .hint("expected accept, request, connect, response, close or all"));
+                }
+            }
+        }
+        draft.proxy.log_steps = Some(steps);
+        Ok(())
+    }),
 };
 
 const OPTION_HTTPLOG: Keyword = Keyword {
@@ -272,6 +293,7 @@ fn target(args: &mut Args<'_>, context: &Context<'_>) -> Parsed<LogTarget> {
         facility: Facility(0),
         level: Severity::Debug,
         min_level: Severity::Emerg,
+        profile: None,
     };
     let mut format = None;
     loop {
@@ -282,7 +304,8 @@ fn target(args: &mut Args<'_>, context: &Context<'_>) -> Parsed<LogTarget> {
         } else if args.take_if("sample") {
             target.sample = Some(sample(args.need("<ranges>:<size>")?)?);
         } else if args.take_if("profile") {
-            return Err(args.wrong("log profiles are not supported"));
+            let word = args.need("a log profile's name")?;
+            target.profile = Some(profile(word, context)?.name.clone());
         } else {
             break;
         }
@@ -311,6 +334,18 @@ fn target(args: &mut Args<'_>, context: &Context<'_>) -> Parsed<LogTarget> {
     }
     args.end()?;
     Ok(target)
+}
+
+/// A profile by its name.
+pub(super) fn profile(word: &Word, context: &Context<'_>) -> Parsed<Arc<LogProfile>> {
+    let known = context.log_profiles.iter();
+    match known.clone().find(|profile| profile.name == word.text) {
+        Some(profile) => Ok(Arc::clone(profile)),
+        None => {
+            let names: Vec<_> = known.map(|profile| profile.name.as_str()).collect();
+            Err(Complaint::unknown(word, "log-profile", names))
+        }
+    }
 }
 
 fn address(word: &Word, context: &Context<'_>) -> Parsed<LogAddress> {

@@ -19,8 +19,10 @@ mod cookie;
 pub(super) mod draft;
 mod errors;
 pub(super) mod expressions;
+mod forwarded;
 mod global;
 pub(super) mod listing;
+mod log_profile;
 mod logging;
 mod options;
 pub(super) mod registry;
@@ -33,19 +35,23 @@ mod timeouts;
 pub(super) mod tls;
 mod unsupported;
 pub(super) mod userlist;
+mod values;
 
 use registry::Keyword;
 
 /// The families of keywords.
 const FAMILIES: &[&[Keyword]] = &[
     global::KEYWORDS,
+    values::KEYWORDS,
     tls::KEYWORDS,
     logging::KEYWORDS,
+    log_profile::KEYWORDS,
     basics::KEYWORDS,
     bind::KEYWORDS,
     server::KEYWORDS,
     timeouts::KEYWORDS,
     options::KEYWORDS,
+    forwarded::KEYWORDS,
     balance::KEYWORDS,
     cookie::KEYWORDS,
     cache::KEYWORDS,

@@ -322,11 +322,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "buffers are held only while bytes are in flight",
     ),
     refused(
-        "option forwarded",
-        Sections::BACK,
-        "use 'option forwardfor', or 'http-request set-header Forwarded'",
-    ),
-    refused(
         "option h1-case-adjust-bogus-client",
         Sections::FRONT,
         "header names are sent as they came",

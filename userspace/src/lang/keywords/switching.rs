@@ -60,6 +60,29 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         }),
     },
     Keyword {
+        name: "force-be-switch",
+        sections: Sections::FRONTEND.or(Sections::LISTEN),
+        args: "{ if | unless } <condition>",
+        doc: "Lets some sessions be sent to backends that are disabled or unpublished.",
+        effect: Effect::Proxy(|args, draft, context| {
+            let condition = Rules::new(context, &draft.acls, Stage::Request).condition(args)?;
+            let condition = condition
+                .ok_or_else(|| args.missing("either 'if' or 'unless' followed by a condition"))?;
+            draft.proxy.force_switching.push(condition);
+            Ok(())
+        }),
+    },
+    Keyword {
+        name: "be-unpublished",
+        sections: Sections::LISTEN.or(Sections::BACKEND),
+        args: "",
+        doc: "Keeps other proxies from sending sessions here until it is published.",
+        effect: Effect::Proxy(|args, draft, _| {
+            draft.proxy.unpublished = true;
+            args.end()
+        }),
+    },
+    Keyword {
         name: "default_backend",
         sections: Sections::FRONT,
         args: "<backend>",

@@ -53,8 +53,6 @@ pub enum LexErrorKind {
     Nul,
     #[error("stray carriage return")]
     CarriageReturn,
-    #[error("text is not UTF-8")]
-    NotUtf8,
     #[error("line too long once its variables are replaced")]
     TooLong,
 }
@@ -306,15 +304,9 @@ impl Lexer<'_> {
         };
         let end = self.at.max(word.start + 1);
         let verbatim = self.line.get(word.start..end) == Some(word.text.as_slice());
-        let text = match String::from_utf8(word.text) {
-            Ok(text) => text,
-            Err(error) => {
-                let column = word.columns.get(error.utf8_error().valid_up_to());
-                return Err(LexError {
-                    column: column.copied().unwrap_or_else(|| to_column(word.start)),
-                    kind: LexErrorKind::NotUtf8,
-                });
-            }
+        let (text, columns) = match String::from_utf8(word.text) {
+            Ok(text) => (text, word.columns),
+            Err(error) => as_text(error.as_bytes(), &word.columns),
         };
         let span = Span {
             source: self.position.source,
@@ -322,7 +314,7 @@ impl Lexer<'_> {
             start: to_column(word.start),
             end: to_column(end),
         };
-        let columns = (!verbatim).then(|| word.columns.into_boxed_slice());
+        let columns = (!verbatim).then(|| columns.into_boxed_slice());
         self.words.push(Word {
             text,
             span,
@@ -349,6 +341,24 @@ fn hexadecimal(digits: &[u8]) -> Option<u8> {
         value = value * 16 + char::from(*digit).to_digit(16)?;
     }
     (digits.len() == 2).then_some(value as u8)
+}
+
+/// Bytes that are not all UTF-8 as text, with the column of each byte of it.
+fn as_text(bytes: &[u8], columns: &[u32]) -> (String, Vec<u32>) {
+    let (mut text, mut places) = (String::new(), Vec::new());
+    let mut at = 0;
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        places.extend_from_slice(&columns[at..at + chunk.valid().len()]);
+        at += chunk.valid().len();
+        for byte in chunk.invalid() {
+            let character = crate::expr::raw::character(*byte);
+            text.push(character);
+            places.extend(std::iter::repeat_n(columns[at], character.len_utf8()));
+            at += 1;
+        }
+    }
+    (text, places)
 }
 
 fn to_column(at: usize) -> u32 {

@@ -143,7 +143,6 @@ fn a_broken_line_says_what_and_where() {
         (b"\"${1A}\"", BadVariableName, 3),
         (b"\"${HOME[0]}\"", BadExpansion, 7),
         (b"\"${HOME[", BadExpansion, 7),
-        (b"ok a\xffb", NotUtf8, 4),
     ];
     for (line, kind, column) in cases {
         let error = lex(line).expect_err("a broken line");
@@ -211,4 +210,16 @@ proptest! {
         prop_assert_eq!(words.len(), 1);
         prop_assert_eq!(&words[0].text, &word);
     }
+}
+
+#[test]
+fn bytes_that_are_no_utf8_survive() {
+    let words = lex(b"a \"-\\xE0-\xc3\xa4\xff\" b").unwrap();
+    assert_eq!(
+        crate::expr::raw::bytes(&words[1].text).as_ref(),
+        b"-\xE0-\xc3\xa4\xff"
+    );
+    // The place of what stands behind such a byte is still found.
+    let behind = words[1].text.find('\u{e4}').unwrap();
+    assert_eq!(words[1].at(behind).start, 9);
 }

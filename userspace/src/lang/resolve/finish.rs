@@ -33,6 +33,7 @@ pub(super) fn model(mut drafts: Vec<ProxyDraft>, context: &mut Context<'_>) -> M
     model.userlists = std::mem::take(&mut context.userlists);
     model.http_errors = std::mem::take(&mut context.http_errors);
     model.caches = std::mem::take(&mut context.caches);
+    model.log_profiles = std::mem::take(&mut context.log_profiles);
     model.patterns = std::mem::take(&mut context.patterns);
     model
 }

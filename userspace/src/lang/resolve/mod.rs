@@ -28,7 +28,7 @@ use super::keywords::userlist::UserlistDraft;
 use super::parser::parse;
 use super::source::{Sources, Span};
 use crate::expr::logformat::formats;
-use crate::model::{HttpErrors, Model, Proxy};
+use crate::model::{HttpErrors, LogProfile, Model, Proxy};
 
 /// What a load depends on besides the files and the machine.
 #[derive(Clone, Debug)]
@@ -178,6 +178,9 @@ fn predefined(settings: &Settings, environment: &dyn Environment) -> Vec<(&'stat
 }
 
 fn read(sections: &[Section], context: &mut Context<'_>) -> Model {
+    for section in of_kind(sections, SectionKind::LogProfile) {
+        log_profile(section, context);
+    }
     for section in of_kind(sections, SectionKind::Global) {
         no_name(section, context);
         section
@@ -209,7 +212,8 @@ fn read(sections: &[Section], context: &mut Context<'_>) -> Model {
             SectionKind::Global
             | SectionKind::Userlist
             | SectionKind::HttpErrors
-            | SectionKind::Cache => {}
+            | SectionKind::Cache
+            | SectionKind::LogProfile => {}
         }
     }
     finish::model(drafts, context)
@@ -275,6 +279,21 @@ fn cache(section: &Section, context: &mut Context<'_>) {
         Ok(cache) => context.caches.push(Arc::new(cache)),
         Err((place, message)) => context.alert(place, message),
     }
+}
+
+fn log_profile(section: &Section, context: &mut Context<'_>) {
+    let Some(name) = name_of(section, context) else {
+        return;
+    };
+    let mut profile = LogProfile {
+        name,
+        ..LogProfile::default()
+    };
+    section
+        .lines
+        .iter()
+        .for_each(|line| statements::log_profile(line, &mut profile, context));
+    context.log_profiles.push(Arc::new(profile));
 }
 
 fn userlist(section: &Section, context: &mut Context<'_>) {

@@ -10,7 +10,7 @@ use crate::lang::keywords::draft::ProxyDraft;
 use crate::lang::keywords::registry::{Effect, Found, Keyword, Sections, find, names};
 use crate::lang::keywords::userlist::UserlistDraft;
 use crate::lang::suggest::closest;
-use crate::model::HttpErrors;
+use crate::model::{HttpErrors, LogProfile};
 
 /// A statement of `global`.
 pub(super) fn global(line: &Line, context: &mut Context<'_>) {
@@ -57,6 +57,17 @@ pub(super) fn cache(line: &Line, draft: &mut CacheDraft, context: &mut Context<'
     let mut args = keyword.args(line);
     if let Effect::Cache(parse) = keyword.effect {
         tell(parse(&mut args, draft), &args, context);
+    }
+}
+
+/// A statement of a `log-profile` section.
+pub(super) fn log_profile(line: &Line, profile: &mut LogProfile, context: &mut Context<'_>) {
+    let Some(keyword) = lookup(line, SectionKind::LogProfile, context) else {
+        return;
+    };
+    let mut args = keyword.args(line);
+    if let Effect::LogProfile(parse) = keyword.effect {
+        tell(parse(&mut args, profile, context), &args, context);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::balance::{
 };
 use crate::clock;
 use crate::expr::View;
-use crate::model::{Balance, BalanceKind, HashFunction, Proxy};
+use crate::model::{self, Balance, BalanceKind, HashFunction, Proxy};
 use crate::queue::Queue;
 use crate::state::Running;
 use crate::types::{ProxyId, ServerId};
@@ -154,11 +154,16 @@ impl Backend {
 /// The method of a `balance` line and the hash of its keys.
 fn method(balance: &Balance) -> (Method, KeyHash) {
     let factor = BalanceFactor(balance.balance_factor);
+    let affinity = match balance.affinity {
+        model::Affinity::Always => Affinity::Always,
+        model::Affinity::Maxconn => Affinity::Maxconn,
+        model::Affinity::Maxqueue => Affinity::Maxqueue,
+    };
     let hash_type = balance.hash_type;
     let hashing = if hash_type.consistent {
-        Method::Consistent(Affinity::Always, factor)
+        Method::Consistent(affinity, factor)
     } else {
-        Method::MapBased(Affinity::Always)
+        Method::MapBased(affinity)
     };
     let method = match &balance.kind {
         BalanceKind::RoundRobin => Method::RoundRobin,

@@ -128,6 +128,7 @@ impl Answer {
         for (name, format) in &reply.headers {
             self.scratch.clear();
             format.render(view, &mut self.scratch);
+            // A field without a value is left out, as HAProxy does.
             if !self.scratch.is_empty() {
                 self.head.add(name.as_bytes(), &self.scratch);
             }

@@ -2,7 +2,8 @@
 
 use super::errors::{Failure, Stage};
 use super::stream::HttpStream;
-use crate::clock;
+use crate::clock::{self, Moment};
+use crate::model::LogStep;
 use crate::session::logging::{self, Ending};
 use crate::state::{Counter, Counters, StickEvent, Timing};
 
@@ -98,31 +99,37 @@ impl HttpStream<'_, '_> {
         bytes.to_client.set(self.messages.download.sent);
         self.count_totals();
         self.transaction.leave_backend();
-        if self.logged && !self.transaction.logged_early.get() {
-            self.log();
+        let wanted = self.proxy().log_steps;
+        let wanted = wanted.is_none_or(|steps| steps.contains(LogStep::Close));
+        if wanted && self.logged && !self.transaction.logged_early.get() {
+            // A request that never came is an error of the session's.
+            let came = self.transaction.timeline.get().head.is_some();
+            self.log(if came { LogStep::Close } else { LogStep::Error });
         }
         self.transaction.tracked.clear();
     }
 
     /// The line at the response's head (`option logasap`).
     pub(super) fn log_early(&self) {
-        if self.proxy().log_asap && self.logged {
+        logging::step(&self.view(), LogStep::Response);
+        if self.proxy().log_asap && self.proxy().log_steps.is_none() && self.logged {
             self.transaction
                 .bytes
                 .to_client
                 .set(self.messages.download.sent);
             self.transaction.logged_early.set(true);
-            self.log();
+            self.log(LogStep::Response);
         }
     }
 
-    fn log(&self) {
+    fn log(&self, step: LogStep) {
         let failed = !self.transaction.termination.get().is_normal()
             || self.transaction.retries.get() > 0
             || self.transaction.redispatched.get()
             || self.transaction.status.get() >= 500;
         logging::finish(
             &self.view(),
+            step,
             if failed {
                 Ending::Failed
             } else {
@@ -165,20 +172,20 @@ impl HttpStream<'_, '_> {
             .count_tracked(self.connection, StickEvent::BytesIn, upload.received, now);
         self.transaction
             .count_tracked(self.connection, StickEvent::BytesOut, download.sent, now);
-        match status {
-            400..500 => {
-                self.transaction
-                    .count_tracked(self.connection, StickEvent::RequestError, 1, now)
-            }
-            500.. if status != 501 && status != 505 => {
-                self.transaction.count_tracked(
-                    self.connection,
-                    StickEvent::ResponseFailure,
-                    1,
-                    now,
-                );
-            }
-            _ => {}
+    }
+
+    /// Counts a server's response on the tracked entries, before any rule looks at them.
+    pub(super) fn count_status(&self, status: u16, now: Moment) {
+        let classes = &self.connection.generation.model().global.statuses;
+        let count = |event| {
+            self.transaction
+                .count_tracked(self.connection, event, 1, now);
+        };
+        if classes.errors.contains(status) {
+            count(StickEvent::RequestError);
+        }
+        if classes.failures.contains(status) {
+            count(StickEvent::ResponseFailure);
         }
     }
 }

@@ -12,11 +12,12 @@ use super::pool::{FirstRequest, Key, Upstream};
 use super::relay::Encoding;
 use super::stream::{HttpStream, view_of};
 use crate::clock;
-use crate::model::{Proxy, TrailingClose};
+use crate::model::{LogStep, Proxy, TrailingClose};
 use crate::net::Destination;
 use crate::proto::http::http1::{Exchange, Framing, Persistence, ResponseDecoder, encode_request};
 use crate::proto::http::{Method, uri};
 use crate::queue::Slot;
+use crate::session::logging;
 use crate::session::persistence::Stores;
 use crate::session::server::{Persistent, SearchError, ServerSearch};
 use crate::session::transport;
@@ -229,6 +230,7 @@ impl HttpStream<'_, '_> {
         let reused = upstream.requests > 0;
         upstream.requests += 1;
         self.upstream = Some(upstream);
+        logging::step(&self.view(), LogStep::Connect);
         self.start_upload(link);
         let limits = self.limits(link.proxy.accept_invalid_response);
         let exchange = Exchange {

@@ -10,7 +10,7 @@ use crate::expr::{Text, View};
 use crate::model::{ForwardedFor, Proxy};
 
 impl HttpStream<'_, '_> {
-    /// `option forwardfor`, `option originalto`, `unique-id-header`.
+    /// `option forwardfor`, `option originalto`, `option forwarded`, `unique-id-header`.
     pub(super) fn add_forwarding_fields(&mut self, backend: &Proxy) {
         let frontend = self.proxy();
         let ends = self.connection.ends.get();
@@ -24,6 +24,9 @@ impl HttpStream<'_, '_> {
         if let Some(to) = ends.destination {
             let options = [backend.original_to.as_ref(), frontend.original_to.as_ref()];
             self.add_address(options, to.ip());
+        }
+        if let Some(option) = &backend.forwarded {
+            self.add_forwarded(option);
         }
         // Made now in any case: what it is made of is gone when the response asks for it.
         let _made = self.view().text(Text::UniqueId);

@@ -56,7 +56,7 @@ const PAGES: &[(u16, &str, &str)] = &[
     page!(
         403,
         "Forbidden",
-        "The rules of this site do not allow this request."
+        "The rules of this site forbid the request."
     ),
     page!(404, "Not Found", "There is nothing at this address."),
     page!(

@@ -137,6 +137,7 @@ impl HttpStream<'_, '_> {
         self.transaction
             .server_status
             .set(self.messages.response.status());
+        self.count_status(self.messages.response.status(), now);
         let taken = self.transaction.timeline.get().response().unwrap_or(0);
         let state = self.connection.generation.state();
         state

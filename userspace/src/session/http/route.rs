@@ -1,43 +1,19 @@
 //! Which backend a request goes to, and which server its persistence asks for.
 
 use super::cookie::{self, Age, Found, Presented};
-use super::stream::{HttpStream, own_backend};
+use super::stream::HttpStream;
 use crate::clock;
-use crate::model::{BackendTarget, CookieMode, Proxy};
+use crate::model::{CookieMode, Proxy};
 use crate::session::persistence::{self, Force};
 use crate::session::server::Persistent;
+use crate::session::switching;
 use crate::state::cookie_value;
 use crate::types::ProxyId;
 
 impl HttpStream<'_, '_> {
     /// The backend chosen by `use_backend`, else the default; `None` when there is none.
-    pub(super) fn route(&mut self) -> Option<ProxyId> {
-        let proxy = self.proxy();
-        for rule in &proxy.use_backends {
-            if rule
-                .condition
-                .as_ref()
-                .is_some_and(|condition| !condition.matches(&self.view()))
-            {
-                continue;
-            }
-            match &rule.target {
-                BackendTarget::Fixed(backend) => return Some(*backend),
-                BackendTarget::Dynamic(format) => {
-                    let mut name = std::mem::take(&mut self.messages.scratch);
-                    name.clear();
-                    format.render(&self.view(), &mut name);
-                    let found = std::str::from_utf8(&name)
-                        .ok()
-                        .and_then(|name| self.connection.generation.backend_named(name));
-                    self.messages.scratch = name;
-                    if found.is_some() {
-                        return found;
-                    }
-                }
-            }
-        }
-        own_backend(proxy)
+    pub(super) fn route(&self) -> Option<ProxyId> {
+        switching::backend(&self.view())
     }
 
     /// Reads the persistence cookie and asks `use-server` and `stick` rules: the first of

@@ -13,16 +13,17 @@ use super::messages::Loan;
 use super::pool::Upstream;
 use crate::clock::{self, Moment};
 use crate::expr::{Body, Fetched, Inspection};
-use crate::model::{ErrorFile, Proxy, TrailingClose};
+use crate::model::{ErrorFile, LogStep, Proxy, TrailingClose};
 use crate::proto::http::http1::{
     self, BodyDecoder, Framing, Limits, Persistence, RequestDecoder, Tolerance,
 };
 use crate::proto::http::{Head, Method, Version, uri};
 use crate::session::connection::Connection;
+use crate::session::logging;
 use crate::session::transaction::{Termination, Transaction};
 use crate::session::view::{MessageView, SessionView};
 use crate::state::{Counter, StickEvent};
-use crate::types::{Millis, ProxyId};
+use crate::types::Millis;
 
 /// One request and what becomes of it.
 pub(crate) struct HttpStream<'c, 'f> {
@@ -274,6 +275,7 @@ impl<'c, 'f> HttpStream<'c, 'f> {
             .http_logurilen;
         messages.facts.remember(&messages.request, most);
         self.capture_request();
+        logging::step(&self.view(), LogStep::Request);
     }
 
     /// What the configuration says is done with the request.
@@ -520,11 +522,4 @@ pub(crate) fn view_of<'a>(
         ..MessageView::NONE
     };
     view
-}
-
-/// The backend a request without a better choice goes to.
-pub(crate) fn own_backend(proxy: &Proxy) -> Option<ProxyId> {
-    proxy
-        .default_backend
-        .or_else(|| proxy.kind.has_backend().then_some(proxy.id))
 }

@@ -14,11 +14,12 @@ use super::connection::Connection;
 use super::logging::{self, Ending};
 use super::persistence::{self, Stores};
 use super::server::{SearchError, ServerSearch};
+use super::switching;
 use super::transaction::{Termination, Transaction};
 use super::view::{MessageView, SessionView};
 use crate::clock;
 use crate::expr::{Buffer, Inspection};
-use crate::model::{BackendTarget, Mode};
+use crate::model::{LogStep, Mode};
 use crate::net::{Pump, PumpError, Stream};
 use crate::queue::Slot;
 use crate::state::{Counter, CutReason};
@@ -88,8 +89,8 @@ impl Session<'_> {
     async fn prepare(&mut self) -> Result<(Slot, Stream, Stores), Ended> {
         let frontend = self.connection.frontend();
         self.inspect(frontend).await?;
-        let backend = self
-            .choose_backend()
+        logging::step(&self.view(Inspection::Over), LogStep::Request);
+        let backend = switching::backend(&self.view(Inspection::Over))
             .ok_or(Ended::Flags(Termination(*b"SC")))?;
         if self.connection.generation.proxy(backend).mode == Mode::Http {
             return Err(Ended::SwitchModeHttp);
@@ -101,38 +102,6 @@ impl Session<'_> {
                 .await?;
         }
         self.find_server(backend).await
-    }
-
-    /// The first `use_backend` rule that applies, else `default_backend`, else itself.
-    fn choose_backend(&self) -> Option<ProxyId> {
-        let frontend = self.connection.frontend();
-        let generation = &self.connection.generation;
-        let view = self.view(Inspection::Over);
-        for rule in &frontend.use_backends {
-            if !rule
-                .condition
-                .as_ref()
-                .is_none_or(|condition| condition.matches(&view))
-            {
-                continue;
-            }
-            match &rule.target {
-                BackendTarget::Fixed(backend) => return Some(*backend),
-                BackendTarget::Dynamic(format) => {
-                    let mut name = Vec::new();
-                    format.render(&view, &mut name);
-                    let named = std::str::from_utf8(&name)
-                        .ok()
-                        .and_then(|name| generation.backend_named(name));
-                    if named.is_some() {
-                        return named;
-                    }
-                }
-            }
-        }
-        frontend
-            .default_backend
-            .or_else(|| frontend.kind.has_backend().then_some(frontend.id))
     }
 
     /// A connected server; meanwhile what the client sends is kept, and its leaving noticed.
@@ -184,9 +153,12 @@ impl Session<'_> {
     }
 
     fn log_early(&self) {
-        if self.connection.frontend().log_asap {
+        let frontend = self.connection.frontend();
+        let view = self.view(Inspection::Over);
+        logging::step(&view, LogStep::Connect);
+        if frontend.log_asap && frontend.log_steps.is_none() {
             self.transaction.logged_early.set(true);
-            logging::finish(&self.view(Inspection::Over), Ending::Normal);
+            logging::finish(&view, LogStep::Connect, Ending::Normal);
         }
     }
 
@@ -196,7 +168,9 @@ impl Session<'_> {
             line.end = Some(now);
         });
         self.count_total(now);
-        if !self.transaction.logged_early.get() {
+        let wanted = self.connection.frontend().log_steps;
+        let wanted = wanted.is_none_or(|steps| steps.contains(LogStep::Close));
+        if wanted && !self.transaction.logged_early.get() {
             let failed = !self.transaction.termination.get().is_normal()
                 || self.transaction.retries.get() > 0
                 || self.transaction.redispatched.get();
@@ -205,7 +179,7 @@ impl Session<'_> {
             } else {
                 Ending::Normal
             };
-            logging::finish(&self.view(Inspection::Over), ending);
+            logging::finish(&self.view(Inspection::Over), LogStep::Close, ending);
         }
         self.transaction.leave_backend();
     }

@@ -68,7 +68,7 @@ pub(super) fn text<'a>(view: &SessionView<'a>, which: Text) -> Option<Data<'a>> 
                 .unwrap_or(*b"--")
                 .to_vec(),
         )),
-        Text::LogOrigin => owned("sess"),
+        Text::LogOrigin => owned(connection.log_step.get().origin()),
         Text::CacheName => match &view.http?.cache {
             Some(cache) => Some(Data::from(cache.name.as_str())),
             None => owned(""),

@@ -1,5 +1,6 @@
 //! What the commands do, by what they are about.
 
+mod backends;
 mod caches;
 mod client;
 mod counters;
@@ -18,6 +19,7 @@ use super::{Answer, Call};
 
 /// Every group of commands.
 pub(super) const ALL: &[&[Command]] = &[
+    backends::COMMANDS,
     caches::COMMANDS,
     client::COMMANDS,
     counters::COMMANDS,

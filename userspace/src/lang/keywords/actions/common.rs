@@ -5,8 +5,8 @@ use crate::expr::Expression;
 use crate::lang::ast::Word;
 use crate::lang::keywords::args::{Complaint, Parsed, number};
 use crate::lang::keywords::expressions::variable;
-use crate::lang::keywords::logging::severity;
-use crate::model::{CommonAction, GeneralCounter, TrackSlot, VariableCondition};
+use crate::lang::keywords::logging::{profile, severity};
+use crate::model::{CommonAction, GeneralCounter, LogStep, TrackSlot, VariableCondition};
 
 /// Rule sets that see contents: all but connection and session rules.
 const CONTENTS: RuleSets = RuleSets::CONTENT
@@ -276,11 +276,29 @@ pub(super) const ACTIONS: &[Action] = &[
                 .map(Built::Common)
         },
     ),
-    refused(
+    action(
         "do-log",
         RuleSets::ALL,
-        "",
-        "one line is logged per transaction",
+        "[profile <log_profile>]",
+        "Logs a line now.",
+        |rule| {
+            let profile = if rule.args.take_if("profile") {
+                let word = rule.args.need("a log profile's name")?;
+                Some(profile(word, rule.context)?)
+            } else {
+                None
+            };
+            let step = match rule.set {
+                RuleSets::CONNECTION => LogStep::TcpRequestConnection,
+                RuleSets::SESSION => LogStep::TcpRequestSession,
+                RuleSets::CONTENT => LogStep::TcpRequestContent,
+                RuleSets::TCP_RESPONSE => LogStep::TcpResponseContent,
+                RuleSets::RESPONSE => LogStep::HttpResponse,
+                RuleSets::AFTER_RESPONSE => LogStep::HttpAfterResponse,
+                _ => LogStep::HttpRequest,
+            };
+            Ok(Built::Common(CommonAction::DoLog { step, profile }))
+        },
     ),
     refused(
         "do-resolve",

@@ -7,7 +7,7 @@ use crate::expr::Case;
 use crate::lang::keywords::args::{Complaint, Parsed, Unit, size, time};
 use crate::lang::keywords::expressions::regex;
 use crate::lang::keywords::logging::choose;
-use crate::model::{HttpAction, NameMatch, Service, TimeoutKind};
+use crate::model::{HttpAction, NameMatch, Normalizer, Service, TimeoutKind};
 
 const MESSAGES: RuleSets = RuleSets::MESSAGES;
 const HTTP: RuleSets = RuleSets::HTTP;
@@ -225,6 +225,27 @@ pub(super) const ACTIONS: &[Action] = &[
         },
     ),
     action(
+        "normalize-uri",
+        REQUEST,
+        "<normalizer>",
+        "Puts the URI into a canonical form.",
+        |rule| {
+            let chosen = choose(rule.args.need("a normalizer")?, "normalizer", NORMALIZERS)?;
+            http(HttpAction::NormalizeUri(match chosen {
+                Normalizer::PathStripDotDot { .. } => Normalizer::PathStripDotDot {
+                    full: rule.args.take_if("full"),
+                },
+                Normalizer::PercentDecodeUnreserved { .. } => Normalizer::PercentDecodeUnreserved {
+                    strict: rule.args.take_if("strict"),
+                },
+                Normalizer::PercentToUppercase { .. } => Normalizer::PercentToUppercase {
+                    strict: rule.args.take_if("strict"),
+                },
+                other => other,
+            }))
+        },
+    ),
+    action(
         "set-status",
         RuleSets::RESPONSE.or(RuleSets::AFTER_RESPONSE),
         "<status> [reason <str>]",
@@ -389,12 +410,6 @@ pub(super) const ACTIONS: &[Action] = &[
         "<name> <fmt>",
         "early hints are not sent",
     ),
-    refused(
-        "normalize-uri",
-        REQUEST,
-        "<normalizer>",
-        "URIs are passed as they came",
-    ),
     refused("pause", MESSAGES, "<timeout>", "messages are not delayed"),
     refused("set-headers-bin", HTTP, "<expr>", "use 'set-header'"),
     refused(
@@ -484,4 +499,24 @@ const NAME_METHODS: &[(&str, &str)] = &[
     ("end", "end"),
     ("sub", "sub"),
     ("reg", "reg"),
+];
+
+const NORMALIZERS: &[(&str, Normalizer)] = &[
+    ("fragment-encode", Normalizer::FragmentEncode),
+    ("fragment-strip", Normalizer::FragmentStrip),
+    ("path-merge-slashes", Normalizer::PathMergeSlashes),
+    ("path-strip-dot", Normalizer::PathStripDot),
+    (
+        "path-strip-dotdot",
+        Normalizer::PathStripDotDot { full: false },
+    ),
+    (
+        "percent-decode-unreserved",
+        Normalizer::PercentDecodeUnreserved { strict: false },
+    ),
+    (
+        "percent-to-uppercase",
+        Normalizer::PercentToUppercase { strict: false },
+    ),
+    ("query-sort-by-name", Normalizer::QuerySortByName),
 ];

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{RuleParts, RuleSets};
-use crate::expr::{LogFormat, Stage};
+use crate::expr::{LogFormat, Stage, raw};
 use crate::lang::ast::Word;
 use crate::lang::keywords::args::{Args, Complaint, Parsed, number};
 use crate::lang::keywords::context::Context;
@@ -185,7 +185,7 @@ fn body(
         }
         Some(Payload::Text(word)) => {
             is_empty(reply, word.text.is_empty())?;
-            Ok(ReplyBody::Bytes(word.text.as_bytes().into()))
+            Ok(ReplyBody::Bytes(raw::bytes(&word.text).into()))
         }
         Some(Payload::Format(word)) => {
             is_empty(reply, false)?;

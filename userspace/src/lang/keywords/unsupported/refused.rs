@@ -47,12 +47,6 @@ pub(in crate::lang::keywords) const REFUSED: &[Row] = &[
         GLOBAL,
         "use 'tcp-request connection reject if { src_port lt 1024 }'",
     ),
-    ("http-err-codes", GLOBAL, "errors are statuses 400 to 499"),
-    (
-        "http-fail-codes",
-        GLOBAL,
-        "failures are statuses 500 to 599 but 501 and 505",
-    ),
     (
         "issuers-chain-path",
         GLOBAL,
@@ -128,8 +122,6 @@ pub(in crate::lang::keywords) const REFUSED: &[Row] = &[
         GLOBAL,
         "server states survive a reload by themselves",
     ),
-    ("set-var", GLOBAL, "set variables in rules"),
-    ("set-var-fmt", GLOBAL, "set variables in rules"),
     (
         "setcap",
         GLOBAL,
@@ -253,7 +245,6 @@ pub(in crate::lang::keywords) const REFUSED: &[Row] = &[
         GLOBAL,
         "odd messages are refused, not counted: leave it out",
     ),
-    ("be-unpublished", BACK, "use 'disabled'"),
     ("block", ANY, "use 'http-request deny'"),
     ("clitcpka-cnt", FRONT, KEEPALIVE),
     ("clitcpka-idle", FRONT, KEEPALIVE),
@@ -272,13 +263,11 @@ pub(in crate::lang::keywords) const REFUSED: &[Row] = &[
         ANY,
         "the cache comes before compression; there are no other filters",
     ),
-    ("force-be-switch", FRONT, "backends are never switched off"),
     (
         "guid",
         Sections::PROXY_ONLY,
         "objects are known by their names",
     ),
-    ("hash-preserve-affinity", BACK, "leave it out"),
     ("max-keep-alive-queue", BACK, "leave it out"),
     ("max-session-srv-conns", FRONT, "leave it out"),
     (
