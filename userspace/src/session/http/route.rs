@@ -1,9 +1,11 @@
-//! Which backend a request goes to, and which server its persistence asks for.
+//! Which backend a request goes to, if it is not a monitor's, and which server its persistence asks for.
 
 use super::cookie::{self, Age, Found, Presented};
+use super::errors::Failure;
 use super::stream::HttpStream;
 use crate::clock;
 use crate::model::{CookieMode, Proxy};
+use crate::proto::http::uri;
 use crate::session::persistence::{self, Force};
 use crate::session::server::Persistent;
 use crate::session::switching;
@@ -11,6 +13,28 @@ use crate::state::cookie_value;
 use crate::types::ProxyId;
 
 impl HttpStream<'_, '_> {
+    /// Answers the health checks of whoever is in front of us (manual §4.2 `monitor-uri`): before
+    /// any rule, and never logged.
+    pub(super) fn monitor(&mut self) -> Result<(), Failure> {
+        let proxy = self.proxy();
+        let Some(uri) = &proxy.monitor_uri else {
+            return Ok(());
+        };
+        // An absolute target may be meant by its path alone.
+        let target = self.messages.request.target();
+        let uri = uri.as_bytes();
+        if target != uri && uri::path_and_query(target) != Some(uri) {
+            return Ok(());
+        }
+        self.logged = false;
+        let failing = proxy
+            .monitor_fail
+            .iter()
+            .any(|condition| condition.matches(&self.view()));
+        let status = if failing { 503 } else { 200 };
+        Err(Failure::Intercepted(status))
+    }
+
     /// The backend chosen by `use_backend`, else the default; `None` when there is none.
     pub(super) fn route(&self) -> Option<ProxyId> {
         switching::backend(&self.view())

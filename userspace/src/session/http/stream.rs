@@ -300,28 +300,6 @@ impl<'c, 'f> HttpStream<'c, 'f> {
         self.forward(backend).await
     }
 
-    /// Answers the health checks of whoever is in front of us (manual §4.2 `monitor-uri`): before
-    /// any rule, and never logged.
-    fn monitor(&mut self) -> Result<(), Failure> {
-        let proxy = self.proxy();
-        let Some(uri) = &proxy.monitor_uri else {
-            return Ok(());
-        };
-        // An absolute target may be meant by its path alone.
-        let target = self.messages.request.target();
-        let uri = uri.as_bytes();
-        if target != uri && uri::path_and_query(target) != Some(uri) {
-            return Ok(());
-        }
-        self.logged = false;
-        let failing = proxy
-            .monitor_fail
-            .iter()
-            .any(|condition| condition.matches(&self.view()));
-        let status = if failing { 503 } else { 200 };
-        Err(Failure::Intercepted(status))
-    }
-
     /// Gives the answer the failure calls for, if one can be given, and ends the request.
     async fn conclude(mut self, result: Result<(), Failure>) -> Next {
         let next = match result {
