@@ -20,19 +20,32 @@ pub(crate) fn build(workspace: &Workspace) -> Result<Option<PathBuf>> {
         println!("build-ebpf: AYA_BUILD_SKIP is set, the kernel object is left as it is");
         return Ok(None);
     }
+    let destination = workspace.kernel_object();
+    make(workspace, PACKAGE, &destination)?;
+    Ok(Some(destination))
+}
+
+/// Builds the object with the programs of `bench l4` and says where it is.
+pub(crate) fn build_bench(workspace: &Workspace) -> Result<PathBuf> {
+    let destination = workspace.target().join("bpf").join(BENCH);
+    make(workspace, BENCH, &destination)?;
+    Ok(destination)
+}
+
+/// Compiles one binary of the kernel package and puts it where it belongs.
+fn make(workspace: &Workspace, binary: &str, destination: &Path) -> Result<()> {
     let toolchain = setup::ensure(workspace)?;
-    let built = compile(workspace, &toolchain)?;
+    let built = compile(workspace, &toolchain, binary)?;
     let object = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
     check(&object).with_context(|| format!("{} is not a loadable object", built.display()))?;
-    let destination = workspace.kernel_object();
-    let changed = replace(&destination, &object)?;
+    let changed = replace(destination, &object)?;
     let how = if changed { "written" } else { "unchanged" };
     println!(
         "build-ebpf: {} {how} ({} bytes)",
         destination.display(),
         object.len()
     );
-    Ok(Some(destination))
+    Ok(())
 }
 
 /// A cargo command (`build`, `check`, …) for the kernel package, with the toolchain's compiler and linker.
@@ -86,8 +99,9 @@ pub(crate) fn cargo(workspace: &Workspace, toolchain: &Toolchain, subcommand: &s
     cargo
 }
 
-fn compile(workspace: &Workspace, toolchain: &Toolchain) -> Result<PathBuf> {
-    process::run(&mut cargo(workspace, toolchain, "build")).with_context(|| {
+fn compile(workspace: &Workspace, toolchain: &Toolchain, binary: &str) -> Result<PathBuf> {
+    let mut cargo = cargo(workspace, toolchain, "build");
+    process::run(cargo.args(["--bin", binary])).with_context(|| {
         let hint = match toolchain.kind() {
             Kind::Debian => "",
             Kind::Nightly { .. } => {
@@ -99,7 +113,7 @@ fn compile(workspace: &Workspace, toolchain: &Toolchain) -> Result<PathBuf> {
     Ok(build_directory(workspace)
         .join(TARGET)
         .join("release")
-        .join(PACKAGE))
+        .join(binary))
 }
 
 /// Apart from the host's builds: other flags, another compiler, and nobody waits for the other's lock.
@@ -160,6 +174,7 @@ fn replace(path: &Path, content: &[u8]) -> Result<bool> {
 
 /// The package of the kernel object, which every host build leaves out.
 pub(crate) const PACKAGE: &str = "tidegate-xdp";
+const BENCH: &str = "tidegate-bench";
 const TARGET: &str = "bpfel-unknown-none";
 
 #[cfg(test)]

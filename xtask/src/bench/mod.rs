@@ -6,6 +6,7 @@
 
 mod figures;
 mod http;
+mod l4;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -17,11 +18,14 @@ use crate::workspace::Workspace;
 pub(crate) enum Bench {
     /// The HTTP tier beside Debian's haproxy and nginx: CPU per request, latency, memory per idle connection
     Http(http::Options),
+    /// The XDP program: nanoseconds per packet, beside the kernel's own map lookups
+    L4(l4::Options),
 }
 
 /// Measures and reports.
 pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<()> {
     match bench {
         Bench::Http(options) => http::run(workspace, options),
+        Bench::L4(options) => l4::run(workspace, options),
     }
 }

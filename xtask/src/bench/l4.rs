@@ -1,0 +1,257 @@
+//! `cargo xtask bench l4`: nanoseconds per packet of the XDP program, beside the map lookups others are made of.
+//!
+//! The samples come from the bench target `l4`, which runs the product's program on the product's tables in a namespace of
+//! its own; here they are collected, compared and reported. Each comparison is of two rows of one round.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use serde::Deserialize;
+
+use super::figures::{self, Figure, Goal};
+use crate::programs::{self, ETHTOOL, IP, TASKSET};
+use crate::workspace::Workspace;
+use crate::{ebpf, process};
+
+/// What `cargo xtask bench l4` takes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    /// Rounds; each measures every row once
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=99))]
+    rounds: u32,
+    /// Where the figures go [default: target/bench/l4.json, with the chart l4.svg beside it]
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Measures everything and reports.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    programs::ensure(&[IP, ETHTOOL, TASKSET])?;
+    ebpf::build(workspace)?;
+    let object = ebpf::build_bench(workspace)?;
+    let executable = build(workspace)?;
+    let mut figures = Vec::new();
+    for (prefixes, comparisons) in [
+        (0, &FORWARDING[..]),
+        (100_000, &LISTED_100K[..]),
+        (1_000_000, &LISTED_1M[..]),
+    ] {
+        println!(
+            "bench: {} rounds with {prefixes} listed prefixes",
+            options.rounds
+        );
+        let mut command = Command::new("taskset");
+        command.args(["-c", CORE]).arg(&executable);
+        command
+            .arg("--object")
+            .arg(&object)
+            .args(["--rounds", &options.rounds.to_string()])
+            .args(["--prefixes", &prefixes.to_string()]);
+        let samples = Samples::read(&process::capture(&mut command)?)?;
+        for comparison in comparisons {
+            figures.push(samples.compare(comparison)?);
+        }
+    }
+    print!("{}", figures::table(&figures));
+    let json = options
+        .json
+        .clone()
+        .unwrap_or_else(|| workspace.target().join("bench/l4.json"));
+    let chart = json.with_extension("svg");
+    let command = format!("cargo xtask bench l4 --rounds {}", options.rounds);
+    figures::write_json(&json, &command, &figures)?;
+    figures::write_chart(&chart, &command, &figures)?;
+    println!("\nbench: {} and {}", json.display(), chart.display());
+    Ok(())
+}
+
+/// Builds the bench target. What it times runs in the kernel: the host's optimisation does not matter.
+fn build(workspace: &Workspace) -> Result<PathBuf> {
+    let mut cargo = workspace.cargo();
+    cargo.args([
+        "build",
+        "--quiet",
+        "--package",
+        "tidegate",
+        "--bench",
+        "l4",
+        "--message-format=json-render-diagnostics",
+    ]);
+    workspace.name_kernel_object(&mut cargo);
+    let printed = process::capture(&mut cargo)?;
+    printed
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Artifact>(line).ok())
+        .find(|artifact| artifact.target.name == "l4")
+        .and_then(|artifact| artifact.executable)
+        .context("cargo built no bench target l4")
+}
+
+/// What cargo says of something it built.
+#[derive(Deserialize)]
+struct Artifact {
+    target: ArtifactTarget,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct ArtifactTarget {
+    name: String,
+}
+
+/// Two rows and the ratio to reach.
+struct Comparison {
+    name: &'static str,
+    ours: &'static str,
+    theirs: &'static str,
+    against: &'static str,
+    goal: Option<Goal>,
+}
+
+/// One line of the bench target.
+#[derive(Deserialize)]
+struct Sample {
+    row: String,
+    ns: f64,
+}
+
+/// Nanoseconds by row, in the order of rounds.
+struct Samples(BTreeMap<String, Vec<f64>>);
+
+impl Samples {
+    fn read(text: &str) -> Result<Self> {
+        let mut rows: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        for line in text.lines() {
+            let sample: Sample = serde_json::from_str(line)
+                .with_context(|| format!("the bench printed something else: {line}"))?;
+            rows.entry(sample.row).or_default().push(sample.ns);
+        }
+        ensure!(!rows.is_empty(), "the bench printed nothing");
+        Ok(Self(rows))
+    }
+
+    fn compare(&self, comparison: &Comparison) -> Result<Figure> {
+        let row = |name: &str| {
+            self.0
+                .get(name)
+                .with_context(|| format!("the bench has no row '{name}'"))
+        };
+        let (ours, theirs) = (row(comparison.ours)?, row(comparison.theirs)?);
+        let figure = Figure::of(comparison.name, "ns", ours, theirs, comparison.against)
+            .context("no samples")?;
+        Ok(figure.with_goal(comparison.goal))
+    }
+}
+
+const fn comparison(
+    name: &'static str,
+    ours: &'static str,
+    theirs: &'static str,
+    against: &'static str,
+) -> Comparison {
+    Comparison {
+        name,
+        ours,
+        theirs,
+        against,
+        goal: None,
+    }
+}
+
+const fn goal(limit: f64, comparison: Comparison) -> Comparison {
+    Comparison {
+        goal: Some(Goal::AtMost(limit)),
+        ..comparison
+    }
+}
+
+const FORWARDING: [Comparison; 16] = [
+    goal(
+        1.5,
+        comparison(
+            "flow hit, hot, limiter on",
+            "guarded hot",
+            "lru hot",
+            "LRU hit",
+        ),
+    ),
+    comparison("flow hit, hot, IPIP", "ipip hot", "lru hot", "LRU hit"),
+    comparison("1k random flows", "ipip 1k", "lru 1k", "LRU hit"),
+    comparison("64k random flows", "ipip 64k", "lru 64k", "LRU hit"),
+    goal(
+        0.50,
+        comparison("512k random flows", "ipip 512k", "lru 512k", "LRU hit"),
+    ),
+    goal(
+        0.45,
+        comparison(
+            "new flow, state written",
+            "ipip new",
+            "lru insert",
+            "LRU insert",
+        ),
+    ),
+    goal(
+        0.30,
+        comparison("not our packet", "pass", "ipip hot", "IPIP hot"),
+    ),
+    goal(
+        1.3,
+        comparison("NAT, towards the server", "nat hot", "ipip hot", "IPIP hot"),
+    ),
+    goal(
+        1.3,
+        comparison(
+            "NAT, towards the client",
+            "nat answer hot",
+            "ipip hot",
+            "IPIP hot",
+        ),
+    ),
+    comparison("NAT, new flow", "nat new", "ipip new", "IPIP new"),
+    comparison("DNAT", "dnat hot", "ipip hot", "IPIP hot"),
+    comparison("DSR", "dsr hot", "ipip hot", "IPIP hot"),
+    comparison("GUE", "gue hot", "ipip hot", "IPIP hot"),
+    comparison("UDP", "udp hot", "ipip hot", "IPIP hot"),
+    comparison("IPv6", "ipv6 hot", "ipip hot", "IPIP hot"),
+    comparison(
+        "rate verdict on a SYN",
+        "guarded syn hot",
+        "syn hot",
+        "SYN hot",
+    ),
+];
+const LISTED_100K: [Comparison; 2] = [
+    goal(
+        1.5,
+        comparison(
+            "flow hit, hot, list and limiter on",
+            "listed hot",
+            "lru hot",
+            "LRU hit",
+        ),
+    ),
+    goal(
+        0.15,
+        comparison(
+            "drop listed, 100k prefixes",
+            "listed drop",
+            "trie",
+            "LPM trie",
+        ),
+    ),
+];
+const LISTED_1M: [Comparison; 1] = [goal(
+    0.08,
+    comparison(
+        "drop listed, 1M prefixes",
+        "listed drop",
+        "trie",
+        "LPM trie",
+    ),
+)];
+/// The core that measures.
+const CORE: &str = "1";
