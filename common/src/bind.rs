@@ -78,6 +78,8 @@ pub enum Target {
         first: u16,
         /// How many rows, up to [`RANGE_ROWS`].
         rows: u8,
+        /// Whether it is no address of this machine, but one whose packets are forwarded: then nobody else answers for it.
+        forwarded: bool,
     },
 }
 
@@ -143,7 +145,7 @@ impl BindBucket {
 impl BindEntry {
     #[inline(always)]
     fn find(&self, key: BindKey) -> Option<Target> {
-        let [a, b, protocol, kind, v, w, x, _] = self.target.bytes();
+        let [a, b, protocol, kind, v, w, x, y] = self.target.bytes();
         if [a, b] != key.port_be
             || protocol != key.protocol
             || Address::load(&self.address) != key.address
@@ -156,6 +158,7 @@ impl BindEntry {
             RANGES => Some(Target::Ranges {
                 first: u16::from_ne_bytes([v, w]),
                 rows: x,
+                forwarded: y != 0,
             }),
             _ => None,
         }
@@ -164,14 +167,18 @@ impl BindEntry {
     /// Writes the entry; only into a half that is not in force.
     pub fn publish(&self, key: BindKey, target: Target) {
         let [a, b] = key.port_be;
-        let (kind, [v, w], x) = match target {
-            Target::Service(service) => (SERVICE, service.0.to_ne_bytes(), 0),
-            Target::Answers => (ANSWERS, [0, 0], 0),
-            Target::Ranges { first, rows } => (RANGES, first.to_ne_bytes(), rows),
+        let (kind, [v, w], x, y) = match target {
+            Target::Service(service) => (SERVICE, service.0.to_ne_bytes(), 0, 0),
+            Target::Answers => (ANSWERS, [0, 0], 0, 0),
+            Target::Ranges {
+                first,
+                rows,
+                forwarded,
+            } => (RANGES, first.to_ne_bytes(), rows, forwarded as u8),
         };
         key.address.store(&self.address);
         self.target
-            .store_bytes([a, b, key.protocol, kind, v, w, x, 0]);
+            .store_bytes([a, b, key.protocol, kind, v, w, x, y]);
     }
 
     #[cfg(any(feature = "user", test))]

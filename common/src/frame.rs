@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::counters::ServerCounters;
 use crate::decide::Work;
 use crate::flow::FlowBucket;
+use crate::fragment::FragmentBucket;
 use crate::interface::Interface;
 use crate::list4::ListRow;
 use crate::list6::ListBucket;
@@ -42,6 +43,9 @@ pub trait Frame {
     fn hide(&self, value: usize) -> usize {
         value
     }
+
+    /// Cuts off everything behind the first `length` bytes.
+    fn cut_back(&mut self, length: usize) -> Option<()>;
 
     /// Cuts `bytes` off the front, or adds that many if negative; the new ones have any content.
     fn cut_front(&mut self, bytes: i32) -> Option<()>;
@@ -96,6 +100,9 @@ pub trait Tables: Atomics {
 
     /// Map `nat`.
     fn nat_entry(&self, index: u32) -> Option<&NatEntry>;
+
+    /// Map `fragments`.
+    fn fragment_bucket(&self, index: u32) -> Option<&FragmentBucket>;
 
     /// Says that a step of the decision is over and what it found out is in `work`.
     ///

@@ -18,6 +18,7 @@
 //! | `sources` | array | region + bucket → [`SourceBucket`] | all regions | both | yes |
 //! | `flows` | array | bucket → [`FlowBucket`] | `Config::flows` | program | yes |
 //! | `nat` | array | place → [`NatEntry`] | `Config::nat` | program | yes |
+//! | `fragments` | array | bucket → [`FragmentBucket`] | [`fragment::BUCKETS`] | program | yes |
 //! | `counters` | per-CPU array | [`ServerIndex`] → [`ServerCounters`] | as `servers` | program | |
 //! | `drops` | per-CPU array | service × [`DROP_REASONS`] + reason → `u64` | services × [`DROP_REASONS`] | program | |
 //! | `work` | per-CPU array | 0 → [`Work`] | 1 | program | |
@@ -57,6 +58,7 @@
 //! [`Config`]: crate::config::Config
 //! [`DROP_REASONS`]: crate::verdict::DROP_REASONS
 //! [`FlowBucket`]: crate::flow::FlowBucket
+//! [`FragmentBucket`]: crate::fragment::FragmentBucket
 //! [`Interface`]: crate::interface::Interface
 //! [`ListBucket`]: crate::list6::ListBucket
 //! [`ListRow`]: crate::list4::ListRow
@@ -81,9 +83,9 @@
 
 use crate::action::ROWS_PER_POLICY;
 use crate::flow::WAYS;
-use crate::interface;
 use crate::ring::RING_ROWS;
 use crate::verdict::DROP_REASONS;
+use crate::{fragment, interface};
 
 /// Name of the XDP program in the object.
 pub const PROGRAM: &str = "tidegate";
@@ -122,6 +124,8 @@ pub mod name {
     pub const FLOWS: &str = "flows";
     /// NAT table.
     pub const NAT: &str = "nat";
+    /// Ways of fragmented datagrams.
+    pub const FRAGMENTS: &str = "fragments";
     /// Per-CPU counters of servers.
     pub const COUNTERS: &str = "counters";
     /// Per-CPU counters of drops.
@@ -183,7 +187,7 @@ impl Sizes {
     }
 
     /// Names and entries, for `EbpfLoader::map_max_entries`. Every map has at least one entry.
-    pub fn entries(&self) -> [(&'static str, u32); 17] {
+    pub fn entries(&self) -> [(&'static str, u32); 18] {
         [
             (name::BINDS, self.bind_buckets.saturating_mul(2)),
             (name::RANGES, self.range_rows),
@@ -200,6 +204,7 @@ impl Sizes {
             (name::SOURCES, self.source_buckets),
             (name::FLOWS, self.flow_buckets),
             (name::NAT, self.nat_entries),
+            (name::FRAGMENTS, fragment::BUCKETS),
             (name::COUNTERS, self.servers),
             (name::DROPS, self.services.saturating_mul(DROP_REASONS)),
         ]

@@ -14,6 +14,7 @@ use crate::bind::{BindBucket, RangeRow};
 use crate::config::Config;
 use crate::counters::ServerCounters;
 use crate::flow::FlowBucket;
+use crate::fragment::FragmentBucket;
 use crate::frame::{Frame, MAX_OFFSET, Tables};
 use crate::interface::Interface;
 use crate::list4::ListRow;
@@ -49,6 +50,7 @@ pub struct Arrays<'a> {
     pub sources: &'a [SourceBucket],
     pub flows: &'a [FlowBucket],
     pub nat: &'a [NatEntry],
+    pub fragments: &'a [FragmentBucket],
 }
 
 /// Arrays, and what the kernel keeps besides them: the tables of a decision.
@@ -87,6 +89,7 @@ pub struct Memory {
     sources: Vec<SourceBucket>,
     flows: Vec<FlowBucket>,
     nat: Vec<NatEntry>,
+    fragments: Vec<FragmentBucket>,
 }
 
 impl Memory {
@@ -119,6 +122,7 @@ impl Memory {
             sources: rows(arrays.sources),
             flows: rows(arrays.flows),
             nat: rows(arrays.nat),
+            fragments: rows(arrays.fragments),
         }
     }
 
@@ -139,6 +143,7 @@ impl Memory {
             sources: &self.sources,
             flows: &self.flows,
             nat: &self.nat,
+            fragments: &self.fragments,
         }
     }
 }
@@ -233,6 +238,10 @@ impl Tables for View<'_> {
         self.arrays.nat.get(index as usize)
     }
 
+    fn fragment_bucket(&self, index: u32) -> Option<&FragmentBucket> {
+        self.arrays.fragments.get(index as usize)
+    }
+
     fn count(&self, server: ServerIndex, delta: ServerCounters) {
         let mut counters = self.besides.counters.borrow_mut();
         counters.entry(server.0).or_default().add(delta);
@@ -282,6 +291,14 @@ impl Frame for Bytes {
             return None;
         }
         self.bytes.get_mut(at..at + N)?.copy_from_slice(&bytes);
+        Some(())
+    }
+
+    fn cut_back(&mut self, length: usize) -> Option<()> {
+        if length < ETHERNET || length > self.bytes.len() {
+            return None;
+        }
+        self.bytes.truncate(length);
         Some(())
     }
 

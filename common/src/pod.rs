@@ -51,6 +51,7 @@ made_of_words!(
     crate::bind::RangeRow,
     crate::config::Config,
     crate::flow::FlowBucket,
+    crate::fragment::FragmentBucket,
     crate::interface::Interface,
     crate::list4::ListRow,
     crate::list6::ListBucket,

@@ -57,6 +57,92 @@ pub fn ends(frame: &mut impl Frame, packet: &Packet, new: &Ends) -> Option<()> {
     }
 }
 
+/// Replaces the addresses of a later fragment, and counts the hop.
+#[inline(always)]
+pub fn addresses(frame: &mut impl Frame, packet: &Packet, new: &Ends) -> Option<()> {
+    if packet.network.is_v4 {
+        ipv4(frame, packet, new)?;
+    } else {
+        ipv6(frame, packet, new)?;
+    }
+    Some(())
+}
+
+/// Makes an ICMP error about a packet of the old ends one about a packet of the new ones (RFC 5508), and counts the hop. Its
+/// own source becomes the new one too, unless that is kept.
+#[inline(always)]
+pub fn quoted(
+    frame: &mut impl Frame,
+    packet: &Packet,
+    new: &Ends,
+    keeps_source: bool,
+) -> Option<()> {
+    let (network, quote) = (&packet.network, packet.quote);
+    let at = packet.link.length as usize;
+    // The sum over the message changes by what changes in it, and with IPv6 by the addresses in front of it.
+    let mut message = Delta::NONE;
+    // The quoted packet went the other way.
+    let moved = if network.is_v4 {
+        let [s0, s1, s2, s3, d0, d1, d2, d3] = frame.load::<8>(at + 12)?;
+        let sender = Address::from_v4([s0, s1, s2, s3]);
+        let addressed = Address::from_v4([d0, d1, d2, d3]);
+        let mut outer = *packet;
+        (outer.network.source, outer.network.destination) = (sender, addressed);
+        let source = if keeps_source { sender } else { new.source };
+        ipv4(frame, &outer, &Ends { source, ..*new })?;
+        let moved = Delta::NONE
+            .double(network.destination.v4_bytes(), new.destination.v4_bytes())
+            .double(network.source.v4_bytes(), new.source.v4_bytes());
+        let quoted_at = frame.hide(quote.network_at as usize);
+        let checksum = frame.load::<2>(quoted_at + 10)?;
+        let updated = moved.apply(checksum);
+        frame.store(quoted_at + 10, updated)?;
+        frame.store(quoted_at + 12, new.destination.v4_bytes())?;
+        frame.store(quoted_at + 16, new.source.v4_bytes())?;
+        message = message.word(checksum, updated);
+        moved
+    } else {
+        let sender = Address::from_bytes(frame.load::<16>(at + 8)?);
+        let source = if keeps_source { sender } else { new.source };
+        frame.store(at + 7, [network.hop_limit.wrapping_sub(1)])?;
+        frame.store(at + 8, source.bytes())?;
+        frame.store(at + 24, new.destination.bytes())?;
+        // An error is sent to whom the quoted packet came from.
+        message = message
+            .long(sender.words(), source.words())
+            .long(network.destination.words(), new.destination.words());
+        let quoted_at = frame.hide(quote.network_at as usize);
+        frame.store(quoted_at + 8, new.destination.bytes())?;
+        frame.store(quoted_at + 24, new.source.bytes())?;
+        Delta::NONE
+            .long(network.destination.words(), new.destination.words())
+            .long(network.source.words(), new.source.words())
+    };
+    let (old, transport_at) = (&packet.transport, frame.hide(quote.transport_at as usize));
+    let ports = Delta::NONE
+        .word(old.destination_port_be, new.destination_port_be)
+        .word(old.source_port_be, new.source_port_be);
+    let ([s, t], [d, e]) = (new.destination_port_be, new.source_port_be);
+    frame.store(transport_at, [s, t, d, e])?;
+    message = message.and(moved).and(ports);
+    let checksum_at = if old.is_tcp { 16 } else { 6 };
+    if quote.room >= checksum_at + 2 {
+        let checksum_at = transport_at + checksum_at as usize;
+        let checksum = frame.load::<2>(checksum_at)?;
+        let change = moved.and(ports);
+        let updated = if old.is_tcp {
+            change.apply(checksum)
+        } else {
+            change.apply_udp(checksum)
+        };
+        frame.store(checksum_at, updated)?;
+        message = message.word(checksum, updated);
+    }
+    let message_at = frame.hide(network.payload_at as usize) + 2;
+    let checksum = frame.load::<2>(message_at)?;
+    frame.store(message_at, message.apply(checksum))
+}
+
 /// Writes the IPv4 header from the time to live on; what its addresses change in the transport's checksum.
 #[inline(always)]
 fn ipv4(frame: &mut impl Frame, packet: &Packet, new: &Ends) -> Option<Delta> {

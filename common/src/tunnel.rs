@@ -10,7 +10,7 @@
 use crate::address::Address;
 use crate::checksum::Sum;
 use crate::frame::Frame;
-use crate::parse::{Packet, UDP};
+use crate::parse::{ICMP, ICMP_V6, Packet, UDP};
 
 /// A tunnel to a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -170,22 +170,34 @@ impl Inner {
         let at = packet.link.length as usize;
         let head = frame.load::<8>(at)?;
         let [a, b, ..] = head;
+        let is_error = packet.quote.is_there;
+        let protocol = match (is_error, network.is_v4) {
+            (false, _) => network.protocol,
+            (true, true) => ICMP,
+            (true, false) => ICMP_V6,
+        };
         // A right header and a right segment sum up to nothing, but for what their pseudo header adds.
-        let (proto, length) = ([0, network.protocol], network.payload_length.to_be_bytes());
+        let (proto, length) = ([0, protocol], network.payload_length.to_be_bytes());
         let (class, sum, begins_at) = if network.is_v4 {
             let pseudo = Sum::ZERO
                 .word(proto)
                 .word(length)
                 .double(network.source.v4_bytes())
                 .double(network.destination.v4_bytes());
-            (b, Sum::ZERO.without(pseudo), network.payload_at)
+            // ICMP has no pseudo header.
+            let sum = if is_error {
+                Sum::ZERO
+            } else {
+                Sum::ZERO.without(pseudo)
+            };
+            (b, sum, network.payload_at)
         } else {
             let pseudo = Sum::ZERO.word(proto).word(length);
             // The addresses are in the header and in the pseudo header, and go out against each other.
             let sum = Sum::ZERO.quad(u64::from_ne_bytes(head)).without(pseudo);
             (a << 4 | b >> 4, sum, packet.link.length as u16 + V6)
         };
-        let has_checksum = packet.transport.is_tcp || {
+        let has_checksum = is_error || packet.transport.is_tcp || {
             let at = network.payload_at as usize;
             network.protocol == UDP && frame.load::<2>(at + 6)? != [0, 0]
         };
@@ -194,7 +206,8 @@ impl Inner {
             traffic_class: class,
             length: network.length,
             sum: sum.folded(),
-            is_summed: has_checksum && begins_at == network.payload_at,
+            // A part of a segment sums up to anything.
+            is_summed: has_checksum && !network.is_part && begins_at == network.payload_at,
         })
     }
 }

@@ -15,6 +15,14 @@ pub enum Verdict {
         /// Whose packet it was; none if that could not be told (its header is broken before the ports).
         service: ServiceIndex,
     },
+    /// Nowhere, and counted, but the frame has become the news of it for its sender: out of the interface it came in
+    /// through.
+    Reply {
+        /// Why.
+        reason: DropReason,
+        /// Whose packet it was.
+        service: ServiceIndex,
+    },
     /// Out of the interface it came in through.
     Transmit,
     /// Out of the interface with this index in `devices`.
@@ -59,13 +67,17 @@ pub enum DropReason {
     Inconsistent = 15,
     /// The frame could not be rewritten (no room for a VLAN tag).
     Unwritable = 16,
-    /// It does not fit on the way to its server, and its sender could not be told.
+    /// It does not fit on the way to its server; its sender is told where it can be.
     TooBig = 17,
+    /// A fragment that ends where none may, reaches beyond the largest datagram, or begins within the TCP header.
+    BadFragment = 18,
+    /// A fragment whose first one did not come through here, or too long ago.
+    UnknownFragment = 19,
 }
 
 impl DropReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::BadIpHeader,
         Self::BadExtension,
         Self::BadTcpHeader,
@@ -84,6 +96,8 @@ impl DropReason {
         Self::Inconsistent,
         Self::Unwritable,
         Self::TooBig,
+        Self::BadFragment,
+        Self::UnknownFragment,
     ];
 
     /// Its name in statistics and captures.
@@ -107,6 +121,8 @@ impl DropReason {
             Self::Inconsistent => "inconsistent",
             Self::Unwritable => "unwritable",
             Self::TooBig => "too-big",
+            Self::BadFragment => "bad-fragment",
+            Self::UnknownFragment => "unknown-fragment",
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use core::arch::asm;
 
-use aya_ebpf::helpers::bpf_xdp_adjust_head;
+use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
 use aya_ebpf::programs::XdpContext;
 use tidegate_common::frame::{Frame, MAX_OFFSET};
 
@@ -80,6 +80,20 @@ impl Frame for Packet<'_> {
             asm!("{value} ^= {zero}", value = inout(reg) value, zero = in(reg) zero, options(pure, nomem, nostack));
         }
         value
+    }
+
+    #[inline(always)]
+    fn cut_back(&mut self, length: usize) -> Option<()> {
+        // Hidden, or the compiler subtracts halves of addresses, which the verifier forbids.
+        let surplus = self.hide(self.length()) as i32 - length as i32;
+        if surplus < 0 {
+            return None;
+        }
+        // SAFETY: as below.
+        match unsafe { bpf_xdp_adjust_tail(self.context.ctx, -surplus) } {
+            0 => Some(()),
+            _ => None,
+        }
     }
 
     #[inline(always)]

@@ -32,6 +32,10 @@ pub(crate) fn tidegate(context: XdpContext) -> u32 {
         Verdict::Pass => xdp_action::XDP_PASS,
         Verdict::Transmit => xdp_action::XDP_TX,
         Verdict::Redirect(interface) => tables::redirect(interface),
+        Verdict::Reply { reason, service } => {
+            tables::count_drop(service, reason);
+            xdp_action::XDP_TX
+        }
         Verdict::Drop { reason, service } => {
             tables::count_drop(service, reason);
             xdp_action::XDP_DROP

@@ -20,6 +20,7 @@ use tidegate_common::counters::{self, ServerCounters};
 use tidegate_common::decap::{DecapCounters, Endings, Outcome};
 use tidegate_common::decide::Work;
 use tidegate_common::flow::FlowBucket;
+use tidegate_common::fragment::{self, FragmentBucket};
 use tidegate_common::frame::Tables;
 use tidegate_common::interface::{Interface, LIMIT};
 use tidegate_common::list4::ListRow;
@@ -69,6 +70,8 @@ static SOURCES: Shared<SourceBucket> = Shared::with_entries(SIZES.source_buckets
 static FLOWS: Shared<FlowBucket> = Shared::with_entries(SIZES.flow_buckets);
 #[map(name = "nat")]
 static NAT: Shared<NatEntry> = Shared::with_entries(SIZES.nat_entries);
+#[map(name = "fragments")]
+static FRAGMENTS: Shared<FragmentBucket> = Shared::with_entries(fragment::BUCKETS);
 #[map(name = "counters")]
 static COUNTERS: PerCpuArray<ServerCounters> = PerCpuArray::with_max_entries(SIZES.servers, 0);
 #[map(name = "drops")]
@@ -225,6 +228,11 @@ impl Tables for Maps {
     #[inline(always)]
     fn nat_entry(&self, index: u32) -> Option<&NatEntry> {
         NAT.get(index)
+    }
+
+    #[inline(always)]
+    fn fragment_bucket(&self, index: u32) -> Option<&FragmentBucket> {
+        FRAGMENTS.get(index)
     }
 
     #[inline(always)]

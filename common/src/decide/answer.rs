@@ -25,14 +25,15 @@ pub(super) fn entry_of<'a, T: Tables>(
     if port.wrapping_sub(sizes.first_port) >= sizes.ports {
         return None;
     }
-    let entry = scene.tables.nat_entry(nat::place(
+    let place = nat::place(
         scene.config.table_key.load(),
         network.source,
         transport.source_port_be,
         port,
         network.protocol,
         sizes.entries,
-    ))?;
+    );
+    let entry = scene.tables.nat_entry(place)?;
     let word = entry.head.load();
     if !Head::is(word, port, network.protocol) {
         return None;
@@ -41,6 +42,7 @@ pub(super) fn entry_of<'a, T: Tables>(
     if Address::load(&server.source) != network.destination {
         return None;
     }
+    work.place = place;
     accept(frame, scene, work, entry, server, word)
 }
 
@@ -56,14 +58,15 @@ pub(super) fn direct_entry_of<'a, T: Tables>(
     while probe < DIRECT_PROBES {
         probe += 1;
         let (network, transport) = (&work.packet.network, &work.packet.transport);
-        let entry = scene.tables.nat_entry(nat::direct_place(
+        let place = nat::direct_place(
             scene.config.table_key.load(),
             (network.source, transport.source_port_be),
             (network.destination, transport.destination_port_be),
             network.protocol,
             probe,
             sizes.entries,
-        ))?;
+        );
+        let entry = scene.tables.nat_entry(place)?;
         let word = entry.head.load();
         // Entries are never emptied: the flow was not offered a place behind an unused one.
         if word == 0 {
@@ -76,6 +79,7 @@ pub(super) fn direct_entry_of<'a, T: Tables>(
             continue;
         }
         let server = scene.server(entry.server())?;
+        work.place = place;
         if let Some(entry) = accept(frame, scene, work, entry, server, word) {
             return Some(entry);
         }
@@ -144,6 +148,10 @@ pub(super) fn send_back<T: Tables>(
     let word = work.head;
     if (entry.head.load() ^ word) >> 32 != 0 {
         return Err(DropReason::UnknownFlow);
+    }
+    // An error about the flow is no packet of it.
+    if work.packet.quote.is_there {
+        return Ok(Step::Send);
     }
     let service = scene
         .tables

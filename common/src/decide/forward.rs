@@ -4,6 +4,7 @@
 //! bare ACK, RST or FIN. A flow that finds no room in its bucket is still forwarded: by its place in the ring, and with NAT
 //! by its mapping.
 
+use super::Step;
 use super::choose::{choose, tuple_hash};
 use super::guard::{self, Deed};
 use super::mapping;
@@ -26,7 +27,7 @@ pub(super) fn forward<T: Tables>(
     scene: &Scene<'_, T>,
     work: &mut Work,
     service: &Service,
-) -> Result<(), DropReason> {
+) -> Result<Step, DropReason> {
     if work.packet.transport.flags.grants() {
         return Err(DropReason::UnexpectedSynAck);
     }
@@ -68,14 +69,14 @@ pub(super) fn forward<T: Tables>(
     address(frame, scene, work, server)
 }
 
-/// How the packet is sent to its server.
+/// How the packet is sent to its server, or that it does not fit.
 #[inline(always)]
-fn address<T: Tables>(
+pub(super) fn address<T: Tables>(
     frame: &impl Frame,
     scene: &Scene<'_, T>,
     work: &mut Work,
     server: &Server,
-) -> Result<(), DropReason> {
+) -> Result<Step, DropReason> {
     let hop = Hop::from_word(server.hop.load());
     let endpoint = Endpoint::from_word(server.endpoint.load());
     let bounds = Bounds::from_word(server.bounds.load());
@@ -95,6 +96,8 @@ fn address<T: Tables>(
     };
     work.sending = Sending {
         rewrites,
+        keeps_source: keeps_client,
+        limit: 0,
         tunnels,
         is_answer: false,
         interface: hop.interface,
@@ -128,9 +131,10 @@ fn address<T: Tables>(
         work.sending.inner = Inner::of(frame, &work.packet).ok_or(DropReason::Inconsistent)?;
     }
     if bounds.take(work.packet.network.length, overhead) {
-        Ok(())
+        Ok(Step::Send)
     } else {
-        Err(DropReason::TooBig)
+        work.sending.limit = bounds.mtu.saturating_sub(overhead);
+        Ok(Step::TooBig)
     }
 }
 
@@ -173,7 +177,8 @@ fn resume<T: Tables>(
         server: track.server,
         nat_port: track.nat_port,
         state: next,
-        writes: next != state || state.is_handshake() || scene.is_stale(fresh, track.expires),
+        writes: !work.packet.quote.is_there
+            && (next != state || state.is_handshake() || scene.is_stale(fresh, track.expires)),
         begins: false,
         began: false,
         proven: state.is_handshake() && next == FlowState::ESTABLISHED,
@@ -191,7 +196,8 @@ fn begin<T: Tables>(
     bucket: &FlowBucket,
 ) -> Result<(), DropReason> {
     let is_tcp = work.packet.transport.is_tcp;
-    let begins = !is_tcp || work.packet.transport.flags.opens();
+    let is_error = work.packet.quote.is_there;
+    let begins = !is_error && (!is_tcp || work.packet.transport.flags.opens());
     work.flow = Flow {
         server: ServerIndex::default(),
         nat_port: 0,
@@ -211,7 +217,7 @@ fn begin<T: Tables>(
         work.flow.found = bucket.way(work.flow.way).identity();
     }
     scene.tables.settle(work);
-    if !work.packet.transport.is_tcp {
+    if !is_tcp && !is_error {
         guard::account(scene, work, Deed::AskAndCharge)?;
     }
     work.flow.server = choose(scene, work, service);
@@ -227,7 +233,7 @@ fn record<T: Tables>(
     bucket: &FlowBucket,
 ) -> Result<(), DropReason> {
     let flow = &work.flow;
-    if flow.way < NO_WAY {
+    if flow.way < NO_WAY && !work.packet.quote.is_there {
         let track = Track {
             expires: work.after(service.timeout(flow.state)),
             server: flow.server,

@@ -23,6 +23,15 @@ pub(super) fn map<T: Tables>(
     work.search = Search::default();
     search(frame, scene, work, server);
     scene.tables.settle(work);
+    if work.packet.quote.is_there {
+        // An error about the flow is no packet of it: it only needs to know the port.
+        work.flow.nat_port = work.search.mine.port;
+        work.flow.proven = false;
+        return match work.search.mine.port {
+            0 => Err(DropReason::UnknownFlow),
+            _ => Ok(()),
+        };
+    }
     if work.search.mine.port != 0 {
         return renew(frame, scene, work, service).ok_or(DropReason::Inconsistent);
     }

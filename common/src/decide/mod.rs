@@ -1,14 +1,16 @@
 //! What happens to one packet. The whole policy is visible in [`decide`] and [`treat`].
 //!
 //! Input is a frame and the tables; output is a verdict, the frame rewritten if it is sent on, and the tables brought up to
-//! date. Nothing is ever forwarded that is not a complete, consistent TCP segment or UDP datagram for a service of ours:
-//! fragments of any datagram, ICMP and all that we do not know go to the stack as they came.
+//! date. Nothing is ever forwarded that is not a consistent TCP segment or UDP datagram for a service of ours, a fragment of
+//! one, or an ICMP error about one; echo requests to addresses that nobody else answers for are answered. All that we do
+//! not know goes to the stack as it came, ARP and neighbour discovery first of all.
 
 mod answer;
 mod choose;
 mod forward;
 mod guard;
 mod mapping;
+mod part;
 mod work;
 
 pub use work::Work;
@@ -20,6 +22,7 @@ use crate::counters::ServerCounters;
 use crate::frame::{Frame, Tables};
 use crate::nat::NatEntry;
 use crate::parse::{self, Parsed};
+use crate::reply;
 use crate::rewrite;
 use crate::service::{Guard, ListedFlows, Nature, ServiceIndex};
 use crate::verdict::{DropReason, Verdict};
@@ -33,13 +36,17 @@ pub fn decide<T: Tables>(frame: &mut impl Frame, tables: &T, work: &mut Work) ->
     let Some(scene) = Scene::of(frame, tables, work) else {
         return Verdict::Pass;
     };
-    match parse::parse(frame, &mut work.packet) {
-        Parsed::Packet => {}
+    let parsed = parse::parse(frame, &mut work.packet);
+    match parsed {
+        Parsed::Packet | Parsed::Part => {}
+        Parsed::Echo => return echo(frame, &scene, work),
         Parsed::Broken(reason) => return broken(&scene, work, reason),
-        Parsed::Foreign | Parsed::Fragment => return Verdict::Pass,
+        Parsed::Foreign => return Verdict::Pass,
     }
     tables.settle(work);
-    let step = if let Some(entry) = answer::entry_of(frame, &scene, work) {
+    let step = if parsed == Parsed::Part {
+        part::follow(frame, &scene, work)
+    } else if let Some(entry) = answer::entry_of(frame, &scene, work) {
         answer::send_back(&scene, work, entry)
     } else if let Some(entry) = direct_answer(frame, &scene, work) {
         answer::send_back(&scene, work, entry)
@@ -56,8 +63,15 @@ pub fn decide<T: Tables>(frame: &mut impl Frame, tables: &T, work: &mut Work) ->
     };
     match step {
         Ok(Step::Pass) => Verdict::Pass,
+        Ok(Step::TooBig) => {
+            tables.settle(work);
+            too_big(frame, work)
+        }
         Ok(Step::Send) => {
             tables.settle(work);
+            if work.packet.network.is_part && parsed == Parsed::Packet {
+                part::remember(&scene, work);
+            }
             match send(frame, tables, work) {
                 Some(verdict) => verdict,
                 None => refuse(DropReason::Unwritable, work),
@@ -73,6 +87,8 @@ enum Step {
     Pass,
     /// Rewrite it and send it on.
     Send,
+    /// Tell its sender that it does not fit.
+    TooBig,
 }
 
 /// What a service does with a packet that is addressed to it.
@@ -110,8 +126,49 @@ fn treat<T: Tables>(
     };
     work.mode = mode;
     scene.tables.settle(work);
-    forward::forward(frame, scene, work, service)?;
-    Ok(Step::Send)
+    forward::forward(frame, scene, work, service)
+}
+
+/// Answers an echo request to an address that nobody else answers for.
+#[inline(always)]
+fn echo(frame: &mut impl Frame, scene: &Scene<'_, impl Tables>, work: &mut Work) -> Verdict {
+    work.service = ServiceIndex::default();
+    let target = find(scene, BindKey::address(work.packet.network.destination));
+    let Some(Target::Ranges {
+        forwarded: true, ..
+    }) = target
+    else {
+        return Verdict::Pass;
+    };
+    if !scene.is_for_us(frame, work) {
+        return Verdict::Pass;
+    }
+    if let Some(reason) = work.packet.network.defect() {
+        return refuse(reason, work);
+    }
+    match reply::echo(frame, &work.packet) {
+        Some(()) => Verdict::Transmit,
+        None => refuse(DropReason::Unwritable, work),
+    }
+}
+
+/// Tells the sender of a packet that it does not fit on the way to its server, if it can be told.
+#[inline(always)]
+fn too_big(frame: &mut impl Frame, work: &Work) -> Verdict {
+    let (reason, service) = (DropReason::TooBig, work.service);
+    let packet = &work.packet;
+    let limit = work.sending.limit;
+    // No news about news (RFC 1122 §3.2.2), nor about what only the first fragment tells; and none of a size that every
+    // link must take.
+    let is_news = packet.quote.is_there || packet.network.offset != 0;
+    let smallest = if packet.network.is_v4 { 68 } else { 1280 };
+    if is_news || limit < smallest {
+        return refuse(reason, work);
+    }
+    match reply::too_big(frame, packet, limit) {
+        Some(()) => Verdict::Reply { reason, service },
+        None => refuse(DropReason::Unwritable, work),
+    }
 }
 
 /// A packet whose ports cannot be told: dropped if its address is one of ours.
@@ -143,7 +200,8 @@ fn service_of(scene: &Scene<'_, impl Tables>, work: &Work) -> Option<ServiceInde
     if let Some(Target::Service(service)) = find(scene, key) {
         return Some(service);
     }
-    let Some(Target::Ranges { first, rows }) = find(scene, BindKey::address(key.address)) else {
+    let Some(Target::Ranges { first, rows, .. }) = find(scene, BindKey::address(key.address))
+    else {
         return None;
     };
     let port = u16::from_be_bytes(key.port_be);
@@ -193,7 +251,13 @@ fn find(scene: &Scene<'_, impl Tables>, key: BindKey) -> Option<Target> {
 fn send(frame: &mut impl Frame, tables: &impl Tables, work: &Work) -> Option<Verdict> {
     let (packet, sending) = (&work.packet, &work.sending);
     if sending.rewrites {
-        rewrite::ends(frame, packet, &sending.ends)?;
+        if packet.quote.is_there {
+            rewrite::quoted(frame, packet, &sending.ends, sending.keeps_source)?;
+        } else if packet.network.offset != 0 {
+            rewrite::addresses(frame, packet, &sending.ends)?;
+        } else {
+            rewrite::ends(frame, packet, &sending.ends)?;
+        }
     }
     if sending.tunnels {
         let is_v4 = sending.tunnel.destination.is_v4();

@@ -32,7 +32,9 @@ pub struct Work {
     pub(super) listed: bool,
     /// The class of its source.
     pub(super) class: Class,
-    /// The head of the mapping it answers to, as it was found.
+    /// The place of the mapping it answers to.
+    pub(super) place: u32,
+    /// The head of that, as it was found.
     pub(super) head: u64,
     /// What the search for its mapping found.
     pub(super) search: Search,
@@ -89,6 +91,10 @@ pub(super) struct Flow {
 pub(super) struct Sending {
     /// Whether addresses and ports change.
     pub(super) rewrites: bool,
+    /// Whether an ICMP error keeps its source, whatever becomes of the packet it is about.
+    pub(super) keeps_source: bool,
+    /// The largest packet that fits.
+    pub(super) limit: u16,
     /// Whether it travels in a tunnel.
     pub(super) tunnels: bool,
     /// Whether it comes from a server.
@@ -101,7 +107,7 @@ pub(super) struct Sending {
     pub(super) ends: Ends,
     /// The Ethernet header.
     pub(super) outgoing: Outgoing,
-    /// What it travels in, if [`Self::tunnels`].
+    /// What it travels in, if it does.
     pub(super) tunnel: Tunnel,
     /// What that takes from it.
     pub(super) inner: Inner,

@@ -12,7 +12,7 @@ pub(super) fn parse(frame: &impl Frame, packet: &mut Packet) -> Parsed {
     let Some(header) = frame.load::<20>(at) else {
         return Parsed::Foreign;
     };
-    let [version, _, l0, l1, _, _, f0, f1, hop_limit, protocol, ..] = header;
+    let [version, _, l0, l1, i0, i1, f0, f1, hop_limit, protocol, ..] = header;
     let [.., s0, s1, s2, s3, d0, d1, d2, d3] = header;
     if version >> 4 != 4 {
         return Parsed::Foreign;
@@ -24,9 +24,6 @@ pub(super) fn parse(frame: &impl Frame, packet: &mut Packet) -> Parsed {
     if header_length < 20 || length < header_length || length as usize > room {
         return Parsed::Broken(DropReason::BadIpHeader);
     }
-    if u16::from_be_bytes([f0, f1]) & MORE_OR_OFFSET != 0 {
-        return Parsed::Fragment;
-    }
     packet.network = Network {
         is_v4: true,
         source: Address::from_v4([s0, s1, s2, s3]),
@@ -36,9 +33,21 @@ pub(super) fn parse(frame: &impl Frame, packet: &mut Packet) -> Parsed {
         payload_at: at as u16 + header_length,
         payload_length: length - header_length,
         is_sound: options_are_sound(frame, at + 20, at + header_length as usize),
+        is_part: false,
+        offset: 0,
         ..packet.network
     };
-    Parsed::Packet
+    let fragment = u16::from_be_bytes([f0, f1]);
+    if fragment & (MORE | OFFSET) == 0 {
+        return Parsed::Packet;
+    }
+    let id = u16::from_be_bytes([i0, i1]) as u32;
+    super::part(
+        &mut packet.network,
+        fragment & OFFSET,
+        fragment & MORE != 0,
+        id,
+    )
 }
 
 /// Whether every option ends within the header and none routes the packet (RFC 791 §3.1: loose and strict source route),
@@ -76,7 +85,8 @@ fn options_are_sound(frame: &impl Frame, mut at: usize, end: usize) -> bool {
     }
 }
 
-const MORE_OR_OFFSET: u16 = 0x3fff;
+const MORE: u16 = 0x2000;
+const OFFSET: u16 = 0x1fff;
 const END: u8 = 0;
 const NOTHING: u8 = 1;
 const LOOSE_SOURCE_ROUTE: u8 = 131;

@@ -37,6 +37,8 @@ pub(super) fn parse(frame: &impl Frame, packet: &mut Packet) -> Parsed {
         payload_at: (at + HEADER) as u16,
         payload_length: payload,
         is_sound: true,
+        is_part: false,
+        offset: 0,
         ..packet.network
     };
     extensions(frame, &mut packet.network)
@@ -48,16 +50,27 @@ fn extensions(frame: &impl Frame, network: &mut Network) -> Parsed {
     let (mut at, mut room) = (network.payload_at, network.payload_length);
     let mut protocol = network.protocol;
     let mut seen = 0;
+    let mut fragment = None;
     while is_extension(protocol) {
         let misplaced = protocol == HOP_BY_HOP && seen > 0;
         if seen == EXTENSIONS || misplaced {
             return Parsed::Broken(DropReason::BadExtension);
         }
         seen += 1;
-        let Some([next, units, _, left]) = frame.load::<4>(at as usize) else {
+        let Some([next, units, high, left]) = frame.load::<4>(at as usize) else {
             return Parsed::Broken(DropReason::BadExtension);
         };
-        let length = (units as u16 + 1) * 8;
+        let mut length = (units as u16 + 1) * 8;
+        if protocol == FRAGMENT {
+            let Some(id) = frame.load::<4>(at as usize + 4) else {
+                return Parsed::Broken(DropReason::BadExtension);
+            };
+            if fragment.is_some() {
+                return Parsed::Broken(DropReason::BadExtension);
+            }
+            length = 8;
+            fragment = Some((u16::from_be_bytes([high, left]), u32::from_be_bytes(id)));
+        }
         // Segments left: the packet is on its way elsewhere (RFC 5095 forbids the type that goes back and forth).
         let routed = protocol == ROUTING && left != 0;
         if length > room || routed {
@@ -70,15 +83,21 @@ fn extensions(frame: &impl Frame, network: &mut Network) -> Parsed {
     network.payload_at = at;
     network.payload_length = room;
     network.protocol = protocol;
-    if protocol == FRAGMENT {
-        return Parsed::Fragment;
+    match fragment {
+        // One that is all of its datagram is none (RFC 6946).
+        Some((word, id)) if word & (OFFSET | MORE) != 0 => {
+            super::part(network, word >> 3, word & MORE != 0, id)
+        }
+        _ => Parsed::Packet,
     }
-    Parsed::Packet
 }
 
 #[inline(always)]
 const fn is_extension(protocol: u8) -> bool {
-    protocol == HOP_BY_HOP || protocol == ROUTING || protocol == DESTINATION_OPTIONS
+    protocol == HOP_BY_HOP
+        || protocol == ROUTING
+        || protocol == FRAGMENT
+        || protocol == DESTINATION_OPTIONS
 }
 
 /// Extension headers followed; RFC 8200 §4.1 has an order in which no sender needs more.
@@ -88,4 +107,6 @@ const HEADER: usize = 40;
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
+const OFFSET: u16 = 0xfff8;
+const MORE: u16 = 1;
 const DESTINATION_OPTIONS: u8 = 60;

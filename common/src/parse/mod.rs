@@ -6,11 +6,13 @@
 //! packets of others are none of our business.
 
 mod ethernet;
+mod icmp;
 mod ipv4;
 mod ipv6;
 mod transport;
 
 pub use ethernet::{IPV4, IPV6, Link, SERVICE_TAG, TAG};
+pub use icmp::{ICMP, ICMP_V6, Quote};
 pub use transport::{TCP, TcpFlags, Transport, UDP};
 
 use crate::address::Address;
@@ -22,11 +24,14 @@ use crate::verdict::DropReason;
 pub enum Parsed {
     /// Nothing we handle, for whomever it is.
     Foreign,
-    /// A fragment. Only the first one has ports, and all of a datagram must fare alike.
-    Fragment,
+    /// A fragment that is not the first of its datagram: it has no ports.
+    Part,
     /// Headers that contradict themselves or the frame before the ports are reached; the destination is known.
     Broken(DropReason),
-    /// A whole TCP segment or UDP datagram, as far as its lengths tell.
+    /// An echo request.
+    Echo,
+    /// A TCP segment or UDP datagram, as far as its lengths tell, or the first fragment of one, or an ICMP error about one
+    /// ([`Packet::quote`]).
     Packet,
 }
 
@@ -39,6 +44,8 @@ pub struct Packet {
     pub network: Network,
     /// Its transport header.
     pub transport: Transport,
+    /// If it is an ICMP error, where it keeps the packet it is about; then addresses, protocol and transport are of that.
+    pub quote: Quote,
 }
 
 /// An IP header.
@@ -60,6 +67,12 @@ pub struct Network {
     pub payload_at: u16,
     /// Bytes from there to the end of the packet.
     pub payload_length: u16,
+    /// Whether it is a fragment.
+    pub is_part: bool,
+    /// Where in the datagram it begins, in units of eight bytes.
+    pub offset: u16,
+    /// Which datagram it belongs to.
+    pub id: u32,
     /// Whether the IPv4 options are such as a host may send.
     pub is_sound: bool,
 }
@@ -72,12 +85,17 @@ pub fn parse(frame: &impl Frame, packet: &mut Packet) -> Parsed {
     if outcome != Parsed::Packet {
         return outcome;
     }
+    let message = if packet.network.is_v4 { ICMP } else { ICMP_V6 };
+    if packet.network.protocol == message {
+        return icmp::parse(frame, packet);
+    }
     transport::parse(frame, packet)
 }
 
 /// Parses a frame up to what the IP header carries, whatever that is.
 #[inline(always)]
 pub fn network(frame: &impl Frame, packet: &mut Packet) -> Parsed {
+    packet.quote.is_there = false;
     let outcome = ethernet::parse(frame, packet);
     if outcome != Parsed::Packet {
         return outcome;
@@ -96,22 +114,52 @@ impl Packet {
         let Self {
             network, transport, ..
         } = self;
-        if let Some(reason) = transport.defect(network.payload_length) {
+        if !self.quote.is_there
+            && let Some(reason) = transport.defect(network.payload_length, network.is_part)
+        {
             return Some(reason);
         }
-        if !network.is_sound {
+        network.defect()
+    }
+}
+
+impl Network {
+    /// What is wrong with the header, if anything.
+    #[inline(always)]
+    pub fn defect(&self) -> Option<DropReason> {
+        if !self.is_sound {
             return Some(DropReason::BadIpHeader);
         }
-        if network.hop_limit == 0 {
+        if self.hop_limit == 0 {
             return Some(DropReason::HopLimit);
         }
-        if network.source == network.destination {
+        if self.source == self.destination {
             return Some(DropReason::Land);
         }
-        if is_martian(network) {
+        if is_martian(self) {
             return Some(DropReason::MartianSource);
         }
         None
+    }
+}
+
+/// Takes note of what a fragment says about itself.
+#[inline(always)]
+fn part(network: &mut Network, offset: u16, more: bool, id: u32) -> Parsed {
+    let length = network.payload_length;
+    // Only the last one may end anywhere; a part of a TCP header alone is no packet (RFC 1858, RFC 3128).
+    let ends = !more || length % 8 == 0;
+    let fits = offset as u32 * 8 + length as u32 <= u16::MAX as u32;
+    if length == 0 || !ends || !fits || (offset == 1 && network.protocol == TCP) {
+        return Parsed::Broken(DropReason::BadFragment);
+    }
+    network.is_part = true;
+    network.offset = offset;
+    network.id = id;
+    if offset == 0 {
+        Parsed::Packet
+    } else {
+        Parsed::Part
     }
 }
 

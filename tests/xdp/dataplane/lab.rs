@@ -148,6 +148,110 @@ impl Lab {
         });
     }
 
+    /// Serves UDP on an address in the servers' namespace: each datagram is sent back. After one that begins with
+    /// [`CLOSE`] more are sent, until the client's host says that nobody takes them; that is told.
+    pub(crate) fn serve_echo(
+        &self,
+        address: &str,
+    ) -> std::sync::mpsc::Receiver<std::io::Result<()>> {
+        let address: SocketAddr = address.parse().unwrap();
+        let socket = self
+            .servers
+            .inside(move || UdpSocket::bind(address))
+            .unwrap();
+        let (told, outcome) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 65_536];
+            while let Ok((length, peer)) = socket.recv_from(&mut buffer) {
+                if socket.send_to(&buffer[..length], peer).is_err() {
+                    return;
+                }
+                if buffer[0] == CLOSE {
+                    // The client is gone when this arrives; its host says so, and the next call learns of it.
+                    let again = socket.connect(peer).and_then(|()| {
+                        socket.set_read_timeout(Some(PATIENCE))?;
+                        let begun = std::time::Instant::now();
+                        while begun.elapsed() < PATIENCE {
+                            socket.send(b"are you there?")?;
+                            socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+                            match socket.recv(&mut buffer) {
+                                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                                Err(error) => return Err(error),
+                                Ok(_) => {}
+                            }
+                        }
+                        Ok(())
+                    });
+                    let _ = told.send(again);
+                    return;
+                }
+            }
+        });
+        outcome
+    }
+
+    /// Sends a datagram to a UDP service from the client and returns what comes back.
+    pub(crate) fn echo_udp(&self, target: &str, datagram: &[u8]) -> std::io::Result<Vec<u8>> {
+        let target: SocketAddr = target.parse().unwrap();
+        self.client.inside(move || {
+            let own: SocketAddr = if target.is_ipv4() {
+                "0.0.0.0:0"
+            } else {
+                "[::]:0"
+            }
+            .parse()
+            .unwrap();
+            let socket = UdpSocket::bind(own)?;
+            socket.set_read_timeout(Some(PATIENCE))?;
+            socket.connect(target)?;
+            socket.send(datagram)?;
+            let mut buffer = vec![0; 65_536];
+            let length = socket.recv(&mut buffer)?;
+            buffer.truncate(length);
+            Ok(buffer)
+        })
+    }
+
+    /// Whether an address answers an echo request of the client with what was sent.
+    pub(crate) fn ping(&self, target: &str) -> bool {
+        use socket2::{Domain, Protocol, Socket, Type};
+        let target: IpAddr = target.parse().unwrap();
+        let (protocol, request, answer, header) = if target.is_ipv4() {
+            (Protocol::ICMPV4, 8, 0, 20)
+        } else {
+            (Protocol::ICMPV6, 128, 129, 0)
+        };
+        let mut message: Vec<u8> = (0..1000).map(|at| at as u8).collect();
+        message[..4].copy_from_slice(&[request, 0, 0, 0]);
+        // The kernel computes the checksum of ICMPv6 only.
+        let sum: u32 = message
+            .chunks(2)
+            .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
+            .sum();
+        let sum = (sum & 0xffff) + (sum >> 16);
+        let checksum = !((sum & 0xffff) + (sum >> 16)) as u16;
+        message[2..4].copy_from_slice(&checksum.to_be_bytes());
+        self.client.inside(move || {
+            let domain = Domain::for_address(SocketAddr::new(target, 0));
+            let mut socket = Socket::new(domain, Type::RAW, Some(protocol)).unwrap();
+            socket.connect(&SocketAddr::new(target, 0).into()).unwrap();
+            socket
+                .set_read_timeout(Some(Duration::from_millis(700)))
+                .unwrap();
+            socket.send(&message).unwrap();
+            let mut buffer = [0; 1500];
+            while let Ok(length) = socket.read(&mut buffer) {
+                let Some(found) = buffer.get(header..length) else {
+                    continue;
+                };
+                if found[0] == answer && found.len() == message.len() {
+                    return found[4..] == message[4..];
+                }
+            }
+            false
+        })
+    }
+
     /// Connects from the client; the greeting has come when this returns.
     pub(crate) fn connect(&self, target: &str) -> std::io::Result<Session> {
         self.connect_from(None, target)
@@ -306,6 +410,9 @@ fn greet_and_echo(name: &str, mut stream: TcpStream) {
         }
     }
 }
+
+/// The first byte of a datagram after whose answer the client's socket is gone.
+pub(crate) const CLOSE: u8 = 0xc1;
 
 /// How long anything may take that should happen.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -15,5 +15,6 @@ mod configuration;
 mod guard;
 mod l4;
 mod lab;
+mod messages;
 mod modes;
 mod restart;

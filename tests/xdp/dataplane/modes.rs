@@ -7,14 +7,18 @@ use super::configuration::Configuration;
 use super::l4::snapshot;
 use super::lab::{Lab, VIP, VIP6};
 
-const GUE: Forward = Forward::Gue { port: 6080 };
+pub(crate) const GUE: Forward = Forward::Gue { port: 6080 };
 
-/// A TCP and a UDP service on one address, forwarded to one server.
-fn service(lab: &Lab, forward: Forward, vip: &str, server: &str) -> Dataplane {
-    let at = |address: &str, port: u16| match address.contains(':') {
+/// An address and port in one word.
+pub(crate) fn at(address: &str, port: u16) -> String {
+    match address.contains(':') {
         true => format!("[{address}]:{port}"),
         false => format!("{address}:{port}"),
-    };
+    }
+}
+
+/// A TCP and a UDP service on one address, forwarded to one server.
+pub(crate) fn service(lab: &Lab, forward: Forward, vip: &str, server: &str) -> Dataplane {
     let configuration = Configuration::new(&["lb0", "lb1"], XdpMode::Native, &lab.pin())
         .listen("web", Mode::L4)
         .forward(forward)
@@ -27,11 +31,7 @@ fn service(lab: &Lab, forward: Forward, vip: &str, server: &str) -> Dataplane {
 
 /// Sends TCP and UDP through a service to a server that serves at `served`.
 fn works(lab: &Lab, forward: Forward, vip: &str, server: &str, served: &str) {
-    let target = if vip.contains(':') {
-        format!("[{vip}]:80")
-    } else {
-        format!("{vip}:80")
-    };
+    let target = at(vip, 80);
     let dataplane = service(lab, forward, vip, server);
     let way = format!("{forward:?} from {vip} to {server}, served at {served}");
     for _ in 0..3 {

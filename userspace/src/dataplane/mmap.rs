@@ -16,6 +16,7 @@ use tidegate_common::bind::{BindBucket, RangeRow};
 use tidegate_common::config::Config;
 use tidegate_common::decap::Endings;
 use tidegate_common::flow::FlowBucket;
+use tidegate_common::fragment::FragmentBucket;
 use tidegate_common::interface::Interface;
 use tidegate_common::list4::ListRow;
 use tidegate_common::list6::ListBucket;
@@ -54,6 +55,7 @@ records!(
     Config,
     Endings,
     FlowBucket,
+    FragmentBucket,
     Interface,
     ListRow,
     ListBucket,

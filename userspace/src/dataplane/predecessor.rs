@@ -93,7 +93,7 @@ impl Predecessor {
             return Some(service);
         }
         match self.find(BindKey::address(address.into()))? {
-            Target::Ranges { first, rows } => (u32::from(first)
+            Target::Ranges { first, rows, .. } => (u32::from(first)
                 ..u32::from(first) + u32::from(rows))
                 .filter_map(|row| self.ranges.get(row as usize))
                 .find_map(|row| row.find(port, protocol)),

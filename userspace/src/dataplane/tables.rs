@@ -16,6 +16,7 @@ use tidegate_common::bind::{BindBucket, RangeRow};
 use tidegate_common::config::Config;
 use tidegate_common::counters::{ServerCounters, server_index};
 use tidegate_common::flow::FlowBucket;
+use tidegate_common::fragment::FragmentBucket;
 use tidegate_common::interface::Interface;
 use tidegate_common::list4::ListRow;
 use tidegate_common::list6::ListBucket;
@@ -135,6 +136,7 @@ pub(super) fn layout(sizes: &Sizes, sources: Keeping) -> Layout {
             name::SOURCES => size_of::<SourceBucket>(),
             name::FLOWS => size_of::<FlowBucket>(),
             name::NAT => size_of::<NatEntry>(),
+            name::FRAGMENTS => size_of::<FragmentBucket>(),
             name::COUNTERS => size_of::<ServerCounters>(),
             name::DROPS => size_of::<u64>(),
             name::LISTS6_TRIE => size_of::<u32>(),

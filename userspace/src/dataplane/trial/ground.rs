@@ -13,6 +13,7 @@ use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use tidegate_common::action::Class;
 use tidegate_common::address::Address;
 use tidegate_common::flow::FlowBucket;
+use tidegate_common::fragment::FragmentBucket;
 use tidegate_common::maps::{Sizes, name};
 use tidegate_common::nat::NatEntry;
 use tidegate_common::server::ServerIndex;
@@ -27,6 +28,7 @@ pub(super) struct Ground {
     pub(super) sources: Mapped<SourceBucket>,
     pub(super) flows: Mapped<FlowBucket>,
     pub(super) nat: Mapped<NatEntry>,
+    pub(super) fragments: Mapped<FragmentBucket>,
 }
 
 /// What was entered into the IPv6 trie.
@@ -88,6 +90,7 @@ pub(super) fn in_memory(sizes: &Sizes, trie: &Trie) -> io::Result<(Tables, Groun
         sources: array(size(name::SOURCES))?,
         flows: array(size(name::FLOWS))?,
         nat: array(size(name::NAT))?,
+        fragments: array(size(name::FRAGMENTS))?,
     };
     Ok((tables, ground))
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use aya::maps::{MapData, PerCpuArray};
 use tidegate_common::counters::drop_index;
+use tidegate_common::fragment::BUCKETS;
 use tidegate_common::maps::{Sizes, name};
 use tidegate_common::memory::{Besides, Bytes, Memory, View, words};
 use tidegate_common::service::ServiceIndex;
@@ -57,6 +58,7 @@ impl Kernel {
             sources,
             flows,
             nat: mapped(&loaded.take_map(name::NAT)?, name::NAT, entries(&sizes))?,
+            fragments: mapped(&loaded.take_map(name::FRAGMENTS)?, name::FRAGMENTS, BUCKETS)?,
         };
         let written = Written::fill(tables, ground, trie, ticks, sizes, compiled, running, place)?;
         Ok(Self {

@@ -100,6 +100,10 @@ pub(super) fn decide_on(view: &View<'_>, mut frame: Bytes, drops: &mut Drops) ->
         Verdict::Pass => Fate::Pass,
         Verdict::Transmit => Fate::Transmit,
         Verdict::Redirect(_) => Fate::Redirect,
+        Verdict::Reply { reason, service } => {
+            *drops.entry((service.0, reason.name())).or_default() += 1;
+            Fate::Transmit
+        }
         Verdict::Drop { reason, service } => {
             *drops.entry((service.0, reason.name())).or_default() += 1;
             Fate::Drop

@@ -154,6 +154,7 @@ impl Written {
             sources: &self.ground.sources,
             flows: &self.ground.flows,
             nat: &self.ground.nat,
+            fragments: &self.ground.fragments,
         })
     }
 

@@ -76,6 +76,8 @@ struct Entries {
     exact: BTreeMap<(IpAddr, u16, u8), tidegate_common::service::ServiceIndex>,
     /// Every address, with its ranges.
     ranges: BTreeMap<IpAddr, Vec<PortRange>>,
+    /// The addresses with a service that is forwarded.
+    forwarded: BTreeSet<IpAddr>,
 }
 
 impl Entries {
@@ -86,6 +88,7 @@ impl Entries {
         let mut entries = Self {
             exact: BTreeMap::new(),
             ranges: BTreeMap::new(),
+            forwarded: BTreeSet::new(),
         };
         for wildcards in [false, true] {
             for (index, service) in services.clone() {
@@ -95,6 +98,9 @@ impl Entries {
                     .retain(|bind| bind.address.is_unspecified() == wildcards);
                 for (address, first, last) in listens(&binds, own) {
                     let protocol = service.protocol.number();
+                    if service.delivery.forwarding().is_some() {
+                        entries.forwarded.insert(address);
+                    }
                     let ranges = entries.ranges.entry(address).or_default();
                     if first == last {
                         entries
@@ -156,6 +162,7 @@ impl Writer {
             let target = Target::Ranges {
                 first: next as u16,
                 rows: count as u8,
+                forwarded: entries.forwarded.contains(address) && !self.own.contains(address),
             };
             binds.push((BindKey::address((*address).into()), target));
             next += count;

@@ -8,9 +8,11 @@
 
 mod binds;
 mod lists;
+mod nature;
 mod policies;
 mod rings;
 mod servers;
+mod way;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -18,21 +20,20 @@ use std::net::{IpAddr, SocketAddr};
 use tidegate_common::config::{Clock, Config, NatSizes};
 use tidegate_common::interface;
 use tidegate_common::maps::Sizes;
-use tidegate_common::service::{
-    Forward, Guard, Hashing, ListedFlows, Nature, Rings, Service, ServiceIndex, Timeouts,
-};
+use tidegate_common::service::{Guard, Rings, Service, ServiceIndex, Timeouts};
 use tidegate_common::word::pair;
 
 use super::mmap::wait_for_programs;
 use super::neighbours::{Hop, Neighbours};
 use super::netlink::{Interface, Mac};
-use super::plan::{self, Choice, Delivery, IdleTimes, Method, Plan};
+use super::plan::{self, IdleTimes, Method, Plan};
 use super::predecessor::{Predecessor, interface_modulus};
 use super::tables::Tables;
 use super::ticks::Ticks;
 use crate::types::ServerId;
 pub(super) use binds::{listens, sizes as bind_sizes};
 pub(super) use lists::{prefixes6, rows4};
+use nature::nature;
 pub(super) use policies::regions;
 use rings::RingNumbers;
 use servers::{ServerNumbers, ServerRecord};
@@ -394,37 +395,6 @@ impl Writer {
             closing: self.ticks.span(idle.closing),
             datagram: self.ticks.span(idle.established),
         }
-    }
-}
-
-/// What never changes while a service has its number.
-fn nature(service: &plan::Service) -> Nature {
-    let (forward, hashing, tunnel_port) = match &service.delivery {
-        Delivery::Local => (Forward::Local, Hashing::Tuple, 0),
-        Delivery::Forward(forwarding) => {
-            let forward = match forwarding.method {
-                Method::Nat => Forward::Nat,
-                Method::Dnat => Forward::Dnat,
-                Method::Dsr => Forward::Dsr,
-                Method::Ipip => Forward::Ipip,
-                Method::Gue { .. } => Forward::Gue,
-            };
-            let hashing = match forwarding.choice {
-                Choice::Maglev => Hashing::Tuple,
-                Choice::Source => Hashing::Source,
-            };
-            let port = match forwarding.method {
-                Method::Gue { port } => port,
-                _ => 0,
-            };
-            (forward, hashing, port)
-        }
-    };
-    Nature {
-        forward,
-        hashing,
-        listed_flows: ListedFlows::Cut,
-        tunnel_port_be: tunnel_port.to_be_bytes(),
     }
 }
 

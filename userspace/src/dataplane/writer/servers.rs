@@ -12,12 +12,12 @@ use tidegate_common::ring::Share;
 use tidegate_common::server::{Bounds, Endpoint, Hop as HopWord, Server, ServerIndex, ServerState};
 use tidegate_common::service::ServiceIndex;
 use tidegate_common::tick::Tick;
-use tidegate_common::tunnel;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::way::{Way, way};
 use super::{Hops, Notice, Standing, Standings, WriteError, Writer};
-use crate::dataplane::neighbours::{Hop, NextHop, Obstacle};
-use crate::dataplane::plan::{self, Family, Forwarding, Method};
+use crate::dataplane::neighbours::Obstacle;
+use crate::dataplane::plan::{self, Family, Forwarding};
 use crate::dataplane::tables::Tables;
 use crate::types::ServerId;
 
@@ -48,13 +48,13 @@ pub(crate) struct ServerView<'a> {
 
 /// What a number stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
+pub(super) struct Entry {
     index: ServerIndex,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
     /// The local address it sees.
-    source: Option<IpAddr>,
-    bounds: Bounds,
-    hop: HopWord,
+    pub(super) source: Option<IpAddr>,
+    pub(super) bounds: Bounds,
+    pub(super) hop: HopWord,
 }
 
 /// The numbers of servers.
@@ -356,80 +356,6 @@ impl Writer {
             }
         }
     }
-}
-
-/// How frames get to a server.
-struct Way {
-    interface: u32,
-    mac: [u8; 6],
-    source: Option<IpAddr>,
-    bounds: Bounds,
-}
-
-impl Way {
-    /// With what the program needs to know besides about the tunnel, if the way is one.
-    fn bounded(self, method: Method, clients: Family, server: Option<SocketAddr>) -> Self {
-        let port = match method {
-            Method::Gue { port } => port,
-            _ => 0,
-        };
-        let sum = match (self.source, server) {
-            (Some(source), Some(server)) if method.tunnels() => tunnel::constant_sum(
-                source.into(),
-                server.ip().into(),
-                port.to_be_bytes(),
-                clients == Family::V4,
-            ),
-            _ => 0,
-        };
-        let bounds = Bounds { sum, ..self.bounds };
-        Self { bounds, ..self }
-    }
-}
-
-/// The way to a server, or what is in it. One that was known is good until the kernel says otherwise.
-fn way(
-    method: Method,
-    address: Option<SocketAddr>,
-    known: Option<Entry>,
-    hops: &dyn Hops,
-) -> Result<Way, Obstacle> {
-    let address = address.ok_or(Obstacle::NoAddress)?;
-    match (hops.hop(address.ip()), method) {
-        (
-            Some(Hop::Reachable(NextHop {
-                gateway: Some(gateway),
-                ..
-            })),
-            Method::Dsr,
-        ) => Err(Obstacle::BehindRouter(*gateway)),
-        (Some(Hop::Reachable(NextHop { source: None, .. })), method) if method.needs_source() => {
-            Err(Obstacle::NoSource)
-        }
-        (Some(Hop::Reachable(hop)), method) => Ok(Way {
-            interface: hop.interface,
-            mac: hop.mac,
-            source: hop.source.filter(|_| method.needs_source()),
-            bounds: Bounds {
-                sum: 0,
-                // One that does not fit the field lets every packet pass.
-                mtu: u16::try_from(hop.mtu).unwrap_or(0),
-            },
-        }),
-        (Some(Hop::Unreachable(obstacle)), _) => Err(obstacle.clone()),
-        (None, _) => Err(Obstacle::Asking(address.ip())),
-    }
-    .or_else(|obstacle| match (obstacle, known) {
-        (Obstacle::Asking(_), Some(entry)) if entry.hop.is_known() && entry.address == address => {
-            Ok(Way {
-                interface: u32::from(entry.hop.interface),
-                mac: entry.hop.mac,
-                source: entry.source,
-                bounds: entry.bounds,
-            })
-        }
-        (obstacle, _) => Err(obstacle),
-    })
 }
 
 fn state(server: &plan::Server, standing: Standing, entry: Option<Entry>) -> ServerState {

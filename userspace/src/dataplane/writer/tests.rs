@@ -17,8 +17,8 @@ use super::*;
 use crate::dataplane::mmap::{Mapped, Record};
 use crate::dataplane::neighbours::{NextHop, Obstacle};
 use crate::dataplane::plan::{
-    Bind, Counting, Family, Forwarding, Policy, PolicyId, Protocol, RateLimit, SourceAction,
-    SourceTable,
+    Bind, Choice, Counting, Delivery, Family, Forwarding, Policy, PolicyId, Protocol, RateLimit,
+    SourceAction, SourceTable,
 };
 use crate::dataplane::sizes;
 use crate::dataplane::tables::Others;
