@@ -19,16 +19,19 @@ pub struct Interface {
     /// Hardware addresses it answers for, the first its own (frames leave with that one), then those of virtual routers.
     /// Six bytes and two zeros each; 0 is none.
     pub macs: [Word; MACS],
+    /// The largest packet it takes; 0 is not known, and any is sent.
+    pub mtu: Word,
     /// Zero.
-    pub spare: [Word; 3],
+    pub spare: [Word; 2],
 }
 
 impl Interface {
     /// Writes the record; the number comes last. Surplus addresses are left out.
-    pub fn publish(&self, number: u32, macs: &[[u8; 6]]) {
+    pub fn publish(&self, number: u32, macs: &[[u8; 6]], mtu: u32) {
         for (index, word) in self.macs.iter().enumerate() {
             word.store(macs.get(index).copied().map_or(0, mac_word));
         }
+        self.mtu.store(u64::from(mtu));
         self.number.store(u64::from(number));
     }
 
@@ -102,7 +105,7 @@ mod tests {
     fn an_unused_record_answers_for_nothing() {
         let interface = Interface::default();
         assert!(!interface.is(3));
-        interface.publish(3, &[[2, 0, 0, 0, 0, 1], [0, 0, 0x5e, 0, 1, 1]]);
+        interface.publish(3, &[[2, 0, 0, 0, 0, 1], [0, 0, 0x5e, 0, 1, 1]], 1500);
         assert!(interface.is(3));
         assert!(interface.answers_for(mac_word([2, 0, 0, 0, 0, 1])));
         assert!(interface.answers_for(mac_word([0, 0, 0x5e, 0, 1, 1])));

@@ -8,7 +8,7 @@ use crate::flow::{FlowHash, FlowPlace, FlowState};
 use crate::frame::{Frame, Tables};
 use crate::nat::{self, DIRECT_PROBES, Head, NatEntry};
 use crate::rewrite::{Ends, Outgoing};
-use crate::server::{Endpoint, Server};
+use crate::server::{Bounds, Endpoint, Server};
 use crate::tick::Tick;
 use crate::verdict::DropReason;
 
@@ -148,6 +148,14 @@ pub(super) fn send_back<T: Tables>(
     let word = work.head;
     if (entry.head.load() ^ word) >> 32 != 0 {
         return Err(DropReason::UnknownFlow);
+    }
+    let bounds = Bounds {
+        sum: 0,
+        mtu: scene.mtu_of(interface),
+    };
+    if !bounds.take(work.packet.network.length, 0) {
+        work.sending.limit = bounds.mtu;
+        return Ok(Step::TooBig);
     }
     // An error about the flow is no packet of it.
     if work.packet.quote.is_there {

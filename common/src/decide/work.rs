@@ -194,6 +194,15 @@ impl<'a, T: Tables> Scene<'a, T> {
         }
     }
 
+    /// The largest packet an interface takes; 0 is not known.
+    #[inline(always)]
+    pub(super) fn mtu_of(&self, interface: u8) -> u16 {
+        match self.tables.interface(interface as u32) {
+            Some(interface) => interface.mtu.load() as u16,
+            None => 0,
+        }
+    }
+
     /// A server, whatever its state.
     #[inline(always)]
     pub(super) fn server(&self, index: ServerIndex) -> Option<&'a Server> {

@@ -32,6 +32,8 @@ pub(crate) struct Lab {
     pub(crate) balancer: Namespace,
     pub(crate) servers: Namespace,
     pins: Mount,
+    /// Takes nothing out of anything: what is sent back out of a veth device wakes the other end only if a program is there.
+    passing: Option<Decap>,
 }
 
 /// A BPF file system of its own.
@@ -48,11 +50,12 @@ impl Lab {
             return None;
         }
         let named = |role: &str| Namespace::new(&format!("{label}{role}"));
-        let lab = Self {
+        let mut lab = Self {
             client: named("c"),
             balancer: named("b"),
             servers: named("s"),
             pins: Mount::new(label),
+            passing: None,
         };
         lab.client.connect("cl0", &lab.balancer, "lb0");
         lab.balancer.connect("lb1", &lab.servers, "sv0");
@@ -88,6 +91,10 @@ impl Lab {
         for setting in ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"] {
             lab.balancer.exec(&format!("sysctl -qw {setting}"));
         }
+        let passing = lab
+            .client
+            .inside(|| Decap::start("cl0", XdpMode::Native, 0, &["192.0.2.10".parse().unwrap()]));
+        lab.passing = Some(passing.expect("the program can be attached"));
         Some(lab)
     }
 
@@ -314,6 +321,11 @@ impl Lab {
     pub(crate) fn widen(&self) {
         self.balancer.ip("link set lb1 mtu 1600");
         self.servers.ip("link set sv0 mtu 1600");
+        // What goes back has no outer headers, and the client's link is no wider.
+        for router in ["10.0.0.254", "2001:db8:2::fe"] {
+            self.servers
+                .ip(&format!("route change default via {router} mtu 1500"));
+        }
     }
 
     /// Takes packets out of tunnels on the servers.

@@ -8,6 +8,7 @@ use tidegate::model::{Forward, XdpMode};
 use super::l4::snapshot;
 use super::lab::{CLOSE, Lab, VIP, VIP6};
 use super::modes::{GUE, at, service};
+use super::netns::eventually;
 
 /// Ways to forward with the service's address and the server's, and where the server takes what is sent.
 const WAYS: [(Forward, &str, &str, &str); 9] = [
@@ -22,8 +23,8 @@ const WAYS: [(Forward, &str, &str, &str); 9] = [
     (GUE, VIP6, "10.0.0.1", VIP6),
 ];
 
-/// Runs `test` in every way, each in a lab of its own.
-fn each(label: &str, test: impl Fn(&Lab, &Dataplane, &str, &str, &str)) {
+/// Runs `test` in every way, each in a lab of its own; `wide` makes room for outer headers.
+fn each(label: &str, wide: bool, test: impl Fn(&Lab, &Dataplane, &str, &str, &str)) {
     for (forward, vip, server, served) in WAYS {
         let Some(lab) = Lab::new(label) else { return };
         if served == vip {
@@ -31,6 +32,9 @@ fn each(label: &str, test: impl Fn(&Lab, &Dataplane, &str, &str, &str)) {
         }
         let decap = matches!(forward, Forward::Ipip | Forward::Gue { .. })
             .then(|| lab.decap(XdpMode::Native));
+        if wide && decap.is_some() {
+            lab.widen();
+        }
         let dataplane = service(&lab, forward, vip, server);
         let way = format!("{forward:?} from {vip} to {server}");
         test(&lab, &dataplane, &at(vip, 80), &at(served, 80), &way);
@@ -41,7 +45,7 @@ fn each(label: &str, test: impl Fn(&Lab, &Dataplane, &str, &str, &str)) {
 
 #[test]
 fn fragments_follow_their_first_one_both_ways() {
-    each("frag", |lab, dataplane, target, served, way| {
+    each("frag", true, |lab, dataplane, target, served, way| {
         let _outcome = lab.serve_echo(served);
         for length in [1400, 4000, 20_000] {
             let sent: Vec<u8> = (0..length).map(|byte| (byte % 191) as u8).collect();
@@ -58,7 +62,7 @@ fn fragments_follow_their_first_one_both_ways() {
 
 #[test]
 fn errors_about_what_clients_sent_reach_them() {
-    each("unre", |lab, _, target, _, way| {
+    each("unre", false, |lab, _, target, _, way| {
         // Nobody takes it at the server, whose host says so.
         let error = lab.echo_udp(target, b"anybody?").expect_err(way);
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{way}");
@@ -67,7 +71,7 @@ fn errors_about_what_clients_sent_reach_them() {
 
 #[test]
 fn errors_about_what_servers_sent_reach_them() {
-    each("gone", |lab, dataplane, target, served, way| {
+    each("gone", false, |lab, dataplane, target, served, way| {
         let outcome = lab.serve_echo(served);
         lab.echo_udp(target, &[CLOSE]).expect(way);
         let error = outcome
@@ -113,7 +117,8 @@ fn service_addresses_answer_echo_requests_and_neighbours_stay_the_stacks() {
     // The stack's own addresses are the stack's.
     assert!(lab.ping("192.0.2.1"));
     dataplane.stop(Stop::Detach).expect("it detaches");
-    assert!(!lab.ping(VIP));
+    // The kernel takes its time to do so.
+    eventually("nobody answers", || (!lab.ping(VIP)).then_some(()));
     let dataplane = service(&lab, Forward::Nat, VIP6, "2001:db8:2::1");
     assert!(lab.ping(VIP6));
     assert!(lab.ping("2001:db8:1::1"));

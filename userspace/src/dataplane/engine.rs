@@ -195,7 +195,7 @@ impl Engine {
         let mut changed = Vec::new();
         for known in &mut self.interfaces {
             match self.netlink.interface(known.index)? {
-                Some(now) if now.mac != known.mac => {
+                Some(now) if (now.mac, now.mtu) != (known.mac, known.mtu) => {
                     *known = now.clone();
                     changed.push(now);
                 }

@@ -349,7 +349,9 @@ impl Writer {
             let index = interface.index % self.interface_modulus;
             let macs: &[Mac] = interface.mac.as_slice();
             if let Some(record) = self.tables.interfaces.get(index as usize) {
-                record.publish(interface.index, macs);
+                // One that does not fit the field lets every packet pass.
+                let mtu = u16::try_from(interface.mtu).unwrap_or(0);
+                record.publish(interface.index, macs, u32::from(mtu));
             }
             self.tables.others.set_device(index, interface.index)?;
         }
