@@ -93,7 +93,7 @@ fn nat_reaches_all_servers_and_back_in_both_families() {
         names(&["t1", "t2", "t3"])
     );
     assert_eq!(
-        answering(&lab, &format!("{VIP}:9003"), 10).len(),
+        answering(&lab, &format!("{VIP}:9003"), 40).len(),
         3,
         "a port of the range leads to port 80, too"
     );
