@@ -1,9 +1,10 @@
-//! HTTP/1 end to end: raw clients and origins on loopback, ports chosen by the kernel, worker threads of the product.
+//! HTTP end to end: raw clients and origins on loopback, ports chosen by the kernel, worker threads of the product.
 
 mod answers;
 mod cache;
 mod compression;
 mod ends;
+mod http2;
 mod messages;
 mod rules;
 mod servers;

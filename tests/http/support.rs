@@ -213,6 +213,16 @@ impl RunningProxy {
     }
 }
 
+impl RunningProxy {
+    pub(crate) fn stop(&self, phase: Phase) {
+        self.workers.as_ref().unwrap().stop(phase);
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.workers.as_ref().unwrap().is_finished()
+    }
+}
+
 impl Drop for RunningProxy {
     fn drop(&mut self) {
         if let Some(workers) = self.workers.take() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout_at};
 
-use crate::model::{Check, CheckConnect, Proxy, Server, ServerAddress};
+use crate::model::{Check, CheckConnect, HttpProtocol, Proxy, Server, ServerAddress};
 use crate::net::{self, ConnectError, Destination, Outgoing, Stream};
 use crate::proto::proxy_protocol::{self, Version2};
 use crate::state::ServerState;
@@ -123,7 +123,12 @@ async fn encrypt(
     name: Option<&str>,
     deadline: Instant,
 ) -> Result<Stream, DialError> {
-    let text = match timeout_at(deadline, connector.connect(stream, name)).await {
+    let text = match timeout_at(
+        deadline,
+        connector.connect(stream, name, Some(HttpProtocol::Http1)),
+    )
+    .await
+    {
         Ok(Ok(stream)) => return Ok(stream),
         Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
             "Connection closed during SSL handshake"

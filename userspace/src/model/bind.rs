@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{Principal, Verify};
+use super::{HttpProtocol, Principal, Verify};
 use crate::types::{BindId, Millis, ProxyId};
 
 /// One listening address of one frontend.
@@ -24,7 +24,7 @@ pub struct Bind {
     /// `ssl …`: TLS is terminated here.
     pub tls: Option<BindTls>,
     /// `proto h2|h1`: the protocol is imposed instead of detected.
-    pub proto: Option<String>,
+    pub proto: Option<HttpProtocol>,
     /// `accept-proxy`: a PROXY protocol header is required.
     pub accept_proxy: bool,
     /// `maxconn` of this listener.

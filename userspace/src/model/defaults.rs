@@ -2,7 +2,7 @@
 
 use super::{
     Affinity, Balance, BalanceKind, Forward, HashType, HttpReuse, Mode, Proxy, ProxyKind,
-    Redispatch, RetryOn, Server, ServerAddress, Timeouts, TrailingClose,
+    Redispatch, RetryOn, Server, ServerAddress, Timeouts, TrailingClose, WebSocket,
 };
 use crate::types::{Millis, ProxyId, ServerId, Weight};
 
@@ -141,6 +141,8 @@ impl Server {
             on_marked_down: None,
             on_marked_up: None,
             tls: None,
+            proto: None,
+            websocket: WebSocket::default(),
             send_proxy: None,
             source: None,
             pool_max: None,

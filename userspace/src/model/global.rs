@@ -126,6 +126,52 @@ pub struct Tune {
     pub maxaccept: usize,
     /// `tune.comp.maxlevel`: how hard bodies are compressed, 1 to 9.
     pub compression_level: u32,
+    /// `tune.h2.*`.
+    pub h2: Http2Tune,
+}
+
+/// `tune.h2.*`: the bounds of HTTP/2 connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Http2Tune {
+    /// `tune.h2.initial-window-size` in bytes.
+    pub window: u32,
+    /// `tune.h2.max-concurrent-streams`.
+    pub streams: u32,
+    /// `tune.h2.fe.*`.
+    pub front: Http2Side,
+    /// `tune.h2.be.*`.
+    pub back: Http2Side,
+    /// `tune.h2.fe.max-total-streams`; 0 = no limit.
+    pub total_streams: u32,
+    /// `tune.h2.max-frame-size` in bytes.
+    pub frame_size: u32,
+    /// `tune.h2.header-table-size` in bytes.
+    pub header_table: u32,
+}
+
+/// The bounds of one side, where they differ from the common ones.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Http2Side {
+    /// `initial-window-size` in bytes.
+    pub window: Option<u32>,
+    /// `max-concurrent-streams`.
+    pub streams: Option<u32>,
+    /// `glitches-threshold`; 0 = none.
+    pub glitches: u32,
+}
+
+impl Default for Http2Tune {
+    fn default() -> Self {
+        Self {
+            window: 16_384,
+            streams: 100,
+            front: Http2Side::default(),
+            back: Http2Side::default(),
+            total_streams: 0,
+            frame_size: 16_384,
+            header_table: 4096,
+        }
+    }
 }
 
 impl Default for Tune {
@@ -138,6 +184,7 @@ impl Default for Tune {
             http_cookielen: 63,
             maxaccept: 64,
             compression_level: 1,
+            h2: Http2Tune::default(),
         }
     }
 }

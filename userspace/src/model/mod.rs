@@ -28,7 +28,8 @@ pub use check::{
 };
 pub use compression::{Compression, CompressionAlgorithm, CompressionDirection, CompressionSide};
 pub use global::{
-    Global, Level, Principal, ProcessValue, StatsSocket, Tune, XdpGlobal, XdpInterface, XdpMode,
+    Global, Http2Side, Http2Tune, Level, Principal, ProcessValue, StatsSocket, Tune, XdpGlobal,
+    XdpInterface, XdpMode,
 };
 pub use http::{
     Cookie, CookieMode, ErrorFile, ErrorSource, Forwarded, ForwardedFor, ForwardedValue,
@@ -48,7 +49,7 @@ pub use rules::{
     RedirectKind, Reply, ReplyBody, Service, StickRule, TcpAction, TcpRule, TimeoutKind, TrackSlot,
     VariableCondition,
 };
-pub use server::{Server, ServerAddress, ServerTls, Source, Verify};
+pub use server::{HttpProtocol, Server, ServerAddress, ServerTls, Source, Verify, WebSocket};
 pub use status::{StatusClasses, StatusSet};
 pub use table::{Table, TableKeyType};
 

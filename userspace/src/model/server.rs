@@ -55,6 +55,10 @@ pub struct Server {
     pub on_marked_up: Option<OnMarkedUp>,
     /// `ssl …`: TLS to the server.
     pub tls: Option<Arc<ServerTls>>,
+    /// `proto`: the version of HTTP spoken to it; `None` = what ALPN says, else HTTP/1.
+    pub proto: Option<HttpProtocol>,
+    /// `ws`: the same for WebSocket handshakes.
+    pub websocket: WebSocket,
     /// `send-proxy`: a version 1 header; `send-proxy-v2`: a version 2 one.
     pub send_proxy: Option<u8>,
     /// `source`.
@@ -69,6 +73,25 @@ pub struct Server {
     pub redirect_prefix: Option<String>,
     /// The file and line it was written on, as `file:line`.
     pub place: String,
+}
+
+/// A version of HTTP that a line imposes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpProtocol {
+    /// `h1`.
+    Http1,
+    /// `h2`.
+    Http2,
+}
+
+/// How WebSocket handshakes are sent to a server (manual §5.2 `ws`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WebSocket {
+    /// `auto`: with HTTP/1 unless only HTTP/2 is allowed.
+    #[default]
+    Auto,
+    /// `h1` or `h2`.
+    Only(HttpProtocol),
 }
 
 /// Where a server is.

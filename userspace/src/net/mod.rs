@@ -5,6 +5,7 @@
 //! [`crate::tls`], which wraps a stream by way of [`Layer`].
 
 mod buffer;
+mod carried;
 mod connect;
 mod listen;
 mod options;
@@ -17,6 +18,7 @@ mod sys;
 mod tests;
 
 pub use buffer::{Buffer, RELAY_BUFFER};
+pub use carried::Carried;
 pub use connect::{ConnectError, Destination, Outgoing, connect};
 pub use listen::{BindError, Bound, Incoming, Listener, connection_is_gone};
 pub use options::{Keepalive, SocketHandle, TcpInfo};

@@ -11,7 +11,8 @@ use crate::types::Millis;
 /// A connected socket's options. Setters that only matter for speed or are refused to unprivileged processes report
 /// nothing; the others give the system's error.
 pub struct SocketHandle<'a> {
-    descriptor: BorrowedFd<'a>,
+    /// `None` where there is no socket to speak of: nothing can then be set or known.
+    descriptor: Option<BorrowedFd<'a>>,
     is_tcp: bool,
 }
 
@@ -48,21 +49,21 @@ pub struct TcpInfo {
 }
 
 impl<'a> SocketHandle<'a> {
-    pub(super) const fn new(descriptor: BorrowedFd<'a>, is_tcp: bool) -> Self {
+    pub(super) const fn new(descriptor: Option<BorrowedFd<'a>>, is_tcp: bool) -> Self {
         Self { descriptor, is_tcp }
     }
 
     /// TCP_NODELAY.
     pub fn set_nodelay(&self) {
         if self.is_tcp {
-            let _ = self.socket().set_tcp_nodelay(true);
+            let _ = self.socket().map(|socket| socket.set_tcp_nodelay(true));
         }
     }
 
     /// TCP_QUICKACK off or on: whether the next ACK may wait for data to ride on.
     pub fn set_quickack(&self, quick: bool) {
         if self.is_tcp {
-            let _ = self.socket().set_tcp_quickack(quick);
+            let _ = self.socket().map(|socket| socket.set_tcp_quickack(quick));
         }
     }
 
@@ -81,13 +82,14 @@ impl<'a> SocketHandle<'a> {
         if let Some(count) = keepalive.count {
             parameters = parameters.with_retries(count);
         }
-        self.socket().set_tcp_keepalive(&parameters)
+        self.socket()?.set_tcp_keepalive(&parameters)
     }
 
     /// TCP_USER_TIMEOUT.
     pub fn set_user_timeout(&self, timeout: Millis) -> io::Result<()> {
         if self.is_tcp {
-            self.socket().set_tcp_user_timeout(Some(timeout.duration()))
+            self.socket()?
+                .set_tcp_user_timeout(Some(timeout.duration()))
         } else {
             Ok(())
         }
@@ -95,7 +97,7 @@ impl<'a> SocketHandle<'a> {
 
     /// SO_MARK; needs CAP_NET_ADMIN.
     pub fn set_mark(&self, mark: u32) -> io::Result<()> {
-        self.socket().set_mark(mark)
+        self.socket()?.set_mark(mark)
     }
 
     /// IP_TOS, and IPV6_TCLASS on an IPv6 socket.
@@ -103,7 +105,7 @@ impl<'a> SocketHandle<'a> {
         if !self.is_tcp {
             return Ok(());
         }
-        let socket = self.socket();
+        let socket = self.socket()?;
         let v4 = socket.set_tos_v4(u32::from(tos));
         if socket.domain()? == socket2::Domain::IPV6 {
             socket.set_tclass_v6(u32::from(tos))
@@ -115,7 +117,9 @@ impl<'a> SocketHandle<'a> {
     /// SO_LINGER with a time of zero: the close becomes a reset.
     pub fn linger_nothing(&self) {
         if self.is_tcp {
-            let _ = self.socket().set_linger(Some(std::time::Duration::ZERO));
+            let _ = self
+                .socket()
+                .map(|socket| socket.set_linger(Some(std::time::Duration::ZERO)));
         }
     }
 
@@ -125,9 +129,11 @@ impl<'a> SocketHandle<'a> {
         if !self.is_tcp {
             return;
         }
-        let socket = self.socket();
+        let (Ok(socket), Some(descriptor)) = (self.socket(), self.descriptor) else {
+            return;
+        };
         self.linger_nothing();
-        if sys::set_repair(self.descriptor).is_err() {
+        if sys::set_repair(descriptor).is_err() {
             let _ = socket.set_ttl_v4(1);
             let _ = socket.set_unicast_hops_v6(1);
         }
@@ -135,12 +141,13 @@ impl<'a> SocketHandle<'a> {
 
     /// TCP_INFO; `None` where it is no TCP connection.
     pub fn tcp_info(&self) -> Option<TcpInfo> {
-        self.is_tcp
-            .then(|| sys::tcp_info(self.descriptor).ok())
-            .flatten()
+        sys::tcp_info(self.descriptor.filter(|_| self.is_tcp)?).ok()
     }
 
-    fn socket(&self) -> SockRef<'_> {
-        SockRef::from(&self.descriptor)
+    fn socket(&self) -> io::Result<SockRef<'_>> {
+        let descriptor = self.descriptor.as_ref();
+        descriptor
+            .map(SockRef::from)
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }

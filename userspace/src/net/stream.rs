@@ -1,8 +1,9 @@
-//! One type for every byte stream: TCP, Unix, and what a [`Layer`] such as TLS makes of them.
+//! One type for every byte stream: TCP, Unix, what a [`Layer`] such as TLS makes of them, and one of the many streams
+//! that another connection carries ([`Carried`]).
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -11,7 +12,9 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::SocketHandle;
+use super::carried::Carried;
 use crate::expr::Tls;
+use crate::proto::http::Head;
 
 /// A connection, ours to read and write.
 pub struct Stream {
@@ -24,6 +27,7 @@ enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
     Layered(Box<dyn Layer>),
+    Carried(Box<dyn Carried>),
 }
 
 struct Unread {
@@ -68,6 +72,14 @@ impl Stream {
         }
     }
 
+    /// One of the streams of another connection.
+    pub fn carried(stream: Box<dyn Carried>) -> Self {
+        Self {
+            transport: Transport::Carried(stream),
+            unread: None,
+        }
+    }
+
     /// Puts bytes back in front of those still to be read.
     pub fn unread(&mut self, mut bytes: Vec<u8>) {
         if let Some(waiting) = self.unread.take() {
@@ -81,6 +93,44 @@ impl Stream {
         match &self.transport {
             Transport::Tcp(_) | Transport::Unix(_) => None,
             Transport::Layered(layer) => Some(layer.tls()),
+            Transport::Carried(carried) => carried.tls(),
+        }
+    }
+
+    /// Whether it is one of many streams of another connection, whose messages have ends of their own.
+    pub fn is_carried(&self) -> bool {
+        matches!(self.transport, Transport::Carried(_))
+    }
+
+    /// Says that the message being written ends after this many more bytes. Means nothing to a stream whose end is
+    /// that of its connection.
+    pub fn ends_after(&mut self, bytes: u64) {
+        if let Transport::Carried(carried) = &mut self.transport {
+            carried.ends_after(bytes);
+        }
+    }
+
+    /// Ends the message being written with trailers, if there are any.
+    pub fn end_with(&mut self, trailers: &Head) -> io::Result<()> {
+        match &mut self.transport {
+            Transport::Carried(carried) => carried.end_with(trailers),
+            _ => Ok(()),
+        }
+    }
+
+    /// The trailers that ended the message read.
+    pub fn take_trailers(&mut self) -> Option<Head> {
+        match &mut self.transport {
+            Transport::Carried(carried) => carried.take_trailers(),
+            _ => None,
+        }
+    }
+
+    /// Ready once the peer of a carried stream has given it up; never on others.
+    pub fn poll_abandoned(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        match &mut self.transport {
+            Transport::Carried(carried) => carried.poll_abandoned(context),
+            _ => Poll::Pending,
         }
     }
 
@@ -88,7 +138,7 @@ impl Stream {
     pub fn peer_address(&self) -> Option<SocketAddr> {
         match &self.transport {
             Transport::Tcp(socket) => socket.peer_addr().ok().map(plain),
-            Transport::Unix(_) => None,
+            Transport::Unix(_) | Transport::Carried(_) => None,
             Transport::Layered(layer) => layer.inner().peer_address(),
         }
     }
@@ -97,14 +147,28 @@ impl Stream {
     pub fn local_address(&self) -> Option<SocketAddr> {
         match &self.transport {
             Transport::Tcp(socket) => socket.local_addr().ok().map(plain),
-            Transport::Unix(_) => None,
+            Transport::Unix(_) | Transport::Carried(_) => None,
             Transport::Layered(layer) => layer.inner().local_address(),
         }
     }
 
     /// The socket's options, whatever is layered on it.
     pub fn socket(&self) -> SocketHandle<'_> {
-        SocketHandle::new(self.as_fd(), self.is_tcp())
+        SocketHandle::new(self.descriptor(), self.is_tcp())
+    }
+
+    /// Another descriptor of its socket; `None` when there is none, or no room for one.
+    pub fn duplicate(&self) -> Option<OwnedFd> {
+        self.descriptor()?.try_clone_to_owned().ok()
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.transport {
+            Transport::Tcp(socket) => Some(socket.as_fd()),
+            Transport::Unix(socket) => Some(socket.as_fd()),
+            Transport::Layered(layer) => layer.inner().descriptor(),
+            Transport::Carried(carried) => carried.descriptor(),
+        }
     }
 
     /// Whether the connection is TCP, possibly under a layer.
@@ -113,6 +177,7 @@ impl Stream {
             Transport::Tcp(_) => true,
             Transport::Unix(_) => false,
             Transport::Layered(layer) => layer.inner().is_tcp(),
+            Transport::Carried(carried) => carried.descriptor().is_some(),
         }
     }
 
@@ -134,6 +199,7 @@ impl Stream {
             Transport::Tcp(socket) => socket.poll_read_ready(context),
             Transport::Unix(socket) => socket.poll_read_ready(context),
             Transport::Layered(layer) => Pin::new(layer).poll_fill_buf(context).map_ok(|_| ()),
+            Transport::Carried(carried) => carried.poll_readable(context),
         }
     }
 
@@ -144,20 +210,13 @@ impl Stream {
 
     /// Makes the coming close a reset: pending data is thrown away and nothing more is said (SO_LINGER 0).
     pub fn reset_on_close(&mut self) {
-        if let Transport::Layered(layer) = &mut self.transport {
-            layer.abandon();
+        match &mut self.transport {
+            // The connection is not this stream's alone.
+            Transport::Carried(_) => return,
+            Transport::Layered(layer) => layer.abandon(),
+            Transport::Tcp(_) | Transport::Unix(_) => {}
         }
         self.socket().linger_nothing();
-    }
-}
-
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.transport {
-            Transport::Tcp(socket) => socket.as_fd(),
-            Transport::Unix(socket) => socket.as_fd(),
-            Transport::Layered(layer) => layer.inner().as_fd(),
-        }
     }
 }
 
@@ -182,6 +241,7 @@ impl AsyncRead for Stream {
             Transport::Tcp(socket) => Pin::new(socket).poll_read(context, buffer),
             Transport::Unix(socket) => Pin::new(socket).poll_read(context, buffer),
             Transport::Layered(layer) => Pin::new(layer).poll_read(context, buffer),
+            Transport::Carried(carried) => carried.poll_read(context, buffer),
         }
     }
 }
@@ -196,6 +256,7 @@ impl AsyncWrite for Stream {
             Transport::Tcp(socket) => Pin::new(socket).poll_write(context, bytes),
             Transport::Unix(socket) => Pin::new(socket).poll_write(context, bytes),
             Transport::Layered(layer) => Pin::new(layer).poll_write(context, bytes),
+            Transport::Carried(carried) => carried.poll_write(context, bytes),
         }
     }
 
@@ -208,6 +269,10 @@ impl AsyncWrite for Stream {
             Transport::Tcp(socket) => Pin::new(socket).poll_write_vectored(context, slices),
             Transport::Unix(socket) => Pin::new(socket).poll_write_vectored(context, slices),
             Transport::Layered(layer) => Pin::new(layer).poll_write_vectored(context, slices),
+            Transport::Carried(carried) => {
+                let first = slices.iter().find(|slice| !slice.is_empty());
+                carried.poll_write(context, first.map_or(&[], |slice| &**slice))
+            }
         }
     }
 
@@ -215,6 +280,7 @@ impl AsyncWrite for Stream {
         match &self.transport {
             Transport::Tcp(_) | Transport::Unix(_) => true,
             Transport::Layered(layer) => layer.is_write_vectored(),
+            Transport::Carried(_) => false,
         }
     }
 
@@ -223,6 +289,7 @@ impl AsyncWrite for Stream {
             Transport::Tcp(socket) => Pin::new(socket).poll_flush(context),
             Transport::Unix(socket) => Pin::new(socket).poll_flush(context),
             Transport::Layered(layer) => Pin::new(layer).poll_flush(context),
+            Transport::Carried(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -231,6 +298,7 @@ impl AsyncWrite for Stream {
             Transport::Tcp(socket) => Pin::new(socket).poll_shutdown(context),
             Transport::Unix(socket) => Pin::new(socket).poll_shutdown(context),
             Transport::Layered(layer) => Pin::new(layer).poll_shutdown(context),
+            Transport::Carried(carried) => carried.poll_shutdown(context),
         }
     }
 }

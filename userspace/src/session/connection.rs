@@ -57,6 +57,10 @@ pub struct Connection {
     pub last_server: Cell<Option<LastServer>>,
     /// The step of the line that is being logged, for `%OG`.
     pub log_step: Cell<LogStep>,
+    /// The version of HTTP the client speaks; 0 while that is not known.
+    pub http_major: Cell<u8>,
+    /// Abnormal events on it (`fc_glitches`).
+    pub glitches: Cell<u32>,
     /// Its place in the list of sessions.
     pub ticket: SessionTicket,
     _admitted: Admitted,
@@ -126,6 +130,8 @@ impl Connection {
             tracked: TrackedSlots::default(),
             last_server: Cell::new(None),
             log_step: Cell::default(),
+            http_major: Cell::new(0),
+            glitches: Cell::new(0),
             ticket,
             generation,
             _admitted: admitted,
@@ -135,6 +141,13 @@ impl Connection {
     /// The frontend it came through.
     pub fn frontend(&self) -> &Proxy {
         self.generation.proxy(self.frontend)
+    }
+
+    /// Counts abnormal events, here and in the stick tables that track the connection.
+    pub fn glitch(&self, count: u32) {
+        self.glitches.set(self.glitches.get().saturating_add(count));
+        self.tracked
+            .count(StickEvent::Glitch, count.into(), clock::now());
     }
 
     /// The listener it came through.

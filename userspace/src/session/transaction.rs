@@ -80,6 +80,12 @@ pub struct Transaction {
     pub back_ends: Cell<Option<(SocketAddr, SocketAddr)>>,
     /// What is known of the TLS connection to the server.
     pub back_tls: OnceCell<Rc<dyn Tls>>,
+    /// Whether the request is a WebSocket handshake.
+    pub websocket: Cell<bool>,
+    /// The version of HTTP the server is spoken to in; 0 before.
+    pub back_http_major: Cell<u8>,
+    /// Abnormal events on the connection to the server (`bc_glitches`).
+    pub back_glitches: Cell<u32>,
     /// Whether the connection to the server served an earlier request.
     pub reused: Cell<bool>,
     /// Whether the log line is written before the end (`option logasap`).

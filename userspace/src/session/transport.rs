@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 use super::connection::Connection;
 use super::transaction::Transaction;
 use crate::expr::{Direction, Sample, SampleType, View};
-use crate::model::ServerTls;
+use crate::model::{HttpProtocol, Server, ServerTls, WebSocket};
 use crate::net::{self, ConnectError, Destination, Keepalive, Outgoing, Stream};
 use crate::proto::http::uri;
 use crate::proto::proxy_protocol::{self, Addresses, Version2};
@@ -86,8 +86,9 @@ async fn establish(
         return Ok(stream);
     };
     let name = model.tls.as_ref().and_then(|tls| server_name(tls, view));
+    let protocol = protocol(model, transaction.websocket.get());
     let stream = connector
-        .connect(stream, name.as_deref())
+        .connect(stream, name.as_deref(), protocol)
         .await
         .map_err(TransportError::Tls)?;
     if let Some(tls) = stream.tls() {
@@ -95,6 +96,23 @@ async fn establish(
         let _ = transaction.back_tls.set(tls);
     }
     Ok(stream)
+}
+
+/// The version of HTTP a request must be sent to a server in; `None` = what ALPN says, else HTTP/1.
+pub(super) fn protocol(server: &Server, websocket: bool) -> Option<HttpProtocol> {
+    match server.websocket {
+        _ if !websocket => server.proto,
+        WebSocket::Only(protocol) => Some(protocol),
+        WebSocket::Auto => server.proto.or_else(|| {
+            let offered = server.tls.as_ref().and_then(|tls| tls.alpn.as_deref());
+            let offers = |name: &[u8]| offered.is_some_and(|names| names.iter().any(|n| n == name));
+            Some(if offers(b"h2") && !offers(b"http/1.1") {
+                HttpProtocol::Http2
+            } else {
+                HttpProtocol::Http1
+            })
+        }),
+    }
 }
 
 /// The name sent as SNI: what `sni` says, else the request's host (manual §5.2 `sni-auto`).

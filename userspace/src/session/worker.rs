@@ -158,10 +158,10 @@ fn start(worker: &Rc<Worker>, order: &Order) -> Vec<Task> {
 }
 
 /// A task that ends with its owner.
-struct Task(AbortHandle);
+pub(super) struct Task(AbortHandle);
 
 impl Task {
-    fn new(future: impl Future<Output = ()> + 'static) -> Self {
+    pub(super) fn new(future: impl Future<Output = ()> + 'static) -> Self {
         Self(tokio::task::spawn_local(future).abort_handle())
     }
 }

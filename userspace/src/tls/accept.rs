@@ -212,7 +212,7 @@ fn classify(error: io::Error) -> HandshakeError {
 }
 
 /// Offered to clients of an HTTP frontend without `alpn` or `no-alpn`.
-const HTTP_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+const HTTP_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 /// Sessions remembered for clients that must resume without tickets (HAProxy: `tune.ssl.cachesize`).
 const REMEMBERED_SESSIONS: usize = 20_000;

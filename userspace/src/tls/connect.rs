@@ -14,17 +14,40 @@ use super::info::{Context, Info};
 use super::layer::Encrypted;
 use super::trust::{self, Names};
 use super::{Warnings, pem, suites};
-use crate::model::{ServerTls, Verify};
+use crate::model::{HttpProtocol, ServerTls, Verify};
 use crate::net::Stream;
 
 /// The TLS context of one server.
 #[derive(Clone)]
 pub struct Connector {
+    all: Configs,
+    /// The same with one version of HTTP only, where `alpn` has both.
+    http1: Option<Configs>,
+    http2: Option<Configs>,
+    verify_host: Option<ServerName<'static>>,
+}
+
+#[derive(Clone)]
+struct Configs {
     /// With a server name: it is sent, and the certificate must carry it.
     named: TlsConnector,
     /// Without: nothing is sent, and the certificate must carry `verifyhost`, if that is set.
     nameless: TlsConnector,
-    verify_host: Option<ServerName<'static>>,
+}
+
+impl Configs {
+    /// Both with the protocols of the list for which `wanted` holds.
+    fn new(named: &ClientConfig, nameless: &ClientConfig, wanted: fn(&[u8]) -> bool) -> Self {
+        let with = |config: &ClientConfig| {
+            let mut config = config.clone();
+            config.alpn_protocols.retain(|name| wanted(name));
+            TlsConnector::from(Arc::new(config))
+        };
+        Self {
+            named: with(named),
+            nameless: with(nameless),
+        }
+    }
 }
 
 impl std::fmt::Debug for Connector {
@@ -70,31 +93,48 @@ impl Connector {
         let mut nameless = client_config(tls, &provider, &versions, verifier(nameless_check)?)?;
         nameless.enable_sni = false;
         let named = client_config(tls, &provider, &versions, verifier(Names::Checked)?)?;
+        let offers = |wanted: &[u8]| named.alpn_protocols.iter().any(|name| name == wanted);
+        let both = offers(b"h2") && offers(b"http/1.1");
+        let only =
+            |wanted: fn(&[u8]) -> bool| both.then(|| Configs::new(&named, &nameless, wanted));
         Ok(Self {
-            named: Arc::new(named).into(),
-            nameless: Arc::new(nameless).into(),
+            all: Configs::new(&named, &nameless, |_| true),
+            http1: only(|name| name != b"h2"),
+            http2: only(|name| name == b"h2"),
             verify_host,
         })
     }
 
-    /// Does the handshake. `name` is sent as SNI and checked; what is no host name counts as none.
+    /// Does the handshake. `name` is sent as SNI and checked; what is no host name counts as none. With `protocol`,
+    /// ALPN offers that version of HTTP only.
     ///
     /// # Errors
     /// The server left, its certificate is not good, or the two sides cannot agree.
-    pub async fn connect(&self, stream: Stream, name: Option<&str>) -> io::Result<Stream> {
+    pub async fn connect(
+        &self,
+        stream: Stream,
+        name: Option<&str>,
+        protocol: Option<HttpProtocol>,
+    ) -> io::Result<Stream> {
+        let one = match protocol {
+            Some(HttpProtocol::Http1) => self.http1.as_ref(),
+            Some(HttpProtocol::Http2) => self.http2.as_ref(),
+            None => None,
+        };
+        let configs = one.unwrap_or(&self.all);
         let dns = name.and_then(|name| match ServerName::try_from(name.to_owned()) {
             Ok(name @ ServerName::DnsName(_)) => Some(name),
             _ => None,
         });
         let sni = dns.as_ref().and(name).map(str::to_owned);
         let (connector, name) = match dns {
-            Some(name) => (&self.named, name),
+            Some(name) => (&configs.named, name),
             None => {
                 let peer = stream
                     .peer_address()
                     .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
                 (
-                    &self.nameless,
+                    &configs.nameless,
                     self.verify_host
                         .clone()
                         .unwrap_or_else(|| ServerName::from(peer)),

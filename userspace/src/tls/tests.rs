@@ -355,7 +355,7 @@ fn handshake(
             Ok::<_, String>(stream)
         };
         let connecting = async {
-            let stream = connector.connect(Stream::tcp(client), name).await;
+            let stream = connector.connect(Stream::tcp(client), name, None).await;
             let mut stream = stream.map_err(|error| error.to_string())?;
             stream
                 .write_all(b"x")

@@ -44,10 +44,8 @@ pub(super) fn check(tree: &Tree) -> Vec<Violation> {
 
 /// Settings that are still owed a reader. This list only shrinks.
 const OWED: &[&str] = &[
-    "Bind.proto",
     "Global.master_worker",
     "StatsSocket.expose_listeners",
-    "Proxy.check_cache",
     "ServerTls.check_sni",
 ];
 

@@ -21,6 +21,7 @@ mod errors;
 pub(super) mod expressions;
 mod forwarded;
 mod global;
+mod http2;
 pub(super) mod listing;
 mod log_profile;
 mod logging;
@@ -43,6 +44,7 @@ use registry::Keyword;
 const FAMILIES: &[&[Keyword]] = &[
     global::KEYWORDS,
     values::KEYWORDS,
+    http2::KEYWORDS,
     tls::KEYWORDS,
     logging::KEYWORDS,
     log_profile::KEYWORDS,

@@ -241,6 +241,8 @@ impl ServerDraft {
         server.pool_max = options.pool_max;
         server.pool_purge_delay = options.pool_purge_delay;
         server.max_reuse = options.max_reuse;
+        server.proto = options.proto;
+        server.websocket = options.websocket;
         server.redirect_prefix.clone_from(&options.redirect_prefix);
         server.on_marked_down = options.on_marked_down;
         server.on_marked_up = options.on_marked_up;

@@ -8,6 +8,7 @@
 pub mod cookie;
 mod head;
 pub mod http1;
+pub mod http2;
 mod list;
 mod method;
 pub mod uri;

@@ -10,6 +10,7 @@ use super::errors::Failure;
 use super::stream::HttpStream;
 use crate::clock::{self, Moment};
 use crate::expr::Body;
+use crate::proto::http::Head;
 use crate::proto::http::http1::{BodyDecoder, BodyError, Framing, Limits};
 
 impl HttpStream<'_, '_> {
@@ -56,6 +57,11 @@ impl HttpStream<'_, '_> {
                 return Ok(());
             }
             if self.front.read(deadline).await? == 0 {
+                if self.request.framing == Framing::UntilClose {
+                    // The stream that carries the request has ended, as such requests do.
+                    self.body_complete = true;
+                    return Ok(());
+                }
                 return Err(Failure::ClientClosed);
             }
         }
@@ -150,6 +156,12 @@ impl HttpStream<'_, '_> {
     async fn say_continue(&mut self) -> Result<(), Failure> {
         if self.version == crate::proto::http::Version::Http10 {
             return Ok(());
+        }
+        if let Some(reply) = &self.front.reply {
+            let mut head = Head::default();
+            head.start_response(100, b"Continue", self.version);
+            self.messages.request.remove(b"expect");
+            return reply.interim(&head);
         }
         let prefix = self.messages.download.writer.prefix();
         prefix.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");

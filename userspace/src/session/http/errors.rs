@@ -120,6 +120,19 @@ pub(crate) fn exit(failure: Failure, stage: Stage) -> Exit {
     }
 }
 
+/// Why a stream of HTTP/2 ends before its response does, or without one.
+pub(crate) fn reset_reason(failure: Failure) -> h2::Reason {
+    match failure {
+        Failure::BadRequest(_) | Failure::BadRequestBody => h2::Reason::PROTOCOL_ERROR,
+        Failure::ServerClosed
+        | Failure::ServerTimeout
+        | Failure::BadResponse
+        | Failure::Rewrite
+        | Failure::Internal => h2::Reason::INTERNAL_ERROR,
+        _ => h2::Reason::CANCEL,
+    }
+}
+
 fn letter(stage: Stage) -> u8 {
     match stage {
         Stage::Request => b'R',

@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 
 use super::errors::Failure;
+use super::h2::{Call, CallError};
 use super::input::Input;
 use super::relay::{End, Relay, RelayError};
 use crate::clock::{self, Moment};
@@ -29,6 +30,8 @@ pub(crate) struct Wire<'w> {
     pub(crate) client_input: &'w mut Input,
     pub(crate) server: &'w mut Stream,
     pub(crate) server_input: &'w mut Input,
+    /// The request on a connection to the server that carries several.
+    pub(crate) call: Option<&'w Call>,
     pub(crate) upload: &'w mut Relay,
     pub(crate) download: &'w mut Relay,
     pub(crate) timer: &'w mut Timer,
@@ -144,6 +147,11 @@ impl Wire<'_> {
             if let Poll::Ready(failure) = self.poll_upload(context) {
                 return Poll::Ready(Err(failure));
             }
+            if self.client.is_carried()
+                && let Poll::Ready(error) = self.client.poll_abandoned(context)
+            {
+                return Poll::Ready(Err(client_error(&error)));
+            }
             let downloading = !self.download.is_done();
             let uploading = self.progress.upload == Upload::Running;
             if !downloading && !uploading {
@@ -196,6 +204,19 @@ impl Wire<'_> {
         exchange: Exchange,
         limits: &Limits,
     ) -> Poll<Result<Response, Failure>> {
+        if let Some(call) = self.call {
+            return call
+                .poll_head(context, head, exchange, limits)
+                .map(|result| {
+                    self.progress.answered |= result != Err(CallError::Closed);
+                    self.progress.server_moved = clock::now();
+                    self.download.received += head.text_len() as u64;
+                    result.map_err(|error| match error {
+                        CallError::Closed => Failure::ServerClosed,
+                        CallError::Malformed | CallError::Impossible => Failure::BadResponse,
+                    })
+                });
+        }
         loop {
             if !self.server_input.is_empty() {
                 self.progress.answered = true;
@@ -229,6 +250,13 @@ impl Wire<'_> {
 
     /// Watches a client that has nothing more to send: it may pipeline, or leave.
     fn poll_client(&mut self, context: &mut Context<'_>, half_close: HalfClose) -> Poll<Failure> {
+        if self.client.is_carried() {
+            // Such a client leaves by saying so.
+            return self
+                .client
+                .poll_abandoned(context)
+                .map(|error| client_error(&error));
+        }
         while !self.progress.client_closed && !self.client_input.is_full() {
             match self.client_input.poll_fill(context, self.client) {
                 Poll::Pending => break,
@@ -236,6 +264,10 @@ impl Wire<'_> {
                     self.progress.client_closed = true;
                     if half_close == HalfClose::GivesUp {
                         self.progress.gave_up = true;
+                        if let Some(call) = self.call {
+                            call.give_up();
+                            return Poll::Ready(Failure::ClientClosed);
+                        }
                         // The server learns of it and decides; if it cannot be told, it is gone.
                         let _ = Pin::new(&mut *self.server).poll_shutdown(context);
                     }

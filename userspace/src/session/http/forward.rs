@@ -8,11 +8,12 @@ use super::cookie::Presented;
 use super::errors::{Failure, Stage};
 use super::exchange::{HalfClose, Progress, Wire};
 use super::front::Stays;
+use super::h2::Call;
 use super::pool::{FirstRequest, Key, Upstream};
 use super::relay::Encoding;
 use super::stream::{HttpStream, view_of};
 use crate::clock;
-use crate::model::{LogStep, Proxy, TrailingClose};
+use crate::model::{HttpProtocol, LogStep, Proxy, TrailingClose};
 use crate::net::Destination;
 use crate::proto::http::http1::{Exchange, Framing, Persistence, ResponseDecoder, encode_request};
 use crate::proto::http::{Method, uri};
@@ -34,7 +35,7 @@ pub(super) struct Link<'l> {
 }
 
 /// Why an attempt with one connection brought no response.
-enum Attempt {
+pub(super) enum Attempt {
     /// The connection had served others before and was already closed: nothing was lost.
     Stale,
     /// This failure is to be retried (`retry-on`).
@@ -62,6 +63,9 @@ impl HttpStream<'_, '_> {
         let (presented, persistent) = self.persist(proxy);
         self.add_forwarding_fields(proxy);
         self.prepare_compression();
+        self.transaction
+            .websocket
+            .set(self.request.upgrade && self.messages.request.has_token(b"upgrade", b"websocket"));
         self.stage = Stage::Queue;
         let stays = if proxy.abort_on_close {
             Stays::No
@@ -156,12 +160,22 @@ impl HttpStream<'_, '_> {
         } else {
             FirstRequest::No
         };
-        let found = self.front.take_private(state, &key).or_else(|| {
-            self.connection
-                .worker
-                .pool
-                .take(state, &key, proxy.http_reuse, first)
-        })?;
+        let pool = &self.connection.worker.pool;
+        let found = match self.protocol(slot.server()) {
+            Some(HttpProtocol::Http1) => None,
+            _ => pool.find_carrier(state, &key, proxy.http_reuse, first),
+        };
+        let found = match found {
+            Some(carrier) => {
+                let generation = &self.connection.generation;
+                let state = generation.state().server_handle(slot.server());
+                Upstream::on(&carrier, key, state, self.limits(false))
+            }
+            None => self
+                .front
+                .take_private(state, &key)
+                .or_else(|| pool.take(state, &key, proxy.http_reuse, first))?,
+        };
         state.counters.count(Counter::Reuses);
         let now = clock::now();
         self.transaction.mark(|line| line.connected = Some(now));
@@ -190,6 +204,13 @@ impl HttpStream<'_, '_> {
                 .attend(stays, None, search.connect(&slot, &view))
                 .await?;
             let error = match made {
+                Ok(stream) if self.is_http2(slot.server(), &stream) => {
+                    let begun = self.begin_carrier(stream, slot.server()).await;
+                    match begun {
+                        Ok(upstream) => return Ok((slot, upstream)),
+                        Err(error) => SearchError::Refused(Box::new(error)),
+                    }
+                }
                 Ok(stream) => {
                     let key = self.key(slot.server());
                     let state = self
@@ -212,7 +233,7 @@ impl HttpStream<'_, '_> {
     }
 
     /// What connections to a server must have in common to be shared.
-    fn key(&self, server: ServerId) -> Key {
+    pub(super) fn key(&self, server: ServerId) -> Key {
         let generation = &self.connection.generation;
         let address = generation.state().server(server).address();
         let to = match Destination::of(&address, self.connection.ends.get().destination) {
@@ -229,9 +250,17 @@ impl HttpStream<'_, '_> {
         self.stage = Stage::Headers;
         let reused = upstream.requests > 0;
         upstream.requests += 1;
+        let carried = upstream.call.is_some();
+        let major = if carried { 2 } else { 1 };
+        self.transaction.back_http_major.set(major);
         self.upstream = Some(upstream);
         logging::step(&self.view(), LogStep::Connect);
-        self.start_upload(link);
+        self.prepare_request(link);
+        if carried {
+            self.start_call(link, reused).await?;
+        } else {
+            self.start_upload(link);
+        }
         let limits = self.limits(link.proxy.accept_invalid_response);
         let exchange = Exchange {
             method: self.messages.request.method(),
@@ -252,6 +281,8 @@ impl HttpStream<'_, '_> {
                 .head(&mut decoder, &mut head, exchange, &limits, half_close)
                 .await;
             progress = wire.progress;
+            let glitches = wire.call.map_or(0, Call::glitches);
+            self.transaction.back_glitches.set(glitches);
             self.messages.response = head;
             let response = result.map_err(|failure| {
                 self.attempt_failed(failure, reused, !progress.answered, link.proxy)
@@ -321,8 +352,8 @@ impl HttpStream<'_, '_> {
         }
     }
 
-    /// Puts the request's head in front of its body.
-    fn start_upload(&mut self, link: &Link<'_>) {
+    /// What the server alone decides of the request's head.
+    fn prepare_request(&mut self, link: &Link<'_>) {
         if let Some(field) = &link.proxy.send_name_header {
             let server = self.connection.generation.model().server(link.server);
             self.messages
@@ -330,12 +361,13 @@ impl HttpStream<'_, '_> {
                 .set(field.as_bytes(), server.name.as_bytes());
         }
         self.keep_for_replay(link.proxy);
-        let received = self.request.framing;
+        self.settle_websocket();
+    }
+
+    /// Puts the request's head in front of its body.
+    fn start_upload(&mut self, link: &Link<'_>) {
+        let framing = self.request.framing;
         let compressor = self.compress_request();
-        let framing = match &compressor {
-            Some(_) => Framing::Chunked,
-            None => received,
-        };
         let persistence = if self.request.upgrade {
             Persistence::Upgrade
         } else if keeps_nothing(link.proxy) || keeps_nothing(self.proxy()) {
@@ -343,17 +375,18 @@ impl HttpStream<'_, '_> {
         } else {
             Persistence::KeepAlive
         };
-        let encoding = if framing == Framing::Chunked {
-            Encoding::Chunked
-        } else {
-            Encoding::Plain
+        // A body that came in frames may have no length, which HTTP/1 says with chunks.
+        let (shown, encoding) = match framing {
+            _ if compressor.is_some() => (Framing::Chunked, Encoding::Chunked),
+            Framing::Chunked | Framing::UntilClose => (Framing::Chunked, Encoding::Chunked),
+            framing => (framing, Encoding::Plain),
         };
         let limits = self.limits(false);
         let messages = &mut *self.messages;
         messages.upload.writer.clear();
         let prefix = messages.upload.writer.prefix();
-        encode_request(&messages.request, framing, persistence, prefix);
-        messages.upload.start(received, encoding, &limits);
+        encode_request(&messages.request, shown, persistence, prefix);
+        messages.upload.start(framing, encoding, &limits);
         if let Some(compressor) = compressor {
             messages.upload.filter(Box::new(compressor));
         }
@@ -389,6 +422,7 @@ impl HttpStream<'_, '_> {
             client_input: &mut self.front.input,
             server: &mut upstream.stream,
             server_input: &mut upstream.input,
+            call: upstream.call.as_ref(),
             upload: &mut messages.upload,
             download: &mut messages.download,
             timer: &mut self.front.timer,

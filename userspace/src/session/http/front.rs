@@ -5,10 +5,12 @@ use std::io;
 use std::task::Poll;
 
 use super::errors::Failure;
+use super::h2::Reply;
 use super::input::Input;
 use super::pool::{Key, Upstream};
 use crate::clock::{self, Moment};
 use crate::net::Stream;
+use crate::proto::http::http2::PREFACE;
 use crate::session::connection::Connection;
 use crate::session::timer::Timer;
 use crate::state::{CutReason, ServerState};
@@ -26,6 +28,8 @@ pub(crate) struct Front<'c> {
     pub(crate) requests: u32,
     /// Connections to servers that only this client may use, the latest last.
     pub(crate) private: Vec<Upstream>,
+    /// The way a response's head goes, where the client's connection carries several requests.
+    pub(crate) reply: Option<Reply>,
 }
 
 /// How waiting for a request ended.
@@ -48,7 +52,41 @@ impl<'c> Front<'c> {
             cut,
             requests: 0,
             private: Vec::new(),
+            reply: None,
         }
+    }
+
+    /// Whether the client begins with the preface of HTTP/2. What it sent stays to be read.
+    pub(crate) async fn begins_http2(
+        &mut self,
+        connection: &Connection,
+        deadline: Option<Moment>,
+    ) -> bool {
+        if self.idle(connection, deadline).await != Idle::Readable {
+            return false;
+        }
+        loop {
+            let here = self.input.bytes();
+            let common = here.len().min(PREFACE.len());
+            if here[..common] != PREFACE[..common] {
+                return false;
+            }
+            if common == PREFACE.len() {
+                return true;
+            }
+            if !matches!(self.read(deadline).await, Ok(1..)) {
+                return false;
+            }
+        }
+    }
+
+    /// The stream, with what was read of it put back.
+    pub(crate) fn into_stream(mut self) -> Stream {
+        let read = self.input.take();
+        if !read.is_empty() {
+            self.stream.unread(read);
+        }
+        self.stream
     }
 
     /// Waits until there is something to read, holding no memory.
@@ -106,6 +144,12 @@ impl<'c> Front<'c> {
             }
             if let Poll::Ready(value) = work.as_mut().poll(context) {
                 return Poll::Ready(Ok(value));
+            }
+            if self.stream.is_carried() {
+                if self.stream.poll_abandoned(context).is_ready() {
+                    return Poll::Ready(Err(Failure::ClientReset));
+                }
+                watching = false;
             }
             while watching && !self.input.is_full() {
                 match self.input.poll_fill(context, &mut self.stream) {
@@ -191,7 +235,7 @@ pub(crate) enum Stays {
 }
 
 /// Most server connections kept for one client.
-const PRIVATE: usize = 8;
+pub(super) const PRIVATE: usize = 8;
 
 /// How long, and how many bytes, a client that is being closed is still read from.
 const LINGER: Millis = Millis(1000);

@@ -1,4 +1,4 @@
-//! The life of one HTTP/1 connection: requests in, rules, a server, responses out, a log line each.
+//! The life of one HTTP connection: requests in, rules, a server, responses out, a log line each.
 //!
 //! [`serve`] takes a client's connection after its handshakes and runs one [`stream::HttpStream`] per
 //! request, one after the other, until either side has enough. Between requests a connection holds
@@ -10,6 +10,7 @@ pub mod applet;
 mod body;
 mod cache;
 mod captures;
+mod carried;
 mod compress;
 mod cookie;
 mod edits;
@@ -20,6 +21,7 @@ mod finish;
 mod forward;
 mod forwarded;
 mod front;
+mod h2;
 mod headers;
 mod input;
 mod messages;
@@ -45,17 +47,13 @@ use stream::{HttpStream, Next};
 use super::connection::Connection;
 use super::transaction::Transaction;
 use crate::clock::{self, Moment};
+use crate::expr::TlsText;
+use crate::model::HttpProtocol;
 use crate::net::Stream;
 use crate::state::Counter;
 
-/// Serves a client's connection as HTTP/1, to its end.
+/// Serves a client's connection in the version of HTTP it speaks, to its end.
 pub async fn serve(connection: &Connection, stream: Stream) {
-    let state = connection.generation.state();
-    state
-        .proxy(connection.frontend)
-        .frontend
-        .counters
-        .count(Counter::Http1Sessions);
     let cut = Cell::new(None);
     let mut cutting = std::pin::pin!(connection.ticket.cut());
     let mut life = std::pin::pin!(life(connection, stream, &cut));
@@ -79,6 +77,11 @@ async fn life(
     cut: &Cell<Option<crate::state::CutReason>>,
 ) {
     let mut front = Front::new(stream, cut);
+    if speaks_http2(connection, &mut front).await {
+        begin(connection, 2, Counter::Http2Sessions);
+        return h2::serve(connection, front.into_stream(), cut).await;
+    }
+    begin(connection, 1, Counter::Http1Sessions);
     let mut start = connection.accepted;
     loop {
         let timeouts = connection.frontend().timeouts;
@@ -121,4 +124,31 @@ async fn request(
     HttpStream::new(connection, &transaction, front)
         .run(deadline)
         .await
+}
+
+/// Whether the connection is one of HTTP/2: because the listener says so, because it was agreed on
+/// under TLS, or because the client begins that way.
+async fn speaks_http2(connection: &Connection, front: &mut Front<'_>) -> bool {
+    if let Some(imposed) = connection.bind().proto {
+        return imposed == HttpProtocol::Http2;
+    }
+    let agreed = connection
+        .tls
+        .get()
+        .and_then(|tls| tls.text(TlsText::Alpn).map(|name| *name == b"h2"[..]));
+    if let Some(agreed) = agreed {
+        return agreed;
+    }
+    let timeouts = connection.frontend().timeouts;
+    let limit = timeouts.http_request.or(timeouts.client);
+    let start = connection.accepted;
+    let deadline = limit.map(|limit| start.after(limit.0));
+    front.begins_http2(connection, deadline).await
+}
+
+fn begin(connection: &Connection, major: u8, sessions: Counter) {
+    connection.http_major.set(major);
+    let state = connection.generation.state();
+    let frontend = &state.proxy(connection.frontend).frontend;
+    frontend.counters.count(sessions);
 }

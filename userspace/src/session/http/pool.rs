@@ -2,26 +2,41 @@
 //!
 //! A connection comes here when its response is complete and both sides may go on with it, and
 //! leaves when a request of this thread takes it, when it is too old, or when the server closed it.
+//! Connections that carry several requests at once stay here while they do.
 //! Which requests may take which connections is `http-reuse`'s rule, applied by the caller.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+use super::h2::{Call, Carrier};
 use super::input::Input;
 use crate::clock::{self, Moment};
 use crate::model::{HttpReuse, Server};
 use crate::net::Stream;
+use crate::proto::http::http1::Limits;
 use crate::state::{Gauge, ServerState};
+use crate::types::Millis;
 
 /// The idle connections of one thread, by server.
 #[derive(Default)]
-pub(crate) struct Pool(RefCell<FxHashMap<usize, VecDeque<Resting>>>);
+pub(crate) struct Pool {
+    resting: RefCell<FxHashMap<usize, VecDeque<Resting>>>,
+    carriers: RefCell<FxHashMap<usize, Vec<Shared>>>,
+}
+
+/// A connection that carries several requests, and what they have in common.
+struct Shared {
+    key: Key,
+    carrier: Rc<Carrier>,
+    rest: Millis,
+}
 
 /// A connection to a server.
 pub(crate) struct Upstream {
@@ -31,6 +46,8 @@ pub(crate) struct Upstream {
     pub(crate) requests: u32,
     /// Our end and the server's.
     pub(crate) ends: Option<(SocketAddr, SocketAddr)>,
+    /// The request, where the connection carries several.
+    pub(crate) call: Option<Call>,
     /// What requests must have in common to share it.
     key: Key,
     state: Arc<ServerState>,
@@ -84,7 +101,7 @@ impl Pool {
             (HttpReuse::Aggressive, FirstRequest::Yes) => 2,
             _ => 0,
         };
-        let mut servers = self.0.borrow_mut();
+        let mut servers = self.resting.borrow_mut();
         let resting = servers.get_mut(&identity(state))?;
         for at in (0..resting.len()).rev() {
             let candidate = &resting[at].upstream;
@@ -110,7 +127,7 @@ impl Pool {
         if worn_out || server.pool_max.is_some_and(|most| idle >= most) || !upstream.is_alive() {
             return;
         }
-        let mut servers = self.0.borrow_mut();
+        let mut servers = self.resting.borrow_mut();
         let resting = servers.entry(identity(&upstream.state)).or_default();
         if resting.len() < KEPT {
             let proven = upstream.requests > 1;
@@ -124,11 +141,52 @@ impl Pool {
         }
     }
 
+    /// Finds room on a connection that carries several requests.
+    pub(crate) fn find_carrier(
+        &self,
+        state: &ServerState,
+        key: &Key,
+        reuse: HttpReuse,
+        first: FirstRequest,
+    ) -> Option<Rc<Carrier>> {
+        let fewest = match (reuse, first) {
+            (HttpReuse::Never, _) | (HttpReuse::Safe, FirstRequest::Yes) => return None,
+            (HttpReuse::Aggressive, FirstRequest::Yes) => 2,
+            _ => 0,
+        };
+        let servers = self.carriers.borrow();
+        let carriers = servers.get(&identity(state))?;
+        let fits = |shared: &&Shared| {
+            shared.key == *key && shared.carrier.has_room() && shared.carrier.carried() >= fewest
+        };
+        carriers
+            .iter()
+            .find(fits)
+            .map(|shared| Rc::clone(&shared.carrier))
+    }
+
+    /// Lets other requests share a connection.
+    pub(crate) fn share(&self, state: &ServerState, key: Key, carrier: &Rc<Carrier>, rest: Millis) {
+        let mut servers = self.carriers.borrow_mut();
+        let carriers = servers.entry(identity(state)).or_default();
+        if carriers.len() < KEPT {
+            carriers.push(Shared {
+                key,
+                carrier: Rc::clone(carrier),
+                rest,
+            });
+        }
+    }
+
     /// Closes what rested for too long (`pool-purge-delay`) and what its server closed.
     pub(crate) fn sweep(&self, now: Moment) {
-        self.0.borrow_mut().retain(|_, resting| {
+        self.resting.borrow_mut().retain(|_, resting| {
             resting.retain_mut(|one| now < one.until && one.upstream.is_alive());
             !resting.is_empty()
+        });
+        self.carriers.borrow_mut().retain(|_, carriers| {
+            carriers.retain(|shared| !shared.carrier.is_spent(shared.rest, now));
+            !carriers.is_empty()
         });
     }
 
@@ -155,11 +213,26 @@ impl Upstream {
             input: Input::default(),
             requests: 0,
             ends,
+            call: None,
             key,
             state,
             counted: Counted::Used,
             private: false,
         }
+    }
+
+    /// A request on a connection that carries several.
+    pub(crate) fn on(
+        carrier: &Rc<Carrier>,
+        key: Key,
+        state: Arc<ServerState>,
+        limits: Limits,
+    ) -> Self {
+        let (call, stream) = Call::on(carrier, limits);
+        let mut upstream = Self::new(stream, carrier.ends, key, state);
+        upstream.requests = u32::from(call.reused);
+        upstream.call = Some(call);
+        upstream
     }
 
     /// Reserves it for one client.

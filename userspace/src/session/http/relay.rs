@@ -11,6 +11,7 @@ use super::filter::{BodyFilter, Filters};
 use super::input::Input;
 use super::writer::Writer;
 use crate::net::{PumpError, Splice, Stream};
+use crate::proto::http::Head;
 use crate::proto::http::http1::{
     BodyDecoder, BodyError, Framing, Limits, chunk_size, encode_last_chunk,
 };
@@ -25,6 +26,10 @@ pub(crate) struct Relay {
     piece: Piece,
     splice: Option<Splice>,
     waits_for: End,
+    /// Trailers that came in a frame of their own.
+    trailers: Option<Head>,
+    /// The sink was told that the message ends.
+    ended: bool,
     /// Bytes read from the source, framing included; a head is counted by whoever decoded it.
     pub(crate) received: u64,
     /// Bytes written to the sink, heads and framing included.
@@ -42,6 +47,8 @@ pub(crate) enum Encoding {
     /// By a length it knows, or by the end of the connection.
     Plain,
     Chunked,
+    /// By the frames of the stream that carries it.
+    Framed,
     /// It is not shown a body at all.
     Discard,
 }
@@ -84,6 +91,8 @@ impl Default for Relay {
             piece: Piece::default(),
             splice: None,
             waits_for: End::Source,
+            trailers: None,
+            ended: false,
             received: 0,
             sent: 0,
             spliced: 0,
@@ -102,6 +111,8 @@ impl Relay {
         self.piece = Piece::default();
         self.splice = None;
         self.waits_for = End::Source;
+        self.trailers = None;
+        self.ended = false;
         self.heat = 0;
         self.started = true;
     }
@@ -159,7 +170,10 @@ impl Relay {
 
     /// Whether everything is written, too.
     pub(crate) fn is_done(&self) -> bool {
-        self.decoder.is_done() && self.writer.is_empty() && self.splice.is_none()
+        self.decoder.is_done()
+            && self.writer.is_empty()
+            && self.splice.is_none()
+            && (self.ended || self.encoding != Encoding::Framed)
     }
 
     /// Moves what can be moved now; ready once the message is through.
@@ -177,6 +191,7 @@ impl Relay {
             }
             if self.piece.consumed == 0 && !input.is_empty() && !self.decoder.is_done() {
                 self.take_piece(input)?;
+                self.announce_end(sink);
             }
             if self.decoder.is_done() && !self.filters.has_ended() {
                 self.end_filters()?;
@@ -188,7 +203,7 @@ impl Relay {
             input.consume(self.piece.consumed);
             self.piece = Piece::default();
             if self.decoder.is_done() {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(self.end(sink));
             }
             if input.is_empty() && !self.start_splice(source, sink) {
                 match self.poll_read(context, source, input) {
@@ -222,7 +237,7 @@ impl Relay {
         let length = progress.data.len();
         match self.encoding {
             Encoding::Discard => return Ok(()),
-            Encoding::Plain => {
+            Encoding::Plain | Encoding::Framed => {
                 self.writer.with_data(length);
             }
             Encoding::Chunked => {
@@ -243,6 +258,27 @@ impl Relay {
         Ok(())
     }
 
+    /// Tells a sink that frames messages which piece is the last, if nothing follows it.
+    fn announce_end(&self, sink: &mut Stream) {
+        if self.encoding == Encoding::Framed
+            && self.filters.is_empty()
+            && self.decoder.is_done()
+            && self.decoder.trailers().is_empty()
+        {
+            sink.ends_after(self.piece.data.len() as u64);
+        }
+    }
+
+    /// Ends the message at a sink that frames messages.
+    fn end(&mut self, sink: &mut Stream) -> Result<(), RelayError> {
+        if self.encoding != Encoding::Framed || self.ended {
+            return Ok(());
+        }
+        self.ended = true;
+        let trailers = self.trailers.as_ref().unwrap_or(self.decoder.trailers());
+        sink.end_with(trailers).map_err(RelayError::Sink)
+    }
+
     fn poll_read(
         &mut self,
         context: &mut Context<'_>,
@@ -258,8 +294,10 @@ impl Relay {
             if !self.filters.has_ended() {
                 self.end_filters()?;
             }
+            self.trailers = source.take_trailers();
             if self.encoding == Encoding::Chunked {
-                encode_last_chunk(self.decoder.trailers(), self.writer.prefix());
+                let trailers = self.trailers.as_ref().unwrap_or(self.decoder.trailers());
+                encode_last_chunk(trailers, self.writer.prefix());
             }
         }
         self.heat = if input.is_full() {

@@ -26,6 +26,9 @@ impl HttpStream<'_, '_> {
         if self.version == Version::Http10 {
             return Ok(());
         }
+        if let Some(reply) = &self.front.reply {
+            return reply.interim(&messages.response);
+        }
         let prefix = messages.download.writer.prefix();
         let head = &messages.response;
         encode_response(
@@ -48,7 +51,9 @@ impl HttpStream<'_, '_> {
         limits: &Limits,
     ) -> Result<(), Failure> {
         self.note_response(link);
-        if !response.tunnel {
+        if response.tunnel {
+            self.settle_upgrade()?;
+        } else {
             // What the server said of its own connection is known; the rest is for the client's.
             self.messages.response.remove(b"connection");
         }
@@ -68,21 +73,19 @@ impl HttpStream<'_, '_> {
         let (mut framing, mut encoding) = self.client_framing(&response);
         let compressor = self.compress_response(response.framing);
         if compressor.is_some() {
-            (framing, encoding) = (Framing::Chunked, Encoding::Chunked);
+            (framing, encoding) = match self.front.reply {
+                Some(_) => (Framing::UntilClose, Encoding::Framed),
+                None => (Framing::Chunked, Encoding::Chunked),
+            };
         }
         let persistence = self.client_persistence(&response, framing, progress);
+        self.transaction.status.set(self.messages.response.status());
+        let ends = !response.tunnel && matches!(framing, Framing::None | Framing::Length(0));
+        self.say_head(framing, persistence, ends)?;
+        self.messages
+            .download
+            .start(response.framing, encoding, limits);
         let messages = &mut *self.messages;
-        let status = messages.response.status();
-        self.transaction.status.set(status);
-        let prefix = messages.download.writer.prefix();
-        encode_response(
-            &messages.response,
-            framing,
-            persistence,
-            self.version,
-            prefix,
-        );
-        messages.download.start(response.framing, encoding, limits);
         if let Some(storing) = messages.storing.take() {
             messages.download.filter(storing);
         }
@@ -98,7 +101,8 @@ impl HttpStream<'_, '_> {
         let before = self.messages.download.sent;
         let mut wire = self.wire(link.proxy, progress);
         if let Err(failure) = wire.body().await {
-            if failure == Failure::BadResponse && self.messages.download.sent == before {
+            let unseen = self.messages.download.sent == before && self.front.reply.is_none();
+            if failure == Failure::BadResponse && unseen {
                 // Nothing of it was shown yet: the client can still be told.
                 self.stage = Stage::Headers;
                 self.response = Response::Unsent;
@@ -113,6 +117,34 @@ impl HttpStream<'_, '_> {
         }
         if response.keep_alive && upload == Upload::Done && !keeps_nothing(link.proxy) {
             self.keep(link);
+        }
+        Ok(())
+    }
+
+    /// Makes the grant of another protocol look as its receiver expects it: over HTTP/2 there are no
+    /// keys and no `Upgrade` (RFC 8441 §5).
+    fn settle_upgrade(&mut self) -> Result<(), Failure> {
+        let carried = self
+            .upstream
+            .as_ref()
+            .is_some_and(|upstream| upstream.call.is_some());
+        let messages = &mut *self.messages;
+        if carried && self.request.upgrade {
+            let protocol = messages.request.first(b"upgrade").unwrap_or_default();
+            messages.response.set(b"upgrade", protocol);
+            messages.response.set(b"connection", b"upgrade");
+            if let (Some(key), None) = (&self.websocket, &self.front.reply) {
+                let answer = key.answer();
+                messages
+                    .response
+                    .set(b"sec-websocket-accept", answer.as_bytes());
+            }
+        } else if let (Some(key), Some(_)) = (&self.websocket, &self.front.reply) {
+            let shown = messages.response.first(b"sec-websocket-accept");
+            if shown != Some(key.answer().as_bytes()) {
+                return Err(Failure::BadResponse);
+            }
+            messages.response.remove(b"sec-websocket-accept");
         }
         Ok(())
     }
@@ -186,7 +218,21 @@ impl HttpStream<'_, '_> {
         if self.method == Method::Head || matches!(status, 204 | 304) {
             return (Framing::None, Encoding::Discard);
         }
+        let carried = self
+            .upstream
+            .as_ref()
+            .is_some_and(|upstream| upstream.call.is_some());
+        if self.front.reply.is_some() {
+            return match response.framing {
+                Framing::None | Framing::Length(0) => (response.framing, Encoding::Discard),
+                Framing::Length(length) => (Framing::Length(length), Encoding::Framed),
+                Framing::Chunked | Framing::UntilClose => (Framing::UntilClose, Encoding::Framed),
+            };
+        }
         match response.framing {
+            Framing::UntilClose if carried && self.version != Version::Http10 => {
+                (Framing::Chunked, Encoding::Chunked)
+            }
             Framing::Chunked if self.version == Version::Http10 => {
                 (Framing::UntilClose, Encoding::Plain)
             }
@@ -226,6 +272,10 @@ impl HttpStream<'_, '_> {
         let Some(mut upstream) = self.upstream.take() else {
             return;
         };
+        if upstream.call.is_some() {
+            // Its connection stays where requests find it.
+            return;
+        }
         let server = self.connection.generation.model().server(link.server);
         let asks_who = matches!(self.messages.response.status(), 401 | 407);
         // Such a server believes the connection is one client's (PROXY header, NTLM).

@@ -9,6 +9,7 @@ use std::task::Poll;
 use super::answer::Said;
 use super::errors::{self, Exit, Failure, Stage};
 use super::front::Front;
+use super::h2::WebSocketKey;
 use super::messages::Loan;
 use super::pool::Upstream;
 use crate::clock::{self, Moment};
@@ -17,7 +18,7 @@ use crate::model::{ErrorFile, LogStep, Proxy, TrailingClose};
 use crate::proto::http::http1::{
     self, BodyDecoder, Framing, Limits, Persistence, RequestDecoder, Tolerance,
 };
-use crate::proto::http::{Head, Method, Version, uri};
+use crate::proto::http::{Head, Method, Version};
 use crate::session::connection::Connection;
 use crate::session::logging;
 use crate::session::transaction::{Termination, Transaction};
@@ -53,6 +54,8 @@ pub(crate) struct HttpStream<'c, 'f> {
     pub(crate) response_framing: Framing,
     /// The connection to the server while the request is on it.
     pub(crate) upstream: Option<Upstream>,
+    /// The key of a WebSocket handshake that one side does without.
+    pub(crate) websocket: Option<WebSocketKey>,
     /// Whether a line is to be logged at the end.
     pub(crate) logged: bool,
 }
@@ -109,6 +112,7 @@ impl<'c, 'f> HttpStream<'c, 'f> {
             body_complete: false,
             response_framing: Framing::None,
             upstream: None,
+            websocket: None,
             logged: true,
         }
     }
@@ -205,6 +209,9 @@ impl<'c, 'f> HttpStream<'c, 'f> {
 
     async fn read_head(&mut self, deadline: Option<Moment>) -> Result<(), Failure> {
         let limits = self.limits(self.proxy().accept_invalid_request);
+        if self.front.reply.is_some() {
+            return self.take_head(&limits);
+        }
         let timeouts = self.proxy().timeouts;
         let first = self.front.requests == 0;
         let mut deadline = deadline;
@@ -244,6 +251,30 @@ impl<'c, 'f> HttpStream<'c, 'f> {
         }
     }
 
+    /// Takes the head that came in frames of its own.
+    fn take_head(&mut self, limits: &Limits) -> Result<(), Failure> {
+        let now = clock::now();
+        self.transaction.mark(|line| {
+            line.first_byte = Some(now);
+            line.request_date = clock::wall();
+        });
+        let Some(reply) = &mut self.front.reply else {
+            return Err(Failure::Internal);
+        };
+        match reply.request(&mut self.messages.request, limits) {
+            Ok(request) => {
+                self.messages.upload.received += self.messages.request.text_len() as u64;
+                self.request = request;
+                Ok(())
+            }
+            Err(reason) => {
+                // The stream was reset: that is the answer.
+                self.prepared = Some(Said::Nothing);
+                Err(Failure::BadRequest(reason.status()))
+            }
+        }
+    }
+
     /// Counts the request and remembers what logs will want to know of it.
     fn begin(&mut self, first: bool, complete: bool) {
         let now = clock::now();
@@ -254,7 +285,10 @@ impl<'c, 'f> HttpStream<'c, 'f> {
             .proxy(self.connection.frontend)
             .frontend;
         frontend.counters.count(Counter::Requests);
-        frontend.counters.count(Counter::Http1Requests);
+        frontend.counters.count(match self.front.reply {
+            Some(_) => Counter::Http2Requests,
+            None => Counter::Http1Requests,
+        });
         frontend.request_rate.add(1, now);
         self.transaction
             .count_tracked(self.connection, StickEvent::Request, 1, now);
@@ -311,6 +345,14 @@ impl<'c, 'f> HttpStream<'c, 'f> {
     }
 
     async fn fail(&mut self, failure: Failure) -> Next {
+        let next = self.refuse_with(failure).await;
+        if let Some(reply) = &self.front.reply {
+            reply.reset(errors::reset_reason(failure));
+        }
+        next
+    }
+
+    async fn refuse_with(&mut self, failure: Failure) -> Next {
         let Exit { status, flags } = errors::exit(failure, self.stage);
         if self.stage == Stage::Headers {
             // The response that came, if one did, is not what the client gets.
@@ -388,17 +430,14 @@ impl<'c, 'f> HttpStream<'c, 'f> {
             _ => Framing::Length(body.len() as u64),
         };
         let bodyless = self.method == Method::Head || framing == Framing::None;
-        let writer = &mut messages.download.writer;
-        writer.clear();
-        http1::encode_response(
-            &messages.response,
-            framing,
-            persistence,
-            self.version,
-            writer.prefix(),
-        );
-        if !bodyless {
-            writer.prefix().extend_from_slice(messages.answer.body());
+        let length = if bodyless { 0 } else { body.len() };
+        messages.download.writer.clear();
+        self.say_head(framing, persistence, length == 0)?;
+        let messages = &mut *self.messages;
+        if length > 0 {
+            let prefix = messages.download.writer.prefix();
+            prefix.extend_from_slice(messages.answer.body());
+            self.front.stream.ends_after(length as u64);
         }
         self.response = Response::Begun;
         let before = self.messages.download.sent;
@@ -414,6 +453,29 @@ impl<'c, 'f> HttpStream<'c, 'f> {
         } else {
             Next::Close
         })
+    }
+
+    /// Puts the head of the response where the body will follow: in front of it, or into a frame.
+    pub(crate) fn say_head(
+        &mut self,
+        framing: Framing,
+        persistence: Persistence,
+        ends: bool,
+    ) -> Result<(), Failure> {
+        let messages = &mut *self.messages;
+        if let Some(reply) = &self.front.reply {
+            reply.head(&messages.response, framing, ends)?;
+            messages.download.sent += messages.response.text_len() as u64;
+            return Ok(());
+        }
+        http1::encode_response(
+            &messages.response,
+            framing,
+            persistence,
+            self.version,
+            messages.download.writer.prefix(),
+        );
+        Ok(())
     }
 
     /// Writes what waits in the download's writer.

@@ -155,6 +155,11 @@ fn identity(view: &SessionView<'_>, which: Number) -> Option<i64> {
             }
             _ => connection.accept_date.as_micros() as i64,
         },
+        Number::FrontHttpMajor => match connection.http_major.get() {
+            0 => return None,
+            major => major.into(),
+        },
+        Number::FrontGlitches => connection.glitches.get().into(),
         Number::ReceivedProxyHeader => i64::from(connection.proxy_header.get().is_some()),
         Number::SourceIsLocal => i64::from(is_local(connection.ends.get().source?.ip())),
         Number::DestinationIsLocal => i64::from(is_local(connection.ends.get().destination?.ip())),
@@ -223,6 +228,11 @@ fn transaction(view: &SessionView<'_>, which: Number) -> Option<i64> {
         Number::LoggedEarly => transaction.logged_early.get().into(),
         Number::PriorityClass => transaction.priority.get().class.into(),
         Number::PriorityOffset => transaction.priority.get().offset.into(),
+        Number::BackHttpMajor => match transaction.back_http_major.get() {
+            0 => return None,
+            major => major.into(),
+        },
+        Number::BackGlitches => transaction.back_glitches.get().into(),
         Number::BackReused => transaction.reused.get().into(),
         Number::CacheHit => view.http?.cache.is_some().into(),
         Number::Compressed => view.http?.compressed.is_some().into(),

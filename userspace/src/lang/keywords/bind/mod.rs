@@ -66,7 +66,7 @@ pub(in crate::lang) fn bind(
             address,
             options,
             tls: settings.ssl.then(|| settings.tls(context)),
-            proto: settings.proto.clone(),
+            proto: settings.proto,
             accept_proxy: settings.accept_proxy,
             maxconn: settings.maxconn,
             place: place.clone(),

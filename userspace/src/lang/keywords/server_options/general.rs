@@ -2,7 +2,16 @@
 
 use super::{InitAddr, ServerOption, no_op, option, refused, source};
 use crate::lang::keywords::args::{Complaint, Parsed, Unit, number};
+use crate::lang::keywords::http2::PROTOCOLS;
+use crate::lang::keywords::logging::choose;
+use crate::model::{HttpProtocol, WebSocket};
 use crate::types::{Millis, Weight};
+
+const WEBSOCKETS: &[(&str, WebSocket)] = &[
+    ("auto", WebSocket::Auto),
+    ("h1", WebSocket::Only(HttpProtocol::Http1)),
+    ("h2", WebSocket::Only(HttpProtocol::Http2)),
+];
 
 pub(super) const OPTIONS: &[ServerOption] = &[
     option(
@@ -29,6 +38,26 @@ pub(super) const OPTIONS: &[ServerOption] = &[
         "Names the server in the persistence cookie.",
         |args, server, _| {
             server.cookie = Some(args.need("a value")?.text.clone());
+            Ok(())
+        },
+    ),
+    option(
+        "proto",
+        "<name>",
+        "Imposes the version of HTTP spoken to the server.",
+        |args, server, _| {
+            let word = args.need("a protocol name")?;
+            server.proto = Some(choose(word, "protocol", PROTOCOLS)?);
+            Ok(())
+        },
+    ),
+    option(
+        "ws",
+        "{ auto | h1 | h2 }",
+        "Sets the version of HTTP for WebSocket handshakes.",
+        |args, server, _| {
+            let word = args.need("'auto', 'h1' or 'h2'")?;
+            server.websocket = choose(word, "WebSocket mode", WEBSOCKETS)?;
             Ok(())
         },
     ),
@@ -244,7 +273,6 @@ pub(super) const OPTIONS: &[ServerOption] = &[
         "<expr>",
         "idle connections are shared by their properties only",
     ),
-    refused("proto", "<name>", "servers are spoken to in HTTP/1"),
     refused(
         "proxy-v2-options",
         "<options>",
@@ -275,7 +303,6 @@ pub(super) const OPTIONS: &[ServerOption] = &[
     refused("socks4", "<addr>:<port>", "connect without a SOCKS proxy"),
     refused("tcp-ut", "<delay>", "set it on the bind line"),
     refused("tfo", "", "connections are opened without data"),
-    refused("ws", "<mode>", "WebSocket servers are spoken to in HTTP/1"),
     refused("cc", "<algo>", "the system chooses the congestion control"),
     refused("guid", "<string>", "objects are known by their names"),
     refused("idle-ping", "<delay>", "idle connections are not probed"),

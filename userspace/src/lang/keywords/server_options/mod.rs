@@ -17,7 +17,9 @@ use super::context::Context;
 use super::tls::TlsSettings;
 use crate::expr::Expression;
 use crate::lang::ast::Word;
-use crate::model::{ErrorReaction, OnMarkedDown, OnMarkedUp, Source, Verify};
+use crate::model::{
+    ErrorReaction, HttpProtocol, OnMarkedDown, OnMarkedUp, Source, Verify, WebSocket,
+};
 use crate::types::{Millis, Weight};
 
 /// One option of a server line.
@@ -71,6 +73,8 @@ pub(in crate::lang) struct ServerOptions {
     pub pool_max: Option<u32>,
     pub pool_purge_delay: Millis,
     pub max_reuse: Option<u32>,
+    pub proto: Option<HttpProtocol>,
+    pub websocket: WebSocket,
     pub check: CheckOptions,
     pub agent: AgentOptions,
     pub observe_layer7: Option<bool>,
@@ -153,6 +157,8 @@ impl Default for ServerOptions {
             pool_max: None,
             pool_purge_delay: Millis(5000),
             max_reuse: None,
+            proto: None,
+            websocket: WebSocket::default(),
             check: CheckOptions::default(),
             agent: AgentOptions::default(),
             observe_layer7: None,

@@ -149,6 +149,16 @@ pub(in crate::lang::keywords) const NO_OPS: &[Row] = &[
     ("tune.fd.tables", GLOBAL, SCHEDULER),
     ("tune.h1.zero-copy-fwd-recv", GLOBAL, BUFFERS),
     ("tune.h1.zero-copy-fwd-send", GLOBAL, BUFFERS),
+    ("tune.h2.fe.max-frames-at-once", GLOBAL, SCHEDULER),
+    ("tune.h2.be.max-frames-at-once", GLOBAL, SCHEDULER),
+    ("tune.h2.fe.max-rst-at-once", GLOBAL, SCHEDULER),
+    ("tune.h2.fe.rxbuf", GLOBAL, BUFFERS),
+    ("tune.h2.be.rxbuf", GLOBAL, BUFFERS),
+    (
+        "tune.h2.log-errors",
+        GLOBAL,
+        "what a client does wrong is counted (fc_glitches)",
+    ),
     ("tune.h2.zero-copy-fwd-send", GLOBAL, BUFFERS),
     (
         "tune.idle-pool.shared",

@@ -240,14 +240,19 @@ impl BodyDecoder {
         })?;
         debug_assert_eq!(self.trailers.len(), before + 1);
         let name = &self.line[..name_end];
-        if FORBIDDEN_TRAILERS
-            .iter()
-            .any(|forbidden| forbidden.eq_ignore_ascii_case(name))
-        {
+        if is_forbidden_trailer(name) {
             self.trailers.remove(name);
         }
         Ok(())
     }
+}
+
+/// Whether a field may not be sent as a trailer (RFC 9110 §6.5.1).
+#[must_use]
+pub fn is_forbidden_trailer(name: &[u8]) -> bool {
+    FORBIDDEN_TRAILERS
+        .iter()
+        .any(|forbidden| forbidden.eq_ignore_ascii_case(name))
 }
 
 /// Takes up to `limit` bytes of content and joins them to what was found before.

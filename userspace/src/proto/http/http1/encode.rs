@@ -5,7 +5,7 @@
 //! those fields never travel from one hop to the next.
 
 use super::Framing;
-use crate::proto::http::{Head, Version, items};
+use crate::proto::http::{Head, Version, items, uri};
 
 /// What the sender says about the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,11 @@ pub fn encode_request(head: &Head, framing: Framing, persistence: Persistence, o
     let version = wire_version(head, framing);
     out.extend_from_slice(head.method_name());
     out.push(b' ');
-    encode_target(head.target(), out);
+    match uri::path_and_query(head.target()) {
+        // The authority came in a field of its own there, and goes as Host.
+        Some(path) if head.version() == Version::Http2 => out.extend_from_slice(path),
+        _ => encode_target(head.target(), out),
+    }
     out.extend_from_slice(match version {
         Version::Http10 => b" HTTP/1.0\r\n",
         _ => b" HTTP/1.1\r\n",
@@ -141,7 +145,6 @@ fn wire_version(head: &Head, framing: Framing) -> Version {
 /// Writes the target; user information in front of a host is not the server's business
 /// (RFC 9110 §4.2.4).
 fn encode_target(target: &[u8], out: &mut Vec<u8>) {
-    use crate::proto::http::uri;
     if target.first() != Some(&b'/')
         && let (Some(scheme), Some(authority)) = (uri::scheme(target), uri::authority(target))
         && let Some(at) = memchr::memrchr(b'@', authority)

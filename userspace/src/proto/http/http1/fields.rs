@@ -32,7 +32,8 @@ pub(super) fn decode_field(line: &[u8], head: &mut Head, limits: &Limits) -> Res
 }
 
 /// Whether `byte` may stand in a token (RFC 9110 §5.6.2).
-pub(super) fn is_token_byte(byte: u8) -> bool {
+#[must_use]
+pub fn is_token_byte(byte: u8) -> bool {
     TOKEN[byte as usize]
 }
 

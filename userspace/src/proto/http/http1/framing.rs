@@ -72,6 +72,11 @@ impl Declared {
     }
 }
 
+/// The length a head declares that came in a protocol with a framing of its own; none twice.
+pub fn settle_length(head: &mut Head) -> Result<Option<u64>, Reason> {
+    Declared::read(head, Tolerance::Strict).map(|declared| declared.length)
+}
+
 #[derive(Default)]
 struct Seen {
     length: Option<u64>,

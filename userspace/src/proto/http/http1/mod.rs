@@ -17,12 +17,14 @@ mod response;
 #[cfg(test)]
 mod tests;
 
-pub use body::{BodyDecoder, BodyError, Progress};
+pub use body::{BodyDecoder, BodyError, Progress, is_forbidden_trailer};
 pub use encode::{
     ChunkSize, Persistence, chunk_size, encode_last_chunk, encode_request, encode_response,
 };
 pub use error::{HeadError, Reason};
-pub use request::{Request, RequestDecoder, decode_request};
+pub use fields::is_token_byte;
+pub use framing::settle_length;
+pub use request::{Request, RequestDecoder, decode_request, settle_framed};
 pub use response::{Exchange, Response, ResponseDecoder, decode_response};
 
 /// How the body of one message is delimited. There is one such decision per message, made where

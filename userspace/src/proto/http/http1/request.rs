@@ -100,6 +100,30 @@ fn conclude(head: &mut Head, limits: &Limits, consumed: usize) -> Result<Request
     })
 }
 
+/// Judges the head of a request that came in a protocol with a framing of its own: the target, Host
+/// and the length are those of HTTP/1. `ended` is whether no body follows.
+pub fn settle_framed(head: &mut Head, ended: bool) -> Result<Request, Reason> {
+    let fine = |&byte: &u8| is_target_byte(byte, Tolerance::Strict);
+    if head.target().is_empty() || !head.target().iter().all(fine) {
+        return Err(Reason::Target);
+    }
+    authority::settle(head, Tolerance::Strict)?;
+    let declared = Declared::read(head, Tolerance::Strict)?;
+    let framing = match (ended, declared.length) {
+        (true, None | Some(0)) => Framing::None,
+        (true, Some(_)) => return Err(Reason::ContentLength),
+        (false, Some(length)) => Framing::Length(length),
+        (false, None) => Framing::UntilClose,
+    };
+    Ok(Request {
+        consumed: 0,
+        framing,
+        keep_alive: true,
+        upgrade: declared.upgrade,
+        expect_continue: declared.expect_continue,
+    })
+}
+
 /// Decodes `METHOD target HTTP/1.x`.
 fn decode_line(line: &[u8], head: &mut Head, limits: &Limits) -> Result<(), Reason> {
     let method_end = memchr::memchr(b' ', line).ok_or(Reason::Method)?;

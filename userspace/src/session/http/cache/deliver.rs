@@ -5,13 +5,12 @@ use std::sync::Arc;
 use super::super::errors::{Failure, Stage};
 use super::super::filter::BodyFilter as _;
 use super::super::filter::Flow;
+use super::super::front::Front;
 use super::super::stream::{HttpStream, Response};
 use super::policy;
 use crate::clock;
 use crate::proto::http::Head;
-use crate::proto::http::http1::{
-    Framing, Persistence, chunk_size, encode_last_chunk, encode_response,
-};
+use crate::proto::http::http1::{Framing, Persistence, chunk_size, encode_last_chunk};
 use crate::state::Entry;
 
 impl HttpStream<'_, '_> {
@@ -55,15 +54,11 @@ impl HttpStream<'_, '_> {
             false => Persistence::Close,
         };
         self.transaction.status.set(status);
-        let messages = &mut *self.messages;
-        let prefix = messages.download.writer.prefix();
-        encode_response(
-            &messages.response,
-            framing,
-            persistence,
-            self.version,
-            prefix,
-        );
+        let ends = bodyless || framing == Framing::Length(0);
+        self.say_head(framing, persistence, ends)?;
+        if let (Framing::Length(length), false) = (framing, ends) {
+            self.front.stream.ends_after(length);
+        }
         self.response = Response::Begun;
         self.stage = Stage::Data;
         self.log_early();
@@ -90,8 +85,7 @@ impl HttpStream<'_, '_> {
                     sent = self.write_chunk(&out).await;
                 }
                 if sent.is_ok() {
-                    encode_last_chunk(&Head::default(), self.messages.download.writer.prefix());
-                    sent = self.write_out().await;
+                    sent = self.write_last_chunk().await;
                 }
                 sent
             }
@@ -134,9 +128,23 @@ impl HttpStream<'_, '_> {
             return Ok(());
         }
         let prefix = self.messages.download.writer.prefix();
-        prefix.extend_from_slice(chunk_size(piece.len()).as_bytes());
-        prefix.extend_from_slice(piece);
-        prefix.extend_from_slice(b"\r\n");
+        if self.front.reply.is_some() {
+            prefix.extend_from_slice(piece);
+        } else {
+            prefix.extend_from_slice(chunk_size(piece.len()).as_bytes());
+            prefix.extend_from_slice(piece);
+            prefix.extend_from_slice(b"\r\n");
+        }
+        self.write_out().await
+    }
+
+    async fn write_last_chunk(&mut self) -> Result<(), Failure> {
+        let nothing = Head::default();
+        if self.front.reply.is_some() {
+            let ended = self.front.stream.end_with(&nothing);
+            return ended.map_err(|error| Front::write_error(&error));
+        }
+        encode_last_chunk(&nothing, self.messages.download.writer.prefix());
         self.write_out().await
     }
 }

@@ -86,6 +86,9 @@ impl HttpStream<'_, '_> {
         for hint in &entry.hints {
             head.add(b"link", hint);
         }
+        if let Some(reply) = &self.front.reply {
+            return reply.interim(&head);
+        }
         let prefix = self.messages.download.writer.prefix();
         encode_response(
             &head,

@@ -165,8 +165,10 @@ fn is_compressible(head: &Head, framing: Framing, side: &CompressionSide) -> boo
     let long_enough = match framing {
         Framing::Chunked => true,
         Framing::Length(length) => length > 0 && length >= side.min_size,
-        // Without a length the message ends with its connection, which a client cannot check.
-        Framing::None | Framing::UntilClose => false,
+        // Without a length the message ends with its connection, which a client cannot check;
+        // frames end it well.
+        Framing::UntilClose => head.version() == Version::Http2,
+        Framing::None => false,
     };
     long_enough
         && !head.contains(b"content-encoding")

@@ -2,6 +2,7 @@
 
 use super::{BindOption, mode, named_group, named_user, no_op, option, refused};
 use crate::lang::keywords::args::Unit;
+use crate::lang::keywords::http2::PROTOCOLS;
 use crate::lang::keywords::logging::choose;
 use crate::model::{AddressFamily, Level, Principal};
 
@@ -140,8 +141,7 @@ pub(super) const OPTIONS: &[BindOption] = &[
         "Imposes the protocol instead of detecting it.",
         |args, bind, _| {
             let word = args.need("a protocol name")?;
-            choose(word, "protocol", &[("h1", ()), ("h2", ())])?;
-            bind.proto = Some(word.text.clone());
+            bind.proto = Some(choose(word, "protocol", PROTOCOLS)?);
             Ok(())
         },
     ),

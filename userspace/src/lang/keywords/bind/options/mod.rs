@@ -10,7 +10,7 @@ use crate::lang::keywords::args::{Args, Complaint, Parsed, number};
 use crate::lang::keywords::catalogue::State;
 use crate::lang::keywords::context::Context;
 use crate::lang::keywords::tls::{TlsSettings, needs_ssl};
-use crate::model::{BindTls, Level, Principal, SocketOptions, Verify};
+use crate::model::{BindTls, HttpProtocol, Level, Principal, SocketOptions, Verify};
 
 /// One option of a bind line.
 pub(in crate::lang) struct BindOption {
@@ -46,7 +46,7 @@ pub(in crate::lang::keywords) struct BindSettings {
     pub(super) name: Option<String>,
     pub(super) number: Option<u32>,
     pub(super) options: SocketOptions,
-    pub(super) proto: Option<String>,
+    pub(super) proto: Option<HttpProtocol>,
     pub(super) accept_proxy: bool,
     pub(super) maxconn: Option<u32>,
     pub(super) ssl: bool,

@@ -1,0 +1,7 @@
+//! HTTP/2 end to end, with a client that speaks in frames.
+
+mod abuse;
+mod clauses;
+mod frames;
+mod messages;
+mod servers;
