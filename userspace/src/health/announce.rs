@@ -24,6 +24,8 @@ pub enum Cause {
     Agent(CheckReport),
     /// The server it tracks, as `backend/server`.
     Tracked(String),
+    /// Its name: what the name servers said.
+    Name(&'static str),
 }
 
 impl Cause {
@@ -35,6 +37,7 @@ impl Cause {
             Self::Cli => ", changed from CLI".to_owned(),
             Self::StatsPage => ", changed from stats page".to_owned(),
             Self::Tracked(server) => format!(" via {server}"),
+            Self::Name(status) => format!(" ({status})"),
         }
     }
 

@@ -3,7 +3,7 @@
 //! Checks, agents, the Runtime API and the stats page all go through [`Life`], so that every change has the same
 //! consequences whoever asked for it. It decides no check's result.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::announce::{self, Cause, Left, Online};
 use super::automaton::{Health, Limits};
@@ -185,6 +185,24 @@ impl<'a> Life<'a> {
         self.tell(server.proxy, Severity::Notice, &line);
     }
 
+    /// Moves a server to the address its name has, and ends the wait for one.
+    pub fn resolved(&self, id: ServerId, ip: IpAddr, port: Option<u16>, by: &str, now: Moment) {
+        let state = self.state.server(id);
+        let before = state.socket_address();
+        state.set_address(Some(ip), port);
+        if state.socket_address() != before {
+            self.address_changed(id, before, by, now);
+        }
+        let admin = state.admin().without(Admin::RESOLUTION_MAINT);
+        self.set_admin(id, admin, Some(&Cause::Name("valid DNS answer")), now);
+    }
+
+    /// Takes a server out of service because its name has no address for it.
+    pub fn unresolved(&self, id: ServerId, why: &'static str, now: Moment) {
+        let admin = self.state.server(id).admin().with(Admin::RESOLUTION_MAINT);
+        self.set_admin(id, admin, Some(&Cause::Name(why)), now);
+    }
+
     /// Moves `slowstart` on. To be called several times a second while a server is starting.
     pub fn warm_up(&self, id: ServerId, now: Moment) {
         let (server, state) = self.both(id);
@@ -206,7 +224,7 @@ impl<'a> Life<'a> {
         self.logs.proxy(proxy).send(severity, line.as_bytes(), b"");
     }
 
-    fn set_admin(&self, id: ServerId, admin: Admin, via: Option<&str>, now: Moment) {
+    fn set_admin(&self, id: ServerId, admin: Admin, via: Option<&Cause>, now: Moment) {
         let (_, state) = self.both(id);
         let before = state.admin();
         if admin == before {
@@ -228,11 +246,12 @@ impl<'a> Life<'a> {
             } else {
                 own
             };
-            self.set_admin(tracker, admin, Some(&name(state)), now);
+            let via = Cause::Tracked(name(state));
+            self.set_admin(tracker, admin, Some(&via), now);
         }
     }
 
-    fn enter_maintenance(&self, id: ServerId, admin: Admin, via: Option<&str>, now: Moment) {
+    fn enter_maintenance(&self, id: ServerId, admin: Admin, via: Option<&Cause>, now: Moment) {
         let (server, state) = self.both(id);
         let severity = severity_of_loss(state);
         let was_down = state.operational() == Operational::Stopped;
@@ -244,7 +263,7 @@ impl<'a> Life<'a> {
         if server.on_marked_down == Some(OnMarkedDown::ShutdownSessions) {
             self.cut(id, CutReason::ServerDown);
         }
-        let cause = via.map_or(Cause::LoggedCheck, |via| Cause::Tracked(via.to_owned()));
+        let cause = via.cloned().unwrap_or(Cause::LoggedCheck);
         let line = match was_down {
             true => format!(
                 "Server {} was DOWN and now enters maintenance.",
@@ -256,7 +275,7 @@ impl<'a> Life<'a> {
         self.tell_backend(server.proxy, backend_changed);
     }
 
-    fn leave_maintenance(&self, id: ServerId, admin: Admin, via: Option<&str>, now: Moment) {
+    fn leave_maintenance(&self, id: ServerId, admin: Admin, via: Option<&Cause>, now: Moment) {
         let (server, state) = self.both(id);
         state.set_admin(admin);
         for check in [&state.check, &state.agent] {
@@ -275,11 +294,17 @@ impl<'a> Life<'a> {
         self.state.server_changed(self.model, id, now);
         let up = state.operational() != Operational::Stopped;
         let drained = admin.has(Admin::DRAIN);
-        let line = announce::left_maintenance(&name(state), up, drained, via.is_none());
+        let line = match via {
+            Some(Cause::Name(_)) => format!(
+                "Server {} administratively READY thanks to valid DNS answer.",
+                name(state)
+            ),
+            _ => announce::left_maintenance(&name(state), up, drained, via.is_none()),
+        };
         self.tell(server.proxy, Severity::Notice, &line);
     }
 
-    fn change_drain(&self, id: ServerId, admin: Admin, via: Option<&str>, now: Moment) {
+    fn change_drain(&self, id: ServerId, admin: Admin, via: Option<&Cause>, now: Moment) {
         let (server, state) = self.both(id);
         let (was, is) = (state.admin().has(Admin::DRAIN), admin.has(Admin::DRAIN));
         state.set_admin(admin);
@@ -288,7 +313,7 @@ impl<'a> Life<'a> {
         }
         let backend_changed = self.state.server_changed(self.model, id, now);
         let line = if is {
-            let cause = via.map_or(Cause::LoggedCheck, |via| Cause::Tracked(via.to_owned()));
+            let cause = via.cloned().unwrap_or(Cause::LoggedCheck);
             announce::drain(&name(state), &cause, self.online(id))
         } else {
             announce::left_drain(&name(state), state.operational() != Operational::Stopped)

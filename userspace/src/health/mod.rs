@@ -11,6 +11,7 @@ mod conclude;
 mod conversation;
 mod dial;
 mod life;
+mod resolution;
 mod schedule;
 mod tasks;
 

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::conclude::{Verdicts, Weaken};
 use super::life::Life;
-use super::{agent, conversation, schedule};
+use super::{agent, conversation, resolution, schedule};
 use crate::clock;
 use crate::log::Logs;
 use crate::model::{AgentCheck, Check, ErrorReaction};
@@ -60,6 +60,12 @@ pub async fn run(running: Running, logs: Arc<Logs>, tls: Arc<Contexts>) {
         if let Some(agent) = world.running.model.server(id).agent.clone() {
             tasks.push(Box::pin(ask_agent(Rc::clone(&world), id, agent)));
         }
+    }
+    for group in resolution::groups(&world.running.model) {
+        let world = Rc::clone(&world);
+        tasks.push(Box::pin(async move {
+            resolution::follow(&world.running, &world.logs, group).await;
+        }));
     }
     tasks.push(Box::pin(watch_observations(Rc::clone(&world), watched)));
     tasks.push(Box::pin(keep_time(Rc::clone(&world))));

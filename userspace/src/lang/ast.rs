@@ -47,6 +47,7 @@ pub enum SectionKind {
     /// `cache`
     Cache,
     LogProfile,
+    Resolvers,
     /// A section of HAProxy's language that this version does not run; the index is into [`UNSUPPORTED`].
     Unsupported(u8),
 }
@@ -107,6 +108,7 @@ impl SectionKind {
             Self::HttpErrors,
             Self::Cache,
             Self::LogProfile,
+            Self::Resolvers,
         ];
         known
             .into_iter()
@@ -129,6 +131,7 @@ impl SectionKind {
             Self::HttpErrors => "http-errors",
             Self::Cache => "cache",
             Self::LogProfile => "log-profile",
+            Self::Resolvers => "resolvers",
             Self::Unsupported(index) => UNSUPPORTED[usize::from(index)].0,
         }
     }
@@ -145,6 +148,7 @@ impl SectionKind {
             "http-errors",
             "cache",
             "log-profile",
+            "resolvers",
         ]
         .into_iter()
     }
@@ -164,7 +168,6 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ),
     ("peers", "stick tables are local to the process"),
     ("program", "start the program from the service manager"),
-    ("resolvers", "server names are resolved once, at start"),
     (
         "ring",
         "send logs to a syslog server, a file descriptor or a socket",

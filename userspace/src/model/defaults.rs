@@ -125,6 +125,7 @@ impl Server {
             number,
             address,
             hostname: None,
+            resolution: None,
             weight: Weight(1),
             backup: false,
             disabled: false,

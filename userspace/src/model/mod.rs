@@ -13,6 +13,7 @@ mod global;
 mod http;
 mod logging;
 mod proxy;
+mod resolvers;
 mod rules;
 mod server;
 mod status;
@@ -44,6 +45,7 @@ pub use proxy::{
     HashType, Mode, Proxy, ProxyKind, Redispatch, RetryOn, ServerTarget, Timeouts, UriHash,
     UseBackend, UseServer,
 };
+pub use resolvers::{Hold, NameServer, Resolution, Resolvers};
 pub use rules::{
     CommonAction, GeneralCounter, HttpAction, HttpRule, NameMatch, Normalizer, Redirect,
     RedirectKind, Reply, ReplyBody, Service, StickRule, TcpAction, TcpRule, TimeoutKind, TrackSlot,

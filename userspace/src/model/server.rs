@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{AgentCheck, Check, OnError, OnMarkedDown, OnMarkedUp};
+use super::{AgentCheck, Check, OnError, OnMarkedDown, OnMarkedUp, Resolution};
 use crate::expr::Expression;
 use crate::types::{Millis, ProxyId, ServerId, Weight};
 
@@ -23,6 +23,8 @@ pub struct Server {
     pub address: ServerAddress,
     /// The host name it was resolved from, if it was one.
     pub hostname: Option<String>,
+    /// `resolvers`: how the name is resolved while the process runs.
+    pub resolution: Option<Arc<Resolution>>,
     /// `weight`.
     pub weight: Weight,
     /// `backup`: takes traffic only when no other server can.

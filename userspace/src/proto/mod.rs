@@ -3,6 +3,7 @@
 //! Nothing here owns a socket, reads a clock, spawns or logs.
 
 pub mod checks;
+pub mod dns;
 pub mod http;
 pub mod proxy_protocol;
 pub mod syslog;

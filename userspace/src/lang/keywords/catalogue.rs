@@ -256,6 +256,8 @@ const OTHER_SECTIONS: &[(&str, Sections)] = &[
     ("global", Sections::GLOBAL),
     ("userlist", Sections::USERLIST),
     ("http-errors", Sections::HTTP_ERRORS),
+    ("resolvers", Sections::RESOLVERS),
+    ("cache", Sections::CACHE),
 ];
 
 const RULE_SETS: &[(&str, RuleSets)] = &[

@@ -15,7 +15,7 @@ use crate::lang::diagnostics::{Diagnostic, Diagnostics, Severity};
 use crate::lang::environment::Environment;
 use crate::lang::resolve::NoEffect;
 use crate::lang::source::{Sources, Span};
-use crate::model::{Cache, Global, HttpErrors, LogProfile, ProxyKind, Userlist};
+use crate::model::{Cache, Global, HttpErrors, LogProfile, ProxyKind, Resolvers, Userlist};
 use crate::types::{ProxyId, TableId};
 
 /// The surroundings of the statement being read.
@@ -40,6 +40,8 @@ pub(in crate::lang) struct Context<'a> {
     pub caches: Vec<Arc<Cache>>,
     /// `log-profile` sections; complete before `global` is read.
     pub log_profiles: Vec<Arc<LogProfile>>,
+    /// `resolvers` sections; complete before the first proxy is read.
+    pub resolvers: Vec<Arc<Resolvers>>,
     /// `ssl-default-…`.
     pub tls: TlsDefaults,
     /// `unix-bind`.
@@ -103,6 +105,7 @@ impl<'a> Context<'a> {
             http_errors: Vec::new(),
             caches: Vec::new(),
             log_profiles: Vec::new(),
+            resolvers: Vec::new(),
             tls: TlsDefaults::default(),
             unix_bind: UnixBind::default(),
             patterns: Patterns::default(),

@@ -33,6 +33,7 @@ pub fn keywords() -> Vec<Listed> {
         ("userlist", Sections::USERLIST),
         ("http-errors", Sections::HTTP_ERRORS),
         ("cache", Sections::CACHE),
+        ("resolvers", Sections::RESOLVERS),
     ] {
         for keyword in registry::all().filter(|keyword| keyword.sections.meets(sections)) {
             list.push(Listed {

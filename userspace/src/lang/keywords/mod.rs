@@ -27,6 +27,7 @@ mod log_profile;
 mod logging;
 mod options;
 pub(super) mod registry;
+mod resolvers;
 pub(super) mod server;
 pub(super) mod server_options;
 mod stats;
@@ -65,4 +66,5 @@ const FAMILIES: &[&[Keyword]] = &[
     errors::KEYWORDS,
     stats::KEYWORDS,
     userlist::KEYWORDS,
+    resolvers::KEYWORDS,
 ];

@@ -14,7 +14,7 @@ use super::draft::ProxyDraft;
 use super::unsupported::{NO_OPS, REFUSED, Row};
 use super::userlist::UserlistDraft;
 use crate::lang::ast::{Line, SectionKind, Word};
-use crate::model::{HttpErrors, LogProfile, Proxy};
+use crate::model::{HttpErrors, LogProfile, Proxy, Resolvers};
 
 /// One keyword of a section.
 pub(crate) struct Keyword {
@@ -50,6 +50,8 @@ pub(in crate::lang) enum Effect {
     Cache(fn(&mut Args<'_>, &mut CacheDraft) -> Parsed),
     /// Adds to a `log-profile` section.
     LogProfile(fn(&mut Args<'_>, &mut LogProfile, &mut Context<'_>) -> Parsed),
+    /// Adds to a `resolvers` section.
+    Resolvers(fn(&mut Args<'_>, &mut Resolvers, &mut Context<'_>) -> Parsed),
     /// Accepted without effect, for the reason given: what it tunes does not exist here.
     NoOp(&'static str),
     /// Known, but this version cannot do it; what to do instead.
@@ -79,6 +81,8 @@ impl Sections {
     pub(crate) const CACHE: Self = Self(128);
     /// `log-profile`
     pub(crate) const LOG_PROFILE: Self = Self(256);
+    /// `resolvers`
+    pub(crate) const RESOLVERS: Self = Self(512);
     /// Everything with a client side, and `defaults`.
     pub(crate) const FRONT: Self = Self::DEFAULTS.or(Self::FRONTEND).or(Self::LISTEN);
     /// Everything with servers, and `defaults`.
@@ -106,6 +110,7 @@ impl Sections {
             SectionKind::HttpErrors => Self::HTTP_ERRORS,
             SectionKind::Cache => Self::CACHE,
             SectionKind::LogProfile => Self::LOG_PROFILE,
+            SectionKind::Resolvers => Self::RESOLVERS,
             SectionKind::Unsupported(_) => Self(0),
         }
     }

@@ -15,7 +15,8 @@ use super::server_options::{InitAddr, ServerOptions};
 use crate::lang::ast::Word;
 use crate::lang::source::Span;
 use crate::model::{
-    AgentCheck, Check, CheckSteps, Mode, OnError, Server, ServerAddress, ServerTls, Verify, Window,
+    AgentCheck, Check, CheckSteps, Mode, OnError, Resolution, Server, ServerAddress, ServerTls,
+    Verify, Window,
 };
 use crate::types::{Millis, ProxyId, ServerId};
 
@@ -79,6 +80,7 @@ pub(in crate::lang) struct ServerDraft {
     pub name: String,
     pub address: ServerAddress,
     pub hostname: Option<String>,
+    pub resolution: Option<Arc<Resolution>>,
     pub options: ServerOptions,
     /// The server's name in the file.
     pub span: Span,
@@ -96,11 +98,16 @@ fn read(
     let server = (|| {
         let mut options = draft.server_defaults.clone();
         options.read(args, false, context)?;
-        let (address, hostname) = place(address, &options.init_addr, draft.proxy.mode, context)?;
+        let (address, hostname) = place(address, &options, draft.proxy.mode, context)?;
+        let resolution = match &hostname {
+            Some(name) => options.resolution.of(name, context)?,
+            None => None,
+        };
         Ok(ServerDraft {
             name: name.to_owned(),
             address,
             hostname,
+            resolution,
             options,
             span,
         })
@@ -125,7 +132,7 @@ fn add(server: ServerDraft, draft: &mut ProxyDraft, context: &mut Context<'_>) {
 /// Where a server is: its address, or what `init-addr` makes of its name.
 fn place(
     word: &Word,
-    methods: &[InitAddr],
+    options: &ServerOptions,
     mode: Mode,
     context: &Context<'_>,
 ) -> Parsed<(ServerAddress, Option<String>)> {
@@ -173,11 +180,20 @@ fn place(
             None,
         ));
     };
+    let waits = || Ok((ServerAddress::Unresolved { port }, Some(name.clone())));
+    if name.starts_with('_') {
+        if options.resolution.section.is_none() {
+            return Err(wrong(format!(
+                "'{name}' stands for SRV records, which need 'resolvers'"
+            )));
+        }
+        return waits();
+    }
     let mut problem = wrong(format!("could not resolve address '{name}'"));
-    for method in methods {
+    for method in &options.init_addr {
         let ip = match method {
             InitAddr::Last => continue,
-            InitAddr::None => return Ok((ServerAddress::Unresolved { port }, Some(name.clone()))),
+            InitAddr::None => return waits(),
             InitAddr::Address(ip) => *ip,
             InitAddr::Libc => match host.resolve(context, word.span) {
                 Ok(ip) => ip,
@@ -199,7 +215,7 @@ fn place(
         ));
     }
     if context.environment.ignores_resolution() {
-        return Ok((ServerAddress::Unresolved { port }, Some(name.clone())));
+        return waits();
     }
     Err(problem)
 }
@@ -224,6 +240,7 @@ impl ServerDraft {
             self.address.clone(),
         );
         server.hostname.clone_from(&self.hostname);
+        server.resolution.clone_from(&self.resolution);
         server.weight = options.weight;
         server.backup = options.backup;
         server.disabled = options.disabled;
@@ -321,7 +338,9 @@ impl ServerDraft {
         };
         let has_port = match &self.address {
             ServerAddress::Inet { address, .. } => address.port() != 0,
-            ServerAddress::Unresolved { port } => *port != 0,
+            ServerAddress::Unresolved { port } => {
+                *port != 0 || self.resolution.as_ref().is_some_and(|one| one.is_service())
+            }
             _ => true,
         };
         if !has_port && check.port.is_none() && !draft.check.has_own_ports() {

@@ -28,7 +28,7 @@ use super::keywords::userlist::UserlistDraft;
 use super::parser::parse;
 use super::source::{Sources, Span};
 use crate::expr::logformat::formats;
-use crate::model::{HttpErrors, LogProfile, Model, Proxy};
+use crate::model::{HttpErrors, LogProfile, Model, Proxy, Resolvers};
 
 /// What a load depends on besides the files and the machine.
 #[derive(Clone, Debug)]
@@ -194,6 +194,9 @@ fn read(sections: &[Section], context: &mut Context<'_>) -> Model {
     for section in of_kind(sections, SectionKind::Cache) {
         cache(section, context);
     }
+    for section in of_kind(sections, SectionKind::Resolvers) {
+        resolvers(section, context);
+    }
     for section in of_kind(sections, SectionKind::Userlist) {
         userlist(section, context);
     }
@@ -213,7 +216,8 @@ fn read(sections: &[Section], context: &mut Context<'_>) -> Model {
             | SectionKind::Userlist
             | SectionKind::HttpErrors
             | SectionKind::Cache
-            | SectionKind::LogProfile => {}
+            | SectionKind::LogProfile
+            | SectionKind::Resolvers => {}
         }
     }
     finish::model(drafts, context)
@@ -294,6 +298,22 @@ fn log_profile(section: &Section, context: &mut Context<'_>) {
         .iter()
         .for_each(|line| statements::log_profile(line, &mut profile, context));
     context.log_profiles.push(Arc::new(profile));
+}
+
+fn resolvers(section: &Section, context: &mut Context<'_>) {
+    let Some(name) = name_of(section, context) else {
+        return;
+    };
+    if context.resolvers.iter().any(|known| known.name == name) {
+        let message = format!("another 'resolvers' section is called '{name}'");
+        context.alert(section.header.span(), message);
+    }
+    let mut resolvers = Resolvers::new(name);
+    section
+        .lines
+        .iter()
+        .for_each(|line| statements::resolvers(line, &mut resolvers, context));
+    context.resolvers.push(Arc::new(resolvers));
 }
 
 fn userlist(section: &Section, context: &mut Context<'_>) {

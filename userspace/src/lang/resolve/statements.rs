@@ -10,7 +10,7 @@ use crate::lang::keywords::draft::ProxyDraft;
 use crate::lang::keywords::registry::{Effect, Found, Keyword, Sections, find, names};
 use crate::lang::keywords::userlist::UserlistDraft;
 use crate::lang::suggest::closest;
-use crate::model::{HttpErrors, LogProfile};
+use crate::model::{HttpErrors, LogProfile, Resolvers};
 
 /// A statement of `global`.
 pub(super) fn global(line: &Line, context: &mut Context<'_>) {
@@ -68,6 +68,17 @@ pub(super) fn log_profile(line: &Line, profile: &mut LogProfile, context: &mut C
     let mut args = keyword.args(line);
     if let Effect::LogProfile(parse) = keyword.effect {
         tell(parse(&mut args, profile, context), &args, context);
+    }
+}
+
+/// A statement of a `resolvers` section.
+pub(super) fn resolvers(line: &Line, resolvers: &mut Resolvers, context: &mut Context<'_>) {
+    let Some(keyword) = lookup(line, SectionKind::Resolvers, context) else {
+        return;
+    };
+    let mut args = keyword.args(line);
+    if let Effect::Resolvers(parse) = keyword.effect {
+        tell(parse(&mut args, resolvers, context), &args, context);
     }
 }
 

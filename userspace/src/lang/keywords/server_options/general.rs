@@ -278,25 +278,46 @@ pub(super) const OPTIONS: &[ServerOption] = &[
         "<options>",
         "PROXY headers carry addresses only",
     ),
-    refused(
-        "resolve-net",
-        "<network>",
-        "server names are resolved once, at start",
-    ),
-    refused(
-        "resolve-opts",
-        "<options>",
-        "server names are resolved once, at start",
-    ),
-    refused(
-        "resolve-prefer",
-        "<family>",
-        "server names are resolved once, at start: write ipv4@ or ipv6@ before the name",
-    ),
-    refused(
+    option(
         "resolvers",
         "<id>",
-        "server names are resolved once, at start: leave 'resolvers' out",
+        "Names the resolvers section that keeps the address current.",
+        |args, server, _| {
+            server.resolution.section = Some(args.need("the name of a resolvers section")?.clone());
+            Ok(())
+        },
+    ),
+    option(
+        "resolve-prefer",
+        "<family>",
+        "Sets which family of addresses is taken when there are both.",
+        |args, server, _| {
+            let word = args.need("'ipv4' or 'ipv6'")?;
+            server.resolution.prefers_v4 = match word.text.as_str() {
+                "ipv4" => true,
+                "ipv6" => false,
+                _ => return Err(Complaint::unknown(word, "family", ["ipv4", "ipv6"])),
+            };
+            Ok(())
+        },
+    ),
+    option(
+        "resolve-net",
+        "<network>[,<network>]*",
+        "Prefers addresses in these networks.",
+        |args, server, _| {
+            let word = args.need("a list of networks")?;
+            server.resolution.read_networks(word)
+        },
+    ),
+    option(
+        "resolve-opts",
+        "<option>[,<option>]*",
+        "Says whether servers may share an address, and whether SRV weights count.",
+        |args, server, _| {
+            let word = args.need("a list of options")?;
+            server.resolution.read(word)
+        },
     ),
     refused("send-proxy-v2-ssl", "", "use 'send-proxy-v2'"),
     refused("send-proxy-v2-ssl-cn", "", "use 'send-proxy-v2'"),

@@ -14,6 +14,7 @@ use super::address::{Address, Endpoint, Ports};
 use super::args::{Args, Complaint, Parsed};
 use super::catalogue::State;
 use super::context::Context;
+use super::resolvers::ResolutionOptions;
 use super::tls::TlsSettings;
 use crate::expr::Expression;
 use crate::lang::ast::Word;
@@ -68,6 +69,7 @@ pub(in crate::lang) struct ServerOptions {
     pub track: Option<Word>,
     pub redirect_prefix: Option<String>,
     pub init_addr: Vec<InitAddr>,
+    pub resolution: ResolutionOptions,
     pub source: Option<Source>,
     pub send_proxy: Option<u8>,
     pub pool_max: Option<u32>,
@@ -152,6 +154,7 @@ impl Default for ServerOptions {
             track: None,
             redirect_prefix: None,
             init_addr: vec![InitAddr::Last, InitAddr::Libc],
+            resolution: ResolutionOptions::default(),
             source: None,
             send_proxy: None,
             pool_max: None,

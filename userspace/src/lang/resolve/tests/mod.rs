@@ -3,6 +3,7 @@
 mod inheritance;
 mod messages;
 mod proxies;
+mod resolvers;
 mod robustness;
 
 use super::*;
