@@ -4,6 +4,7 @@
 //! or `refused`; `(haproxy: <verdict>, <reason>)` behind it says where Debian's 2.6 differs and why. `%base` stands for a
 //! defaults section that leaves nothing to be warned of.
 
+mod broken;
 mod oracle;
 
 use std::fmt;
@@ -107,7 +108,7 @@ impl Environment for Users {
 }
 
 /// Our verdict, and what was said.
-fn ours(text: &str) -> (Verdict, String) {
+pub(crate) fn ours(text: &str) -> (Verdict, String) {
     let mut sources = Sources::default();
     sources.add("case.cfg", text);
     let loaded = load_sources(sources, &Users, &Settings::default());
@@ -128,7 +129,7 @@ pub(crate) fn cases() -> Vec<Case> {
         .collect()
 }
 
-fn cases_of(file: &'static str, text: &str) -> Vec<Case> {
+pub(crate) fn cases_of(file: &'static str, text: &str) -> Vec<Case> {
     let mut cases = Vec::new();
     for part in text.split("#= ").skip(1) {
         let (header, body) = part.split_once('\n').unwrap_or((part, ""));
