@@ -50,6 +50,15 @@ pub struct Source {
     pub total: u32,
 }
 
+/// What `set table` says of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Connections in the period, as of now.
+    pub rate: u32,
+    /// Connections of all time.
+    pub total: u32,
+}
+
 /// The bucket of a (masked) source among `buckets` of a region.
 #[inline(always)]
 pub fn bucket(key: u64, source: Address, buckets: u32) -> u32 {
@@ -95,6 +104,36 @@ impl SourceBucket {
             entry.take(atomics, source, now);
         }
     }
+
+    /// Gives `source` these counts, which fade from now on as if its connections had come in the period before. A source
+    /// that is new takes the entry of the one with the lower rate, whatever that is. For userspace.
+    pub fn set(
+        &self,
+        atomics: &impl Atomics,
+        source: Address,
+        counts: Counts,
+        period: u32,
+        now: Tick,
+    ) {
+        if self.find(source).is_none() {
+            let [first, second] = &self.entries;
+            let (a, b) = (first.price(period, now), second.price(period, now));
+            if b < a { second } else { first }.take(atomics, source, now);
+        }
+        let Some(entry) = self.find(source) else {
+            return;
+        };
+        // An entry without any count is a free one, so that one connection of a rate is kept as a current one.
+        let current = if counts.total == 0 {
+            counts.rate.min(1)
+        } else {
+            0
+        };
+        entry
+            .window
+            .store(pair(now.0, counts.rate.saturating_sub(current)));
+        entry.counts.store(pair(current, counts.total));
+    }
 }
 
 impl SourceEntry {
@@ -109,6 +148,11 @@ impl SourceEntry {
             window: self.window(),
             total: high(counts),
         })
+    }
+
+    /// Makes it a free entry (`clear table`).
+    pub fn forget(&self) {
+        self.counts.store(0);
     }
 
     /// The counts by time.
@@ -242,6 +286,28 @@ mod tests {
         assert_eq!(rate(&bucket, 1, 1000), Some(63));
         charge(&bucket, 4, 1300);
         assert_eq!(rate(&bucket, 4, 1300), Some(1));
+    }
+
+    #[test]
+    fn counts_that_are_set_fade_from_then_on_and_can_be_forgotten() {
+        let bucket = SourceBucket::default();
+        let set = |number, rate, total| {
+            let counts = Counts { rate, total };
+            bucket.set(&HostAtomics, address(number), counts, PERIOD, Tick(1000));
+        };
+        set(1, 40, 7);
+        set(2, 10, 0);
+        assert_eq!(rate(&bucket, 1, 1000), Some(40));
+        assert_eq!(rate(&bucket, 1, 1050), Some(20));
+        assert_eq!(rate(&bucket, 2, 1000), Some(10));
+        let total = |number| bucket.find(address(number)).unwrap().read().unwrap().total;
+        assert_eq!((total(1), total(2)), (7, 0));
+        set(3, 90, 90);
+        assert_eq!(rate(&bucket, 2, 1000), None, "the quieter one made room");
+        set(3, 0, 0);
+        assert_eq!(rate(&bucket, 3, 1000), None, "no count at all is no entry");
+        bucket.find(address(1)).unwrap().forget();
+        assert_eq!(rate(&bucket, 1, 1000), None);
     }
 
     #[test]

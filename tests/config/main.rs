@@ -5,6 +5,7 @@
 //! defaults section that leaves nothing to be warned of.
 
 mod broken;
+mod explain;
 mod oracle;
 
 use std::fmt;

@@ -17,4 +17,6 @@ mod l4;
 mod lab;
 mod messages;
 mod modes;
+mod operator;
+mod process;
 mod restart;

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use tidegate_common::maps::Sizes;
 
 use super::attach::Attached;
-use super::feedback::{Feedback, KnownServer, KnownService, Region};
+use super::feedback::{Feedback, KnownServer, KnownService};
 use super::inheritance::{Inheritance, inherit};
 use super::loader::{self, LoadError, Loaded};
 use super::neighbours::{Hop, Neighbours, Obstacle};
@@ -20,6 +20,7 @@ use super::netlink::{Interface, Netlink, NetlinkError};
 use super::offload::{self, Compiled};
 use super::pins::{Pins, PinsError};
 use super::plan::{self, Family, Plan};
+use super::sources::Region;
 use super::tables::{Readings, Tables, layout};
 use super::ticks::Ticks;
 use super::writer::{Notice, Standing, Standings, Surroundings, WriteError, Writer, regions};
@@ -123,7 +124,8 @@ impl Engine {
             loaded.attached(),
         ));
         let mut engine = Self {
-            lists_version: lists_version(&running.model),
+            // What was compiled may be older than the lists are now.
+            lists_version: 0,
             running,
             loaded,
             writer,
@@ -176,14 +178,22 @@ impl Engine {
     }
 
     /// The configuration in force, compiled again, if a list that the Runtime API may change has changed.
-    pub(super) fn changed_lists(&mut self) -> Option<(Compiled, Running)> {
+    pub(super) fn changed_lists(&mut self) -> Option<(Compiled, Running, u64)> {
         let version = lists_version(&self.running.model);
         if version == self.lists_version {
             return None;
         }
-        self.lists_version = version;
         let compiled = offload::compile(&self.running.model);
-        (compiled.plan != *self.writer.plan()).then(|| (compiled, self.running.clone()))
+        if compiled.plan == *self.writer.plan() {
+            self.lists_version = version;
+            return None;
+        }
+        Some((compiled, self.running.clone(), version))
+    }
+
+    /// Says which version of the lists the program was told. Those that changed meanwhile are found to have changed.
+    pub(super) fn set_lists_version(&mut self, version: u64) {
+        self.lists_version = version;
     }
 
     /// Takes the program off the wire, unless another process has put its own there.

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::offload::Compiled;
 use super::offload::report::{Row, Tier};
-use super::plan::{Delivery, Plan, Service};
+use super::plan::{Delivery, ListedFlows, Plan, Service};
+use super::sizes::list_size;
 
 /// The table for people.
 pub fn text(compiled: &Compiled) -> String {
@@ -23,15 +24,37 @@ pub fn text(compiled: &Compiled) -> String {
             let _ = writeln!(out, "  - {difference}");
         }
     }
+    if let Some(memory) = memory(&compiled.plan) {
+        let _ = writeln!(out, "\n{memory}");
+    }
     let _ = writeln!(out, "\n{}", summary(compiled));
     out
+}
+
+/// What the lists of sources take in the kernel, all frontends together.
+fn memory(plan: &Plan) -> Option<String> {
+    let tables: Vec<_> = plan.policies.iter().map(|policy| &policy.sources).collect();
+    let size = list_size(&tables).ok().filter(|size| size.bytes > 0)?;
+    Some(format!(
+        "The source lists take {} KiB in the kernel: {} IPv4 and {} IPv6 prefixes, all frontends together",
+        size.bytes.div_ceil(1024),
+        size.v4,
+        size.v6
+    ))
 }
 
 /// The same as one JSON object.
 pub fn json(compiled: &Compiled) -> String {
     let report = Report {
         services: &compiled.plan.services,
-        rules: &compiled.rows,
+        rules: compiled
+            .rows
+            .iter()
+            .map(|row| Rule {
+                row,
+                costs: row.costs(),
+            })
+            .collect(),
         differences: differences(compiled),
     };
     serde_json::to_string_pretty(&report)
@@ -56,8 +79,15 @@ pub fn summary(compiled: &Compiled) -> String {
 #[derive(Serialize)]
 struct Report<'a> {
     services: &'a [Service],
-    rules: &'a [Row],
+    rules: Vec<Rule<'a>>,
     differences: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Rule<'a> {
+    #[serde(flatten)]
+    row: &'a Row,
+    costs: &'static str,
 }
 
 fn services(out: &mut String, plan: &Plan) {
@@ -132,6 +162,7 @@ fn rules(out: &mut String, rows: &[Row]) {
             tier.to_owned(),
             row.rule.clone(),
             why,
+            row.costs().to_owned(),
             format!("({})", row.place),
         ]);
     }
@@ -157,9 +188,11 @@ fn differences(compiled: &Compiled) -> Vec<&'static str> {
              the connection after accepting it. Such clients appear in no log and in no session counter, only in the \
              kernel's drop counters ('show xdp').",
         );
+    }
+    if refuses && compiled.plan.listed_flows == ListedFlows::Cut {
         differences.push(
             "A connection that is already open when its source is listed is cut: its packets are dropped from then on. In \
-             userspace it would go on.",
+             userspace it would go on; 'xdp listed-flows keep' in 'global' lets it.",
         );
     }
     if local {
@@ -240,6 +273,7 @@ mod tests {
                     policy: Some(PolicyId(0)),
                     delivery: Delivery::Local,
                 }],
+                ..Plan::default()
             },
             rows: vec![
                 row(
@@ -281,6 +315,7 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&json(&compiled())).unwrap();
         assert_eq!(value["rules"][0]["tier"]["runs_in"], "kernel");
         assert_eq!(value["rules"][2]["tier"]["because"], "it needs a request");
+        assert_eq!(value["rules"][0]["costs"], "3 loads a packet at most");
         assert_eq!(value["services"][0]["binds"][0]["first"], 80);
         assert_eq!(value["services"][0]["delivery"], "local");
         assert_eq!(value["differences"].as_array().unwrap().len(), 3);

@@ -22,6 +22,7 @@ pub mod plan;
 mod predecessor;
 mod sizes;
 mod snapshot;
+mod sources;
 mod tables;
 mod ticks;
 pub mod trial;
@@ -40,11 +41,12 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 pub use attach::AttachError;
 use engine::Engine;
 pub use engine::StartError;
-pub use feedback::{Feedback, SourceCount};
+pub use feedback::Feedback;
 pub use loader::{LoadError, OBJECT};
 pub use snapshot::{
     DropCount, InterfaceSnapshot, ServerCounts, ServerSnapshot, ServiceSnapshot, Snapshot,
 };
+pub use sources::SourceCount;
 
 use crate::log::notice;
 use crate::state::Running;
@@ -155,6 +157,12 @@ impl Dataplane {
         self.shared.wake();
     }
 
+    /// Follows the pattern lists that connection rules use; when this returns, what they say now is in force. Until then
+    /// what they said before is: the change takes effect as a whole.
+    pub fn follow_lists(&self) -> Result<(), StartError> {
+        self.shared.follow_lists()
+    }
+
     /// What the kernel counts. Cheap; keep it no longer than for one answer, because a reload makes another.
     pub fn feedback(&self) -> arc_swap::Guard<Arc<Feedback>> {
         self.shared.feedback.load()
@@ -212,8 +220,20 @@ impl Shared {
             return Ok(());
         };
         current.refresh()?;
-        if let Some((compiled, running)) = current.changed_lists() {
-            let next = Engine::start(self.object, compiled.plan, running, Some(current))?;
+        self.replace_lists(&mut engine)
+    }
+
+    fn follow_lists(&self) -> Result<(), StartError> {
+        self.replace_lists(&mut self.engine.lock())
+    }
+
+    fn replace_lists(&self, engine: &mut Option<Engine>) -> Result<(), StartError> {
+        let Some(current) = engine.as_mut() else {
+            return Ok(());
+        };
+        if let Some((compiled, running, version)) = current.changed_lists() {
+            let mut next = Engine::start(self.object, compiled.plan, running, Some(current))?;
+            next.set_lists_version(version);
             self.feedback.store(Arc::clone(next.feedback()));
             *engine = Some(next);
         }

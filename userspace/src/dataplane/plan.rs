@@ -19,6 +19,19 @@ pub struct Plan {
     pub policies: Vec<Policy>,
     /// Every address the program looks after.
     pub services: Vec<Service>,
+    /// What an open flow may do once its source is listed.
+    pub listed_flows: ListedFlows,
+}
+
+/// What an open flow may still do once its source is listed (`xdp listed-flows`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ListedFlows {
+    /// Nothing: its packets are dropped.
+    #[default]
+    Cut,
+    /// It goes on, as a connection does in userspace.
+    Keep,
 }
 
 /// Index into [`Plan::policies`].
@@ -81,8 +94,27 @@ pub struct RateLimit {
     pub limit: u32,
     /// What the limit is compared with.
     pub counting: Counting,
+    /// What is counted as one source.
+    pub masks: Masks,
     /// Whether the table holds IPv6 addresses (`type ipv6`); those of `type ip` do not limit IPv6 sources.
     pub v6: bool,
+}
+
+/// The prefix lengths of what is counted as one source (`src,ipmask(32,64)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Masks {
+    /// Of IPv4 sources.
+    pub v4: u8,
+    /// Of IPv6 sources; none are counted without it.
+    pub v6: Option<u8>,
+}
+
+impl Masks {
+    /// Every address is a source of its own.
+    pub const NONE: Self = Self {
+        v4: 32,
+        v6: Some(128),
+    };
 }
 
 /// What a limit of connections is compared with (manual §4.3 `tcp-request connection`, its two examples).

@@ -13,9 +13,35 @@ use tidegate_common::ring::RING_ROWS;
 use tidegate_common::verdict::DROP_REASONS;
 
 use super::classes::{Classes, TooManyClasses};
-use super::plan::Plan;
+use super::plan::{Plan, SourceTable};
 use super::writer::{bind_sizes, prefixes6, rows4};
 use crate::model::XdpGlobal;
+
+/// What the source lists of several policies take together.
+pub(super) struct ListSize {
+    /// IPv4 prefixes.
+    pub v4: usize,
+    /// IPv6 prefixes.
+    pub v6: usize,
+    /// Bytes of the tables that hold them, the IPv6 trie left out.
+    pub bytes: u64,
+}
+
+/// The size of the source lists of some policies.
+pub(super) fn list_size(tables: &[&SourceTable]) -> Result<ListSize, TooManyClasses> {
+    let classes = Classes::merge(tables)?;
+    let v6 = prefixes6(&classes).count();
+    let rows = if classes.v4.is_empty() {
+        0
+    } else {
+        u64::from(rows4(&classes.v4))
+    };
+    Ok(ListSize {
+        v4: classes.v4.len(),
+        v6,
+        bytes: (rows + v6 as u64) * 64,
+    })
+}
 
 /// The sizes for a plan on a machine with these addresses; `earlier` are the entries of maps that could be taken over.
 pub(super) fn sizes(

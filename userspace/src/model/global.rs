@@ -200,6 +200,30 @@ pub struct XdpGlobal {
     pub sources: u32,
     /// `xdp pin DIR`: where maps, links and programs are pinned.
     pub pin: PathBuf,
+    /// `xdp listed-flows cut|keep`: what an open flow may do once its source is listed.
+    pub listed_flows: ListedFlows,
+    /// `xdp deny answer|drop`: whether `http-request deny` may be done by the kernel, which gives no answer.
+    pub deny: Deny,
+}
+
+/// What `http-request deny` is where the kernel could do it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deny {
+    /// An answer with a status, from userspace.
+    #[default]
+    Answer,
+    /// Silence, from the kernel.
+    Drop,
+}
+
+/// What an open flow may still do once its source is listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ListedFlows {
+    /// Its packets are dropped.
+    #[default]
+    Cut,
+    /// It goes on, as a connection does in userspace.
+    Keep,
 }
 
 /// One NIC the program is attached to.
@@ -230,6 +254,8 @@ impl Default for XdpGlobal {
             flows: 262_144,
             sources: 262_144,
             pin: PathBuf::from("/sys/fs/bpf/tidegate"),
+            listed_flows: ListedFlows::Cut,
+            deny: Deny::Answer,
         }
     }
 }

@@ -184,6 +184,48 @@ fn mistakes_are_told_in_haproxys_words() {
 }
 
 #[test]
+fn tables_are_shown_changed_and_cleared() {
+    let world = world();
+    insta::assert_snapshot!(talk(
+        &world,
+        &[
+            "show table",
+            "set table web key 192.0.2.1 data.gpc0 5 data.gpt[1] 7",
+            "set table web key 192.0.2.2 data.gpc0 8",
+            "set table web key 10.0.0.1",
+            "show table web data.gpc0 gt 4",
+            "show table web data.gpc0 lt 9 data.gpt[1] eq 0",
+            "show table web key 10.0.0.1",
+            "show table web ptr 0x2",
+            "clear table web data.gpc0 eq 5",
+            "show table web key 192.0.2.1",
+            "clear table web key 10.0.0.1",
+            "clear table web key 10.0.0.99",
+            "show table",
+            "set table web key x data.gpc0 1",
+            "set table web key ::1 data.gpc0 1",
+            "set table web key ::ffff:1.2.3.4",
+            "set table web key 192.0.2.9 data.gpc1 1",
+            "set table web key 192.0.2.9 data.zz 1",
+            "set table web key 192.0.2.9 data.gpt[2] 1",
+            "set table web key 192.0.2.9 gpc0 1",
+            "set table web key 192.0.2.9 data.gpc0 x",
+            "set table web key",
+            "set table web",
+            "set table",
+            "show table web foo",
+            "show table web key",
+            "show table web data.gpc0 zz 3",
+            "show table web data.gpc0 gt",
+            "show table web data.nope gt 3",
+            "clear table",
+            "clear table web",
+            "show table web",
+        ]
+    ));
+}
+
+#[test]
 fn a_tables_entry_in_use_cannot_be_removed() {
     let world = world();
     let served = world.served.load_full();

@@ -154,7 +154,14 @@ impl Sets {
 /// Whether the expression is the client's address as it is.
 pub(super) fn is_source(expression: &Expression) -> Result<(), Reason> {
     if expression.fetch_name() != "src" {
-        Err(Reason::Looks(expression.text().to_owned()))
+        let text = expression.text().to_owned();
+        let is_counter = ["sc_", "sc0_", "sc1_", "sc2_", "src_"]
+            .iter()
+            .any(|start| expression.fetch_name().starts_with(start));
+        Err(match is_counter {
+            true => Reason::Counter(text),
+            false => Reason::Looks(text),
+        })
     } else if expression.converters().len() > 0 {
         Err(Reason::Converts(expression.text().to_owned()))
     } else {

@@ -1,23 +1,31 @@
-//! Lowers `tcp-request connection` rules into a [`Policy`], as far as the kernel can answer them exactly.
+//! Lowers the rules of a frontend that decide about its clients into a [`Policy`], as far as the kernel can answer them
+//! exactly.
 //!
-//! Input is one frontend's rules in order; output is its policy, if it has one, and a [`Row`] per rule. A rule goes into
-//! the kernel when its action only decides about the connection, its condition has a meaning there, and no rule before
-//! it that stays in userspace could have decided otherwise or has to see what it refuses.
+//! Input are one frontend's `tcp-request connection`, `tcp-request session` and `http-request` rules in order; output is its
+//! policy, if it has one, and a [`Row`] per rule. A rule goes into the kernel when its action only decides about the
+//! connection, its condition has a meaning there, and no rule before it that stays in userspace could have decided
+//! otherwise or has to see what it refuses. Limits are [`super::limits`]'s.
 
-use super::condition::{Counter, RateCondition, Sets, has_effects, is_source};
-use super::flatten::{Formula, SourceRule, flatten};
+use super::actions::{Deed, of_http, of_tcp};
+use super::condition::{Sets, has_effects};
+use super::flatten::{Formula, RuleSets, SourceRule, flatten};
+use super::limits::{Limit, Tracking};
 use super::report::{Charged, Note, Reason, Row, Tier};
-use crate::dataplane::plan::{Counting, Policy, RateLimit, SourceAction, SourceTable};
-use crate::expr::StickData;
-use crate::model::{CommonAction, Model, Proxy, Table, TableKeyType, TcpAction, TcpRule};
+use crate::dataplane::plan::{Policy, SourceAction, SourceTable};
+use crate::expr::Condition;
+use crate::model::{Mode, Model, Proxy};
 use crate::types::TableId;
 
-/// What became of one frontend's connection rules.
+/// What became of one frontend's rules.
 pub(super) struct Lowered {
     /// What the kernel does.
     pub policy: Option<Policy>,
-    /// What was decided about each rule, in order.
-    pub rows: Vec<Row>,
+    /// What was decided about each `tcp-request connection` rule, in order.
+    pub connection: Vec<Row>,
+    /// About each `tcp-request session` rule.
+    pub session: Vec<Row>,
+    /// About each `http-request` rule.
+    pub http: Vec<Row>,
 }
 
 /// Lowers the rules of a frontend; `charged` is when its connections will be counted.
@@ -27,104 +35,227 @@ pub(super) fn lower(model: &Model, frontend: &Proxy, charged: Charged) -> Lowere
         frontend,
         charged,
         sets: Sets::default(),
-        rules: Vec::new(),
+        rules: RuleSets {
+            sets: Vec::new(),
+            limited: 0,
+        },
+        places: Vec::new(),
         tracking: Vec::new(),
+        counted: Vec::new(),
         pending: None,
         limit: None,
         blocked: None,
         seen: None,
+        barred: None,
+        proxied: None,
     };
-    let mut tiers: Vec<Tier> = frontend
-        .tcp_request_connection
-        .iter()
-        .map(|rule| lowering.rule(rule))
-        .collect();
+    let mut tiers = Vec::new();
+    let rules = frontend.tcp_request_connection.iter();
+    lowering.set(
+        &mut tiers,
+        rules.map(|rule| Rule::tcp("tcp-request connection", rule)),
+    );
+    lowering.becomes_a_session();
+    let rules = frontend.tcp_request_session.iter();
+    lowering.set(
+        &mut tiers,
+        rules.map(|rule| Rule::tcp("tcp-request session", rule)),
+    );
+    lowering.becomes_a_request();
+    let rules = frontend.http_request.iter();
+    lowering.set(&mut tiers, rules.map(Rule::http));
     lowering.settle(&mut tiers);
+    let texts = lowering.places.clone();
     let policy = lowering.policy();
     if let Some(policy) = &policy {
         annotate(&mut tiers, &policy.sources);
     }
-    let rows = frontend
-        .tcp_request_connection
-        .iter()
-        .zip(tiers)
-        .map(|(rule, tier)| Row {
+    let mut rows = tiers
+        .into_iter()
+        .zip(texts)
+        .map(|(tier, (place, rule))| Row {
             proxy: frontend.name.clone(),
-            place: rule.place.clone(),
-            rule: format!("tcp-request connection {}", rule.text),
+            place,
+            rule,
             tier,
-        })
-        .collect();
-    Lowered { policy, rows }
+        });
+    let mut take = |count: usize| rows.by_ref().take(count).collect();
+    Lowered {
+        policy,
+        connection: take(frontend.tcp_request_connection.len()),
+        session: take(frontend.tcp_request_session.len()),
+        http: take(frontend.http_request.len()),
+    }
 }
 
-struct Lowering<'a> {
-    model: &'a Model,
-    frontend: &'a Proxy,
-    charged: Charged,
-    sets: Sets,
-    /// The rules in the kernel's source table, in order.
-    rules: Vec<SourceRule>,
-    /// `track-sc` rules met so far.
-    tracking: Vec<Tracking>,
-    /// A limit on a table that no rule has tracked yet, waiting for the one that does.
-    pending: Option<Limit>,
-    /// The limit the kernel keeps.
-    limit: Option<Limit>,
-    /// The rule that stays in userspace and may accept what a later rule refuses, or the other way round.
-    blocked: Option<String>,
-    /// The rule that must see the connections later rules refuse.
-    seen: Option<String>,
+/// A rule of any of the sets.
+pub(super) struct Rule<'a> {
+    deed: Deed<'a>,
+    pub(super) condition: Option<&'a Condition>,
+    place: &'a str,
+    text: String,
 }
 
-/// A `track-sc` rule on the client's address.
-struct Tracking {
-    slot: u8,
-    table: TableId,
-    index: usize,
-}
-
-/// A limit and the rule it is from.
-struct Limit {
-    index: usize,
-    rate: RateLimit,
-    sources: Formula,
-}
-
-impl Lowering<'_> {
-    fn rule(&mut self, rule: &TcpRule) -> Tier {
-        let result = match &rule.action {
-            TcpAction::Accept => self.decide(rule, SourceAction::Accept),
-            TcpAction::Reject | TcpAction::SilentDrop => self.decide(rule, SourceAction::Drop),
-            TcpAction::Common(CommonAction::Track { slot, key, table }) => {
-                let tracked = self.track(rule, slot.0, key, *table);
-                // Whatever is counted, refused connections are counted too.
-                self.seen.get_or_insert_with(|| rule.place.clone());
-                tracked
-            }
-            action => {
-                if !harmless(action) {
-                    self.blocked.get_or_insert_with(|| rule.place.clone());
-                }
-                Err(Reason::Action)
-            }
-        };
-        match result {
-            Ok(note) => Tier::Kernel(note),
-            Err(reason) => Tier::Userspace(reason),
+impl<'a> Rule<'a> {
+    fn tcp(set: &str, rule: &'a crate::model::TcpRule) -> Self {
+        Self {
+            deed: of_tcp(&rule.action),
+            condition: rule.condition.as_ref(),
+            place: &rule.place,
+            text: format!("{set} {}", rule.text),
         }
     }
 
-    /// A rule that ends the evaluation.
-    fn decide(&mut self, rule: &TcpRule, action: SourceAction) -> Result<Option<Note>, Reason> {
+    fn http(rule: &'a crate::model::HttpRule) -> Self {
+        Self {
+            deed: of_http(&rule.action),
+            condition: rule.condition.as_ref(),
+            place: &rule.place,
+            text: format!("http-request {}", rule.text),
+        }
+    }
+}
+
+pub(super) struct Lowering<'a> {
+    pub(super) model: &'a Model,
+    pub(super) frontend: &'a Proxy,
+    pub(super) charged: Charged,
+    pub(super) sets: Sets,
+    /// The rules in the kernel's source table, in order.
+    rules: RuleSets,
+    /// Place and text of every rule met.
+    places: Vec<(String, String)>,
+    /// `track-sc` rules met so far.
+    pub(super) tracking: Vec<Tracking>,
+    /// The tables of all `track-sc` rules met so far; none where the key is not the client's address.
+    pub(super) counted: Vec<(Option<TableId>, String)>,
+    /// A limit on a table that no rule has tracked yet, waiting for the one that does.
+    pub(super) pending: Option<Limit>,
+    /// The limit the kernel keeps.
+    pub(super) limit: Option<Limit>,
+    /// The rule of this set that stays in userspace and may accept what a later one refuses, or the other way round.
+    blocked: Option<String>,
+    /// The rule that must see the connections later rules refuse.
+    seen: Option<String>,
+    /// Why no later rule of any set may be asked earlier.
+    barred: Option<Reason>,
+    /// What may give sessions another source than their packets have.
+    proxied: Option<String>,
+}
+
+impl Lowering<'_> {
+    /// The rules of one set.
+    fn set<'r>(&mut self, tiers: &mut Vec<Tier>, rules: impl Iterator<Item = Rule<'r>>) {
+        self.rules.sets.push(Vec::new());
+        self.blocked = None;
+        for rule in rules {
+            self.places.push((rule.place.to_owned(), rule.text.clone()));
+            tiers.push(match self.rule(&rule) {
+                Ok(note) => Tier::Kernel(note),
+                Err(reason) => Tier::Userspace(reason),
+            });
+        }
+    }
+
+    /// After the connection rules a PROXY header is read, if there is one.
+    fn becomes_a_session(&mut self) {
+        let binds = self.frontend.binds.iter().map(|id| self.model.bind(*id));
+        let header = binds
+            .into_iter()
+            .find(|bind| bind.accept_proxy)
+            .map(|bind| bind.place.clone());
+        if let Some(place) = self.proxied.take().or(header) {
+            self.barred.get_or_insert(Reason::Proxied(place));
+        }
+        if self.frontend.mode == Mode::L4 {
+            self.barred
+                .get_or_insert(Reason::Stage("an accepted connection"));
+        }
+    }
+
+    /// What happens between the session rules and those of a request.
+    fn becomes_a_request(&mut self) {
+        for rule in &self.frontend.tcp_request_content {
+            let rule = Rule::tcp("tcp-request content", rule);
+            // Who is refused here is refused, whoever does it first; who is accepted goes on to the requests' rules.
+            match rule.deed {
+                Deed::Accept | Deed::Refuse | Deed::Nothing | Deed::Renames => {}
+                Deed::Track { .. } => {
+                    self.counted.push((None, rule.place.to_owned()));
+                    self.sees(rule.place);
+                }
+                _ => self.bar(rule.place),
+            }
+            if rule.condition.is_some_and(has_effects) {
+                self.sees(rule.place);
+            }
+        }
+        if self.frontend.monitor_uri.is_some() {
+            self.barred.get_or_insert(Reason::Monitor);
+        }
+    }
+
+    fn rule(&mut self, rule: &Rule<'_>) -> Result<Option<Note>, Reason> {
+        match &rule.deed {
+            Deed::Accept => self.decide(rule, SourceAction::Accept),
+            Deed::Refuse => self.decide(rule, SourceAction::Drop),
+            Deed::Answer(status) => {
+                if self.model.global.xdp.deny == crate::model::Deny::Drop {
+                    return self.decide(rule, SourceAction::Drop);
+                }
+                if rule.condition.is_some_and(has_effects) {
+                    self.bar(rule.place);
+                }
+                // That the kernel cannot answer matters only where it could ask.
+                self.sets.formula(rule.condition)?;
+                Err(Reason::Answers(*status))
+            }
+            Deed::Track { slot, key, table } => {
+                let tracked = match &self.barred {
+                    // Only what is counted from a connection's beginning is counted by the kernel.
+                    None if self.rules.sets.len() == 1 => self.track(rule, *slot, key, *table),
+                    Some(reason) => Err(reason.clone()),
+                    None => Err(Reason::Stage("an accepted connection")),
+                };
+                // Whatever is counted, refused connections are counted too.
+                let is_ours = self
+                    .tracking
+                    .last()
+                    .is_some_and(|last| last.is(self.index()));
+                self.counted
+                    .push((is_ours.then_some(*table), rule.place.to_owned()));
+                self.sees(rule.place);
+                tracked
+            }
+            Deed::Nothing => Err(self.more_than_a_decision()),
+            Deed::Renames => {
+                self.proxied.get_or_insert_with(|| rule.place.to_owned());
+                Err(self.more_than_a_decision())
+            }
+            Deed::Serve => {
+                self.blocked.get_or_insert_with(|| rule.place.to_owned());
+                Err(self.more_than_a_decision())
+            }
+            Deed::Other => {
+                self.bar(rule.place);
+                Err(self.more_than_a_decision())
+            }
+        }
+    }
+
+    /// A rule that ends the evaluation of its set.
+    fn decide(&mut self, rule: &Rule<'_>, action: SourceAction) -> Result<Option<Note>, Reason> {
+        if let Some(reason) = &self.barred {
+            return Err(reason.clone());
+        }
         if let Some(place) = &self.blocked {
             return Err(Reason::After(place.clone()));
         }
-        let decided = match (self.sets.formula(rule.condition.as_ref()), &rule.condition) {
+        let decided = match (self.sets.formula(rule.condition), rule.condition) {
             (Ok(when), _) => self.list(SourceRule { action, when }),
             (Err(reason), Some(condition)) if action == SourceAction::Drop => {
                 match self.sets.rate(condition) {
-                    Ok(rate) => self.limit(rule, rate),
+                    Ok(rate) => self.limit(rate),
                     // What is wrong with a limit says more than that it is no list.
                     Err(Reason::Comparison(_)) if !mentions_rate(condition) => Err(reason),
                     Err(other) => Err(other),
@@ -133,10 +264,12 @@ impl Lowering<'_> {
             (Err(reason), _) => Err(reason),
         };
         if decided.is_err() {
-            let effects = rule.condition.as_ref().is_some_and(has_effects);
+            if rule.condition.is_some_and(has_effects) {
+                self.bar(rule.place);
+            }
             // Who is refused by a later rule may as well be refused before this one, if that leaves no trace.
-            if action != SourceAction::Drop || effects {
-                self.blocked = Some(rule.place.clone());
+            if action != SourceAction::Drop {
+                self.blocked = Some(rule.place.to_owned());
             }
         }
         decided
@@ -146,143 +279,52 @@ impl Lowering<'_> {
         if let Some(place) = &self.seen {
             return Err(Reason::Tracked(place.clone()));
         }
-        if let (Some(limit), SourceAction::Accept) = (&self.pending, rule.action) {
+        if let (Some(limit), SourceAction::Accept) = (&self.pending, rule.action)
+            && limit.set + 1 == self.rules.sets.len()
+        {
             return Err(Reason::Limited(self.place(limit.index)));
         }
-        self.rules.push(rule);
+        if let Some(rules) = self.rules.sets.last_mut() {
+            rules.push(rule);
+        }
         Ok(Some(Note::Prefixes { v4: 0, v6: 0 }))
     }
 
-    /// `track-sc0 src`.
-    fn track(
-        &mut self,
-        rule: &TcpRule,
-        slot: u8,
-        key: &crate::expr::Expression,
-        table: TableId,
-    ) -> Result<Option<Note>, Reason> {
-        is_source(key).map_err(|_| Reason::Key(key.text().to_owned()))?;
-        if let Some(condition) = &rule.condition {
-            return Err(
-                match condition.acls().next().and_then(|acl| acl.tests().first()) {
-                    Some(test) => Reason::Looks(test.expression().text().to_owned()),
-                    None => Reason::Action,
-                },
-            );
-        }
-        let index = self.index(rule);
-        // The first `track-sc0` of a connection counts; later ones do nothing.
-        if !self.tracking.iter().any(|tracking| tracking.slot == slot) {
-            self.tracking.push(Tracking { slot, table, index });
-        }
-        if self
-            .pending
-            .as_ref()
-            .is_some_and(|limit| limit.rate.table == table)
-        {
-            self.limit = self.pending.take();
-        }
-        // Whether the kernel counts at all is known when all rules have been seen.
-        Err(Reason::Action)
-    }
-
-    /// `reject if { sc0_conn_rate gt 100 }`.
-    fn limit(&mut self, rule: &TcpRule, rate: RateCondition) -> Result<Option<Note>, Reason> {
-        let (table, counting) = match &rate.counter {
-            Counter::Tracked(slot) => {
-                let tracking = self.tracking.iter().find(|tracking| tracking.slot == *slot);
-                let untracked = || Reason::Key(format!("sc{slot}"));
-                (tracking.ok_or_else(untracked)?.table, Counting::All)
-            }
-            Counter::Source(name) => {
-                let table = match name {
-                    Some(name) => self.model.table_named(name).map(|table| table.id),
-                    None => self.frontend.table,
-                };
-                let table = table.ok_or_else(|| Reason::Key("src".to_owned()))?;
-                let tracked = self.tracking.iter().any(|tracking| tracking.table == table);
-                (
-                    table,
-                    if tracked {
-                        Counting::All
-                    } else {
-                        Counting::Accepted
-                    },
-                )
-            }
-        };
-        if let Some(first) = self.limit.as_ref().or(self.pending.as_ref()) {
-            return Err(Reason::SecondLimit(self.place(first.index)));
-        }
-        let table = self.model.table(table);
-        let period = period(table)?;
-        keeps(table, period)?;
-        if let Some(place) = other_user(self.model, table.id) {
-            return Err(Reason::Shared(place));
-        }
-        let note = Note::Limit {
-            limit: rate.limit,
-            period,
-            charged: self.charged,
-            counting,
-        };
-        let limit = Limit {
-            index: self.index(rule),
-            rate: RateLimit {
-                table: table.id,
-                table_name: table.name.clone(),
-                period,
-                limit: rate.limit,
-                counting,
-                v6: table.key == TableKeyType::Ipv6,
-            },
-            sources: rate.sources,
-        };
-        match counting {
-            Counting::All => self.limit = Some(limit),
-            Counting::Accepted => self.pending = Some(limit),
-        }
-        Ok(Some(if table.key == TableKeyType::Ip {
-            Note::OnlyV4(Box::new(note))
-        } else {
-            note
-        }))
-    }
-
-    /// Corrects the decisions that later rules had a say in.
-    fn settle(&mut self, tiers: &mut [Tier]) {
-        // A limit whose table nobody tracks never grows: userspace may look at it.
-        if let Some(limit) = self.pending.take() {
-            tiers[limit.index] = Tier::Userspace(Reason::Key("src".to_owned()));
-        }
-        let Some(limit) = &self.limit else { return };
-        for tracking in self
-            .tracking
-            .iter()
-            .filter(|tracking| tracking.table == limit.rate.table)
-        {
-            tiers[tracking.index] = Tier::Kernel(Some(Note::Counted(self.charged)));
+    /// Why a rule that does not decide stays in userspace.
+    fn more_than_a_decision(&self) -> Reason {
+        match self.rules.sets.len() {
+            1 => Reason::Action,
+            2 => Reason::Stage("an accepted connection"),
+            _ => Reason::Stage("a request"),
         }
     }
 
-    fn policy(self) -> Option<Policy> {
-        if self.rules.is_empty() && self.limit.is_none() {
+    fn sees(&mut self, place: &str) {
+        self.seen.get_or_insert_with(|| place.to_owned());
+    }
+
+    fn bar(&mut self, place: &str) {
+        self.barred
+            .get_or_insert_with(|| Reason::After(place.to_owned()));
+    }
+
+    fn policy(mut self) -> Option<Policy> {
+        if self.rules.sets.iter().all(Vec::is_empty) && self.limit.is_none() {
             return None;
         }
-        let mut rules = self.rules;
         let rate = self.limit.map(|limit| {
             // Whom the limit is not for is past it.
             let Formula { unless, any } = limit.sources;
-            rules.push(SourceRule {
-                action: SourceAction::Accept,
-                when: Formula {
-                    unless: !unless,
-                    any,
-                },
-            });
+            let when = Formula {
+                unless: !unless,
+                any,
+            };
+            let action = SourceAction::Accept;
+            self.rules.limited = limit.set;
+            self.rules.sets[limit.set].push(SourceRule { action, when });
             limit.rate
         });
-        let sources = flatten(&rules, self.sets.as_slice());
+        let sources = flatten(&self.rules, self.sets.as_slice());
         Some(Policy {
             frontend: self.frontend.name.clone(),
             sources,
@@ -290,110 +332,24 @@ impl Lowering<'_> {
         })
     }
 
-    fn index(&self, rule: &TcpRule) -> usize {
-        let rules = &self.frontend.tcp_request_connection;
-        rules
-            .iter()
-            .position(|known| std::ptr::eq(known, rule))
-            .expect("the rule is one of the frontend's")
+    /// The number of the rule at hand.
+    pub(super) fn index(&self) -> usize {
+        self.places.len() - 1
     }
 
-    fn place(&self, index: usize) -> String {
-        self.frontend.tcp_request_connection[index].place.clone()
+    /// The number of the set at hand.
+    pub(super) fn set_index(&self) -> usize {
+        self.rules.sets.len() - 1
+    }
+
+    pub(super) fn place(&self, index: usize) -> String {
+        self.places[index].0.clone()
     }
 }
 
-/// Whether an action can be left out for a connection that is refused later.
-fn harmless(action: &TcpAction) -> bool {
-    matches!(
-        action,
-        TcpAction::ExpectProxy
-            | TcpAction::Common(
-                CommonAction::SetLogLevel(_)
-                    | CommonAction::SetMark(_)
-                    | CommonAction::SetTos(_)
-                    | CommonAction::SetPriorityClass(_)
-                    | CommonAction::SetPriorityOffset(_)
-            )
-    )
-}
-
-fn mentions_rate(condition: &crate::expr::Condition) -> bool {
+fn mentions_rate(condition: &Condition) -> bool {
     let mut tests = condition.acls().flat_map(|acl| acl.tests());
     tests.any(|test| test.expression().fetch_name().ends_with("conn_rate"))
-}
-
-/// The period of the table's `conn_rate`, in milliseconds.
-fn period(table: &Table) -> Result<u64, Reason> {
-    let period = table.data.iter().find_map(|data| match data {
-        StickData::ConnRate(period) => Some(period.0),
-        _ => None,
-    });
-    period
-        .filter(|period| *period > 0)
-        .ok_or_else(|| Reason::NotStored(table.name.clone()))
-}
-
-/// Whether the table's entries live as the kernel's do.
-fn keeps(table: &Table, period: u64) -> Result<(), Reason> {
-    if !matches!(table.key, TableKeyType::Ip | TableKeyType::Ipv6) {
-        return Err(Reason::Key("something else than an address".to_owned()));
-    }
-    if table.nopurge {
-        return Err(Reason::Table(
-            "refuses new entries when it is full ('nopurge')",
-        ));
-    }
-    // A rate looks back over two periods; an entry that is gone before would be forgiven here and not there.
-    if table.expire.is_some_and(|expire| expire.0 < 2 * period) {
-        return Err(Reason::Table(
-            "forgets entries before their rate is over (its 'expire' is less than two periods)",
-        ));
-    }
-    Ok(())
-}
-
-/// A rule that tracks something in the table in another way than `tcp-request connection track-sc<N> src`.
-fn other_user(model: &Model, table: TableId) -> Option<String> {
-    let tracks = |action: &TcpAction| match action {
-        TcpAction::Common(CommonAction::Track {
-            table: tracked,
-            key,
-            ..
-        }) if *tracked == table => Some(key.clone()),
-        _ => None,
-    };
-    for proxy in &model.proxies {
-        for rule in &proxy.tcp_request_connection {
-            if tracks(&rule.action)
-                .is_some_and(|key| is_source(&key).is_err() || rule.condition.is_some())
-            {
-                return Some(rule.place.clone());
-            }
-        }
-        let later = [
-            &proxy.tcp_request_session,
-            &proxy.tcp_request_content,
-            &proxy.tcp_response_content,
-        ];
-        if let Some(rule) = later
-            .into_iter()
-            .flatten()
-            .find(|rule| tracks(&rule.action).is_some())
-        {
-            return Some(rule.place.clone());
-        }
-        let http = [
-            &proxy.http_request,
-            &proxy.http_response,
-            &proxy.http_after_response,
-        ];
-        let tracks = |action: &crate::model::HttpAction| matches!(action, crate::model::HttpAction::Common(CommonAction::Track { table: tracked, .. }) if *tracked == table);
-        if let Some(rule) = http.into_iter().flatten().find(|rule| tracks(&rule.action)) {
-            return Some(rule.place.clone());
-        }
-    }
-    None
 }
 
 /// Says how large the table became that the lists make together.

@@ -65,9 +65,34 @@ impl Formula {
     }
 }
 
+/// The rules of one frontend: sets of rules that are asked one after the other, each in order. What accepts ends its own
+/// set only; what drops ends everything.
+#[derive(Clone, Debug)]
+pub struct RuleSets {
+    /// The sets.
+    pub sets: Vec<Vec<SourceRule>>,
+    /// The set in which a limit stands: what its rules accept is past the limit.
+    pub limited: usize,
+}
+
+impl RuleSets {
+    fn answer(&self, is_in: &impl Fn(usize) -> bool) -> SourceAction {
+        let mut answer = SourceAction::Next;
+        for (number, rules) in self.sets.iter().enumerate() {
+            let first = rules.iter().find(|rule| rule.when.holds(is_in));
+            match first.map(|rule| rule.action) {
+                Some(SourceAction::Drop) => return SourceAction::Drop,
+                Some(action) if number == self.limited => answer = action,
+                _ => {}
+            }
+        }
+        answer
+    }
+}
+
 /// The table with the same answers as `rules` asked in order; an address no rule speaks about gets
 /// [`SourceAction::Next`].
-pub fn flatten(rules: &[SourceRule], sets: &[Vec<IpNet>]) -> SourceTable {
+pub fn flatten(rules: &RuleSets, sets: &[Vec<IpNet>]) -> SourceTable {
     let mut v4 = vec![Border {
         start: 0,
         length: 0,
@@ -139,11 +164,7 @@ struct Level {
 
 /// Visits the prefixes in order, outer ones before inner ones, and keeps those whose answer differs from the one of
 /// the next larger prefix.
-fn walk(
-    rules: &[SourceRule],
-    sets: usize,
-    mut borders: Vec<Border>,
-) -> Vec<(u128, u8, SourceAction)> {
+fn walk(rules: &RuleSets, sets: usize, mut borders: Vec<Border>) -> Vec<(u128, u8, SourceAction)> {
     borders.sort_unstable();
     let mut depth = vec![0_u32; sets];
     let mut path: Vec<Level> = Vec::new();
@@ -164,7 +185,7 @@ fn walk(
         for set in &entered {
             depth[*set] += 1;
         }
-        let action = answer(rules, &|set| depth[set] > 0);
+        let action = rules.answer(&|set| depth[set] > 0);
         let outer = path.last().map_or(SourceAction::Next, |level| level.action);
         if action != outer {
             table.push((border.start, border.length, action));
@@ -176,13 +197,6 @@ fn walk(
         });
     }
     table
-}
-
-fn answer(rules: &[SourceRule], is_in: &impl Fn(usize) -> bool) -> SourceAction {
-    rules
-        .iter()
-        .find(|rule| rule.when.holds(is_in))
-        .map_or(SourceAction::Next, |rule| rule.action)
 }
 
 /// The IPv4 addresses a pattern matches: its own, or those whose `::ffff:` form it covers (manual §7.1.6).

@@ -8,16 +8,18 @@
 pub mod flatten;
 pub mod report;
 
+mod actions;
 mod condition;
 mod connection;
+mod limits;
 mod overlap;
 mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::classes::Classes;
-use super::plan::{Delivery, Plan, Policy, PolicyId, Protocol, Service, SourceTable};
-use crate::model::{HttpRule, Mode, Model, Proxy, TcpRule};
+use super::plan::{Delivery, ListedFlows, Plan, Policy, PolicyId, Protocol, Service, SourceTable};
+use crate::model::{self, HttpRule, Mode, Model, Proxy, TcpRule};
 use crate::types::ProxyId;
 use connection::Lowered;
 use report::{Charged, Reason, Row, Tier};
@@ -45,6 +47,10 @@ pub struct Refusal {
 /// Compiles a model.
 pub fn compile(model: &Model) -> Compiled {
     let mut compiled = Compiled::default();
+    compiled.plan.listed_flows = match model.global.xdp.listed_flows {
+        model::ListedFlows::Cut => ListedFlows::Cut,
+        model::ListedFlows::Keep => ListedFlows::Keep,
+    };
     let mut services = Vec::new();
     if model.global.xdp.interfaces.is_empty() {
         refuse_without_interface(model, &mut compiled.refusals);
@@ -56,8 +62,7 @@ pub fn compile(model: &Model) -> Compiled {
     }
     compiled.plan.services = services;
     for proxy in &model.proxies {
-        compiled.connection_rules(model, proxy);
-        compiled.later_rules(proxy);
+        compiled.rules(model, proxy);
     }
     compiled.limit_classes(model);
     // A backend is looked at once for every family and transport.
@@ -69,10 +74,10 @@ pub fn compile(model: &Model) -> Compiled {
 }
 
 impl Compiled {
-    fn connection_rules(&mut self, model: &Model, proxy: &Proxy) {
-        if proxy.tcp_request_connection.is_empty() {
-            return;
-        }
+    /// The rules of a frontend that the kernel could do, and those it could not.
+    fn rules(&mut self, model: &Model, proxy: &Proxy) {
+        let first = self.rows.len();
+        self.limits_for_everybody(proxy);
         let own = |service: &&mut Service| service.proxy == proxy.id;
         let protocols: Vec<Protocol> = self
             .plan
@@ -82,16 +87,7 @@ impl Compiled {
             .map(|service| service.protocol)
             .collect();
         if protocols.is_empty() {
-            let reason = if model.global.xdp.interfaces.is_empty() {
-                Reason::NoInterface
-            } else {
-                Reason::NoAddress
-            };
-            let rows = proxy
-                .tcp_request_connection
-                .iter()
-                .map(|rule| tcp_row(proxy, CONNECTION, rule, reason.clone()));
-            self.rows.extend(rows);
+            self.unreachable_rules(model, proxy);
             return;
         }
         let charged = match (proxy.mode, protocols.contains(&Protocol::Tcp)) {
@@ -99,7 +95,12 @@ impl Compiled {
             (Mode::L4, true) => Charged::Established,
             (Mode::L4, false) => Charged::FirstPacket,
         };
-        let Lowered { policy, rows } = connection::lower(model, proxy, charged);
+        let Lowered {
+            policy,
+            connection,
+            session,
+            http,
+        } = connection::lower(model, proxy, charged);
         if let Some(policy) = policy {
             let id = PolicyId(self.plan.policies.len() as u16);
             self.plan.policies.push(policy);
@@ -109,55 +110,81 @@ impl Compiled {
                 .filter(own)
                 .for_each(|service| service.policy = Some(id));
         }
+        self.rows.extend(connection);
+        self.rows.extend(session);
+        self.content_rules(proxy);
+        self.rows.extend(http);
+        self.later_rules(proxy);
         if proxy.mode == Mode::L4 {
-            self.refusals.extend(rows.iter().filter_map(refusal));
+            self.refusals
+                .extend(self.rows[first..].iter().filter_map(refusal));
         }
-        self.rows.extend(rows);
     }
 
-    /// Rules that need an accepted connection or more.
-    fn later_rules(&mut self, proxy: &Proxy) {
-        let first = self.rows.len();
-        let tcp: [(&str, &[TcpRule], &'static str); 3] = [
-            (
-                "tcp-request session",
-                &proxy.tcp_request_session,
-                "an accepted connection",
-            ),
-            (
-                "tcp-request content",
-                &proxy.tcp_request_content,
-                "bytes of the connection",
-            ),
-            (
-                "tcp-response content",
-                &proxy.tcp_response_content,
-                "bytes of the connection",
-            ),
+    /// The rules of a proxy none of whose addresses the kernel looks after.
+    fn unreachable_rules(&mut self, model: &Model, proxy: &Proxy) {
+        let reason = if model.global.xdp.interfaces.is_empty() {
+            Reason::NoInterface
+        } else {
+            Reason::NoAddress
+        };
+        let rows = proxy
+            .tcp_request_connection
+            .iter()
+            .map(|rule| tcp_row(proxy, "tcp-request connection", rule, reason.clone()));
+        self.rows.extend(rows);
+        let accepted = Reason::Stage("an accepted connection");
+        let rows = proxy
+            .tcp_request_session
+            .iter()
+            .map(|rule| tcp_row(proxy, "tcp-request session", rule, accepted.clone()));
+        self.rows.extend(rows);
+        self.content_rules(proxy);
+        let rows = http_rows(proxy, "http-request", &proxy.http_request, "a request");
+        self.rows.extend(rows);
+        self.later_rules(proxy);
+    }
+
+    /// Limits that are no rules, but that people look for among them.
+    fn limits_for_everybody(&mut self, proxy: &Proxy) {
+        if !proxy.kind.has_frontend() {
+            return;
+        }
+        let limits = [
+            ("maxconn", proxy.maxconn),
+            ("rate-limit sessions", proxy.rate_limit_sessions),
         ];
-        for (set, rules, what) in tcp {
+        for (name, limit) in limits {
+            self.rows.extend(limit.map(|limit| Row {
+                proxy: proxy.name.clone(),
+                place: proxy.place.clone(),
+                rule: format!("{name} {limit}"),
+                tier: Tier::Userspace(Reason::Everybody),
+            }));
+        }
+    }
+
+    fn content_rules(&mut self, proxy: &Proxy) {
+        for (set, rules) in [
+            ("tcp-request content", &proxy.tcp_request_content),
+            ("tcp-response content", &proxy.tcp_response_content),
+        ] {
+            let reason = Reason::Stage("bytes of the connection");
             self.rows.extend(
                 rules
                     .iter()
-                    .map(|rule| tcp_row(proxy, set, rule, Reason::Stage(what))),
+                    .map(|rule| tcp_row(proxy, set, rule, reason.clone())),
             );
         }
-        let http: [(&str, &[HttpRule], &'static str); 3] = [
-            ("http-request", &proxy.http_request, "a request"),
-            ("http-response", &proxy.http_response, "a response"),
-            (
-                "http-after-response",
-                &proxy.http_after_response,
-                "a response",
-            ),
-        ];
-        for (set, rules, what) in http {
-            self.rows.extend(rules.iter().map(|rule| Row {
-                proxy: proxy.name.clone(),
-                place: rule.place.clone(),
-                rule: format!("{set} {}", rule.text),
-                tier: Tier::Userspace(Reason::Stage(what)),
-            }));
+    }
+
+    /// Rules that need a response, or that choose a backend.
+    fn later_rules(&mut self, proxy: &Proxy) {
+        for (set, rules) in [
+            ("http-response", &proxy.http_response),
+            ("http-after-response", &proxy.http_after_response),
+        ] {
+            self.rows.extend(http_rows(proxy, set, rules, "a response"));
         }
         self.rows.extend(proxy.use_backends.iter().map(|rule| Row {
             proxy: proxy.name.clone(),
@@ -165,10 +192,6 @@ impl Compiled {
             rule: "use_backend".to_owned(),
             tier: Tier::Userspace(Reason::Stage("an accepted connection")),
         }));
-        if proxy.mode == Mode::L4 {
-            self.refusals
-                .extend(self.rows[first..].iter().filter_map(refusal));
-        }
     }
 
     /// Takes policies out, the last ones first, until the lists of the others can be told apart.
@@ -274,6 +297,20 @@ fn tcp_row(proxy: &Proxy, set: &str, rule: &TcpRule, reason: Reason) -> Row {
     }
 }
 
+fn http_rows(
+    proxy: &Proxy,
+    set: &str,
+    rules: &[HttpRule],
+    what: &'static str,
+) -> impl Iterator<Item = Row> {
+    rules.iter().map(move |rule| Row {
+        proxy: proxy.name.clone(),
+        place: rule.place.clone(),
+        rule: format!("{set} {}", rule.text),
+        tier: Tier::Userspace(Reason::Stage(what)),
+    })
+}
+
 /// Why a rule of a `mode l4` proxy is an error.
 fn refusal(row: &Row) -> Option<Refusal> {
     match &row.tier {
@@ -287,8 +324,6 @@ fn refusal(row: &Row) -> Option<Refusal> {
         }),
     }
 }
-
-const CONNECTION: &str = "tcp-request connection";
 
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,21 @@ pub enum Tier {
     Userspace(Reason),
 }
 
+impl Row {
+    /// What the rule costs where it runs.
+    pub fn costs(&self) -> &'static str {
+        match &self.tier {
+            Tier::Kernel(Some(Note::Prefixes { .. })) => "3 loads a packet at most",
+            Tier::Kernel(Some(Note::Limit { .. } | Note::OnlyV4(_))) => "1 cache line a SYN",
+            Tier::Kernel(Some(Note::Counted(_))) => "1 cache line a connection",
+            Tier::Kernel(None) => "nothing",
+            Tier::Userspace(_) if self.rule.starts_with("http-request") => "CPU time a request",
+            Tier::Userspace(_) if self.rule.starts_with("http-") => "CPU time a response",
+            Tier::Userspace(_) => "CPU time a connection",
+        }
+    }
+}
+
 /// What an operator should know about a rule that runs in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
@@ -104,6 +119,16 @@ pub enum Reason {
     SecondLimit(String),
     /// The source lists of all frontends overlap in too many ways.
     Classes,
+    /// It answers with this status, which the kernel cannot.
+    Answers(u16),
+    /// The client's address may come from a PROXY header.
+    Proxied(String),
+    /// `monitor-uri` answers before the rules of requests.
+    Monitor,
+    /// It counts all clients together.
+    Everybody,
+    /// The kernel does not keep this counter.
+    Counter(String),
     /// The counters are also used elsewhere, which refused connections must not escape.
     Shared(String),
 }
@@ -152,6 +177,21 @@ impl fmt::Display for Reason {
             ),
             Self::Classes => formatter
                 .write_str("the source lists overlap in more ways than the kernel tells apart"),
+            Self::Answers(status) => write!(
+                formatter,
+                "it answers with {status}, the kernel not at all ('silent-drop' and 'reject' need no answer, and with 'xdp \
+                 deny drop' in 'global' neither does 'deny')"
+            ),
+            Self::Proxied(place) => write!(
+                formatter,
+                "the client's address may come from a PROXY header ({place})"
+            ),
+            Self::Monitor => formatter.write_str("'monitor-uri' answers before it"),
+            Self::Everybody => formatter.write_str("it counts all clients together"),
+            Self::Counter(what) => write!(
+                formatter,
+                "the kernel counts connections by time, not '{what}'"
+            ),
             Self::Shared(place) => {
                 write!(
                     formatter,

@@ -17,6 +17,8 @@ use crate::model::{
 };
 use crate::types::{BindId, Millis, ServerId, TableId};
 
+mod verdicts;
+
 /// A model under construction: one proxy, and the words that rules are parsed with.
 struct Draft {
     model: Model,
@@ -764,4 +766,104 @@ fn notes_tell_the_size_of_the_lists() {
     };
     // The IPv4 prefix also matches in its three IPv6 forms.
     assert_eq!((v4, v6), (1, 4));
+}
+
+#[test]
+fn rules_of_sessions_and_requests_are_asked_before_the_connection_exists() {
+    let drawn = |session: &[&str], http: &[&str]| verdicts::Drawn {
+        session: session.iter().map(ToString::to_string).collect(),
+        http: http.iter().map(ToString::to_string).collect(),
+    };
+    let tiers = |draft: Draft, session: &[&str], http: &[&str]| {
+        draft.later_rules(&drawn(session, http)).tiers()
+    };
+    let web = || Draft::new(Mode::Http).tcp("192.0.2.1:80");
+    let kernel = ["kernel", "kernel"];
+    let listed = "{ src 10.0.0.0/8 }";
+    let session = format!("reject if {listed}");
+    let http = format!("silent-drop if {listed}");
+    assert_eq!(tiers(web(), &[&session], &[&http]), kernel);
+    let answers = tiers(web(), &[], &[&format!("deny if {listed}")]);
+    assert!(answers[0].contains("it answers with 403"), "{answers:?}");
+    let mut asked = web();
+    asked.model.global.xdp.deny = model::Deny::Drop;
+    assert_eq!(
+        tiers(asked, &[], &[&format!("deny if {listed}")]),
+        ["kernel"]
+    );
+
+    let mut proxied = web();
+    proxied.model.binds[0].accept_proxy = true;
+    for tier in tiers(proxied, &[&session], &[&http]) {
+        assert!(tier.contains("PROXY header (test.cfg:2)"), "{tier}");
+    }
+    let expected = tiers(web().rule("expect-proxy layer4"), &[&session], &[]);
+    assert!(
+        expected[1].contains("PROXY header (test.cfg:10)"),
+        "{expected:?}"
+    );
+    let mut monitored = web();
+    monitored.proxy().monitor_uri = Some("/alive".to_owned());
+    let monitored = tiers(monitored, &[&session], &[&http]);
+    assert_eq!(monitored[0], "kernel");
+    assert!(monitored[1].contains("'monitor-uri' answers before it"));
+    let served = tiers(web(), &[], &["return if { dst_port 80 }", &http]);
+    assert!(served[1].contains("the rule at test.cfg:60"), "{served:?}");
+    let tracked = tiers(
+        web().rate_table().rule("track-sc0 src"),
+        &[&session],
+        &[&http],
+    );
+    for tier in &tracked[1..] {
+        assert!(tier.contains("test.cfg:10 has to count"), "{tier}");
+    }
+    // Accepting ends one set of rules only.
+    let accepted = web().rule(&format!("accept if {listed}"));
+    let compiled = accepted.later_rules(&drawn(&[&session], &[])).compile();
+    assert!(kernel_drops(&compiled.plan, "10.1.2.3".parse().unwrap()));
+}
+
+#[test]
+fn sources_may_be_networks_where_they_are_tracked_as_such() {
+    let rate = StickData::ConnRate(Millis(10_000));
+    let v6 = || {
+        Draft::new(Mode::Tcp)
+            .tcp("192.0.2.1:80")
+            .table(TableKeyType::Ipv6, vec![rate], None)
+    };
+    let draft = v6()
+        .rule("track-sc0 src,ipmask(24,64)")
+        .rule("reject if { sc0_conn_rate gt 5 }");
+    assert_eq!(draft.tiers(), ["kernel"; 2]);
+    let limit = draft.compile().plan.policies[0].rate.clone().unwrap();
+    assert_eq!(
+        (limit.masks.v4, limit.masks.v6, limit.v6),
+        (24, Some(64), true)
+    );
+    let only_v4 = v6()
+        .rule("track-sc0 src,ipmask(24)")
+        .rule("reject if { sc0_conn_rate gt 5 }");
+    assert!(!only_v4.compile().plan.policies[0].rate.as_ref().unwrap().v6);
+    let holes = v6()
+        .rule("track-sc0 src,ipmask(255.0.255.0)")
+        .rule("reject if { sc0_conn_rate gt 5 }");
+    assert!(holes.tiers()[0].contains("it counts per 'src,ipmask(255.0.255.0)'"));
+    let whole = v6()
+        .rule("track-sc0 src,ipmask(24,64)")
+        .rule("reject if { src_conn_rate gt 5 }");
+    assert!(
+        whole.tiers()[1].contains("it counts per 'a network'"),
+        "{:?}",
+        whole.tiers()
+    );
+}
+
+#[test]
+fn limits_that_are_no_rules_are_named_with_the_reason() {
+    let mut draft = Draft::new(Mode::Http).tcp("192.0.2.1:80");
+    (draft.proxy().maxconn, draft.proxy().rate_limit_sessions) = (Some(100), Some(7));
+    let rows = draft.compile().rows;
+    let rules: Vec<&str> = rows.iter().map(|row| row.rule.as_str()).collect();
+    assert_eq!(rules, ["maxconn 100", "rate-limit sessions 7"]);
+    assert_eq!(draft.tiers(), ["it counts all clients together"; 2]);
 }

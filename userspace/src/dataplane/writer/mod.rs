@@ -367,7 +367,10 @@ impl Writer {
         let Service { rings, guard, .. } = record;
         rings.store(service.rings.word());
         guard.store(self.guard(&service.plan).word());
-        record.publish(nature(&service.plan), self.timeouts(&service.plan));
+        record.publish(
+            nature(&self.plan, &service.plan),
+            self.timeouts(&service.plan),
+        );
     }
 
     fn guard(&self, service: &plan::Service) -> Guard {
@@ -408,11 +411,11 @@ fn number_services(
 ) -> Result<Vec<ServiceRecord>, WriteError> {
     let earlier = |service: &plan::Service| {
         let predecessor = surroundings.predecessor?;
-        let listens = binds::listens(service, &surroundings.own.iter().copied().collect());
+        let listens = listens(service, &surroundings.own.iter().copied().collect());
         let mut known = listens.iter().filter_map(|(address, first, _)| {
             predecessor.service(*address, *first, service.protocol)
         });
-        known.find(|number| predecessor.nature(*number) == Some(nature(service)))
+        known.find(|number| predecessor.nature(*number) == Some(nature(plan, service)))
     };
     let mut taken: BTreeSet<ServiceIndex> = BTreeSet::from([ServiceIndex(0)]);
     let kept: Vec<Option<ServiceIndex>> = plan

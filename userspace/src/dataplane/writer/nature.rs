@@ -5,10 +5,10 @@
 
 use tidegate_common::service::{Forward, Hashing, ListedFlows, Nature};
 
-use crate::dataplane::plan::{self, Choice, Delivery, Method};
+use crate::dataplane::plan::{self, Choice, Delivery, Method, Plan};
 
 /// What never changes while a service has its number.
-pub(super) fn nature(service: &plan::Service) -> Nature {
+pub(super) fn nature(plan: &Plan, service: &plan::Service) -> Nature {
     let (forward, hashing, tunnel_port) = match &service.delivery {
         Delivery::Local => (Forward::Local, Hashing::Tuple, 0),
         Delivery::Forward(forwarding) => {
@@ -33,7 +33,10 @@ pub(super) fn nature(service: &plan::Service) -> Nature {
     Nature {
         forward,
         hashing,
-        listed_flows: ListedFlows::Cut,
+        listed_flows: match plan.listed_flows {
+            plan::ListedFlows::Cut => ListedFlows::Cut,
+            plan::ListedFlows::Keep => ListedFlows::Keep,
+        },
         tunnel_port_be: tunnel_port.to_be_bytes(),
     }
 }

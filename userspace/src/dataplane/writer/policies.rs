@@ -102,8 +102,8 @@ fn keying(limit: &RateLimit) -> Keying {
         Counting::Accepted => Refused::Uncharged,
     };
     Keying {
-        v4: 32,
-        v6: 128,
+        v4: limit.masks.v4,
+        v6: limit.masks.v6.unwrap_or(128),
         refused,
     }
 }

@@ -17,8 +17,8 @@ use super::*;
 use crate::dataplane::mmap::{Mapped, Record};
 use crate::dataplane::neighbours::{NextHop, Obstacle};
 use crate::dataplane::plan::{
-    Bind, Choice, Counting, Delivery, Family, Forwarding, Policy, PolicyId, Protocol, RateLimit,
-    SourceAction, SourceTable,
+    Bind, Choice, Counting, Delivery, Family, Forwarding, Masks, Policy, PolicyId, Protocol,
+    RateLimit, SourceAction, SourceTable,
 };
 use crate::dataplane::sizes;
 use crate::dataplane::tables::Others;
@@ -226,6 +226,7 @@ fn web(servers: Vec<plan::Server>) -> Plan {
     Plan {
         policies: Vec::new(),
         services: vec![service("web", binds, to(servers))],
+        ..Plan::default()
     }
 }
 
@@ -415,6 +416,7 @@ fn wildcards_follow_the_machines_addresses() {
             vec![bind("0.0.0.0", 80, 80)],
             Delivery::Local,
         )],
+        ..Plan::default()
     };
     let mut written = write(&plan, &World::default(), &["192.0.2.1"], None);
     assert!(written.find("192.0.2.1", 80).is_some() && written.find("192.0.2.2", 80).is_none());
@@ -679,6 +681,7 @@ fn policies_and_limits_are_written_for_the_services_that_have_them() {
         period: 10_000,
         limit: 100,
         counting: Counting::Accepted,
+        masks: Masks::NONE,
         v6: false,
     };
     let policy = Policy {

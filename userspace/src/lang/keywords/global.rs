@@ -7,7 +7,7 @@ use super::bind::stats_socket;
 use super::context::{Context, DefaultPath};
 use super::registry::{Effect, Keyword, Sections};
 use crate::lang::ast::Word;
-use crate::model::{Principal, XdpInterface, XdpMode};
+use crate::model::{Deny, ListedFlows, Principal, XdpInterface, XdpMode};
 
 const fn keyword(
     name: &'static str,
@@ -390,11 +390,19 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             }
             args.end()?;
             let interfaces = &mut context.global.xdp.interfaces;
-            if interfaces.iter().any(|known| known.name == name.text) {
-                return Err(Complaint::new(
-                    name.span,
-                    format!("interface '{}' is already named", name.text),
-                ));
+            // Files that are used together may each name the interface they need.
+            match interfaces.iter().find(|known| known.name == name.text) {
+                Some(known) if known.mode == mode => return Ok(()),
+                Some(_) => {
+                    return Err(Complaint::new(
+                        name.span,
+                        format!(
+                            "interface '{}' is already named with another mode",
+                            name.text
+                        ),
+                    ));
+                }
+                None => {}
             }
             interfaces.push(XdpInterface {
                 name: name.text.clone(),
@@ -437,6 +445,29 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
+    keyword(
+        "xdp listed-flows",
+        "cut|keep",
+        "Sets what open flows may do once their source is listed.",
+        |args, context| {
+            let ways = [("cut", ListedFlows::Cut), ("keep", ListedFlows::Keep)];
+            let word = args.only("'cut' or 'keep'")?;
+            context.global.xdp.listed_flows =
+                super::logging::choose(word, "xdp listed-flows", &ways)?;
+            Ok(())
+        },
+    ),
+    keyword(
+        "xdp deny",
+        "answer|drop",
+        "Sets whether 'http-request deny' by source may be done in the kernel, without an answer.",
+        |args, context| {
+            let ways = [("answer", Deny::Answer), ("drop", Deny::Drop)];
+            let word = args.only("'answer' or 'drop'")?;
+            context.global.xdp.deny = super::logging::choose(word, "xdp deny", &ways)?;
+            Ok(())
+        },
+    ),
     refused(
         "xdp syn-cookies",
         "off|auto|always",
@@ -446,11 +477,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "xdp reject",
         "drop|rst",
         "refused clients are dropped; resets come with a later version",
-    ),
-    refused(
-        "xdp listed-flows",
-        "cut|keep",
-        "the choice comes with a later version",
     ),
 ];
 

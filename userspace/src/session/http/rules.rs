@@ -365,5 +365,9 @@ impl<'c> HttpStream<'c, '_> {
                 let _ = list.add(&key, value.map(rendered).as_deref());
             }
         }
+        // The kernel may have the list too; it follows within milliseconds.
+        if let Some(kernel) = self.connection.generation.kernel() {
+            kernel.servers_changed();
+        }
     }
 }

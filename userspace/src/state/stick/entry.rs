@@ -27,7 +27,7 @@ pub struct Entry {
     data: Mutex<Data>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Data {
     values: Box<[u64]>,
     rates: Box<[Rate]>,
@@ -83,6 +83,32 @@ impl Entry {
                 rates: vec![Rate::default(); layout.rates].into(),
                 server: None,
             }),
+        }
+    }
+
+    /// A copy that is in no table, with the connections that were counted elsewhere: `rate` and `total` now, the last of
+    /// them at `last`.
+    pub(super) fn with_connections(
+        &self,
+        rate: u32,
+        total: u32,
+        last: Moment,
+        now: Moment,
+    ) -> Self {
+        let mut data = self.data.lock().clone();
+        if let Some(slot) = self.layout.slot(Kind::ConnRate) {
+            data.rates[slot.at].set(rate, now);
+        }
+        if let Some(slot) = self.layout.slot(Kind::ConnCnt) {
+            data.values[slot.at] = total.into();
+        }
+        Self {
+            key: self.key.clone(),
+            number: self.number,
+            layout: Arc::clone(&self.layout),
+            trackers: AtomicU32::new(self.trackers()),
+            touched: AtomicU64::new(self.touched().max(last).0),
+            data: Mutex::new(data),
         }
     }
 

@@ -121,6 +121,22 @@ impl StickTable {
         self.obtain(key, now, |entry| entry.touch(now))
     }
 
+    /// An entry that is not in the table, for a key whose connections are counted elsewhere: a copy of the one in the table,
+    /// or one called `number`.
+    pub fn counted_elsewhere(
+        &self,
+        key: &StickKey,
+        number: u64,
+        (rate, total): (u32, u32),
+        last: Moment,
+        now: Moment,
+    ) -> Arc<Entry> {
+        let own = self.lookup(key, now);
+        let own =
+            own.unwrap_or_else(|| Arc::new(Entry::new(key.clone(), number, &self.layout, last)));
+        Arc::new(own.with_connections(rate, total, last, now))
+    }
+
     /// Starts tracking a key (`track-sc`): counts a connection on its entry and keeps it until the guard is dropped.
     pub fn track(self: &Arc<Self>, key: &StickKey, now: Moment) -> Option<Tracked> {
         let entry = self.obtain(key, now, |entry| entry.start_tracking(now))?;

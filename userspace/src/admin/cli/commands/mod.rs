@@ -11,6 +11,7 @@ mod patterns;
 mod servers;
 mod servers_list;
 mod sessions;
+mod table_entries;
 mod tables;
 mod variables;
 

@@ -4,6 +4,7 @@
 //! holds one entry a line, in the form of the files. Every change is checked against all uses of the list first.
 
 use super::{Answer, Call, Command};
+use crate::dataplane::Chain;
 use crate::expr::{
     Case, Draft, ListKind, MapOutput, Match, PatternList, PatternSet, Sample, split_line,
 };
@@ -43,49 +44,49 @@ pub(super) const COMMANDS: &[Command] = &[
         usage: "add acl [@<ver>] <acl> <pattern>",
         doc: "add an acl entry",
         level: Level::Operator,
-        run: |call| Answer::of(add(call, ListKind::Acl)),
+        run: |call| change(call, |call| add(call, ListKind::Acl)),
     },
     Command {
         words: &["add", "map"],
         usage: "add map [@<ver>] <map> <key> <val>",
         doc: "add a map entry (payload supported instead of key/val)",
         level: Level::Operator,
-        run: |call| Answer::of(add(call, ListKind::Map)),
+        run: |call| change(call, |call| add(call, ListKind::Map)),
     },
     Command {
         words: &["set", "map"],
         usage: "set map <map> [<key>|#<ref>] <value>",
         doc: "modify a map entry",
         level: Level::Operator,
-        run: |call| Answer::of(set(call)),
+        run: |call| change(call, |call| set(call)),
     },
     Command {
         words: &["del", "acl"],
         usage: "del acl <acl> [<key>|#<ref>]",
         doc: "delete acl entries matching <key>",
         level: Level::Operator,
-        run: |call| Answer::of(delete(call, ListKind::Acl)),
+        run: |call| change(call, |call| delete(call, ListKind::Acl)),
     },
     Command {
         words: &["del", "map"],
         usage: "del map <map> [<key>|#<ref>]",
         doc: "delete map entries matching <key>",
         level: Level::Operator,
-        run: |call| Answer::of(delete(call, ListKind::Map)),
+        run: |call| change(call, |call| delete(call, ListKind::Map)),
     },
     Command {
         words: &["clear", "acl"],
         usage: "clear acl [@<ver>] <acl>",
         doc: "clear the contents of this acl",
         level: Level::Operator,
-        run: |call| Answer::of(clear(call, ListKind::Acl)),
+        run: |call| change(call, |call| clear(call, ListKind::Acl)),
     },
     Command {
         words: &["clear", "map"],
         usage: "clear map [@<ver>] <map>",
         doc: "clear the contents of this map",
         level: Level::Operator,
-        run: |call| Answer::of(clear(call, ListKind::Map)),
+        run: |call| change(call, |call| clear(call, ListKind::Map)),
     },
     Command {
         words: &["prepare", "acl"],
@@ -106,20 +107,36 @@ pub(super) const COMMANDS: &[Command] = &[
         usage: "commit acl @<ver> <acl>",
         doc: "commit the ACL at this version",
         level: Level::Operator,
-        run: |call| Answer::of(commit(call, ListKind::Acl)),
+        run: |call| change(call, |call| commit(call, ListKind::Acl)),
     },
     Command {
         words: &["commit", "map"],
         usage: "commit map @<ver> <map>",
         doc: "commit the map at this version",
         level: Level::Operator,
-        run: |call| Answer::of(commit(call, ListKind::Map)),
+        run: |call| change(call, |call| commit(call, ListKind::Map)),
     },
 ];
 
 impl From<Result<String, String>> for Answer {
     fn from(result: Result<String, String>) -> Self {
         result.map_or_else(Self::error, Self::Output)
+    }
+}
+
+/// Runs a command that may change a list, and lets the kernel follow before it is answered: until then what the list said
+/// before is in force there, so that no source passes that both refuse.
+fn change(call: &Call<'_>, run: impl FnOnce(&Call<'_>) -> Result<(), String>) -> Answer {
+    if let Err(reason) = run(call) {
+        return Answer::error(reason);
+    }
+    let kernel = call.world.kernel.as_ref();
+    match kernel.map(|kernel| kernel.follow_lists()) {
+        Some(Err(error)) => Answer::error(format!(
+            "The list is changed in userspace but not in the kernel: {}",
+            Chain(&error)
+        )),
+        Some(Ok(())) | None => Answer::Done,
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use super::table_entries::Shared;
 use super::{Answer, Call, Command};
 use crate::clock::Moment;
 use crate::expr::{Sample, StickKey, StickType};
@@ -43,15 +44,16 @@ fn show(call: &Call<'_>) -> Result<Answer, String> {
             .model
             .tables
             .iter()
-            .map(|table| state.table(table.id));
+            .map(|table| Shared::of(call, state.table(table.id)));
         return Ok(Answer::Output(
-            tables.map(|table| headline(table, call.now)).collect(),
+            tables.map(|table| headline(&table, call.now)).collect(),
         ));
     }
     let table = find(call)?;
+    let shared = Shared::of(call, table);
     let chosen = Chosen::of(call, table)?;
-    let mut text = headline(table, call.now);
-    for entry in chosen.entries(table, call.now) {
+    let mut text = headline(&shared, call.now);
+    for entry in chosen.entries(&shared, call.now) {
         push_entry(&mut text, table, &entry, call.now);
     }
     Ok(Answer::Output(text))
@@ -65,11 +67,12 @@ fn clear(call: &Call<'_>) -> Result<Answer, String> {
         );
     }
     let table = find(call)?;
+    let shared = Shared::of(call, table);
     let chosen = Chosen::of(call, table)?;
     let one = matches!(chosen, Chosen::Key(_) | Chosen::Number(_));
     let mut kept = 0;
-    for entry in chosen.entries(table, call.now) {
-        kept += usize::from(!table.remove(&entry.key));
+    for entry in chosen.entries(&shared, call.now) {
+        kept += usize::from(!shared.remove(&entry.key));
     }
     match one && kept > 0 {
         true => Err("Entry currently in use, cannot remove".to_owned()),
@@ -83,33 +86,30 @@ fn set(call: &Call<'_>) -> Result<(), String> {
         return Err(USAGE.to_owned());
     }
     let table = find(call)?;
+    let shared = Shared::of(call, table);
     let changes = changes(call, table)?;
-    let entry = match call.word(1) {
-        "key" => {
-            let key = key_of(table, call.words.get(2), KeyUse::Insert)?;
-            table
-                .entry(&key, call.now)
-                .ok_or("Unable to allocate a new entry")?
-        }
+    let key = match call.word(1) {
+        "key" => key_of(table, call.words.get(2), KeyUse::Insert)?,
         "ptr" => {
             let number = call.words.get(2).and_then(|word| pointer(word));
-            let entries = table.entries(call.now);
+            let entries = shared.entries();
             let found = entries
                 .into_iter()
                 .find(|entry| Some(entry.number) == number);
-            found.ok_or("Entry can not be found!")?
+            found.ok_or("Entry can not be found!")?.key.clone()
         }
         _ => return Err(USAGE.to_owned()),
     };
-    for (datum, value) in changes {
-        entry.set(datum.kind, datum.index, value, call.now);
-    }
+    let entry = table
+        .entry(&key, call.now)
+        .ok_or("Unable to allocate a new entry")?;
+    shared.set(&entry, &changes);
     entry.touch(call.now);
     Ok(())
 }
 
 /// The `data.TYPE VALUE` pairs; all of them are read before any is applied.
-fn changes(call: &Call<'_>, table: &StickTable) -> Result<Vec<(Datum, u64)>, String> {
+fn changes(call: &Call<'_>, table: &StickTable) -> Result<Vec<(Kind, u8, u64)>, String> {
     let pairs = call.words.get(3..).unwrap_or_default().chunks(2);
     pairs
         .map(|pair| {
@@ -118,10 +118,8 @@ fn changes(call: &Call<'_>, table: &StickTable) -> Result<Vec<(Datum, u64)>, Str
             };
             let datum = Datum::of(name, table)?;
             let value = pair.get(1).and_then(|value| value.parse().ok());
-            Ok((
-                datum,
-                value.ok_or("Require a valid integer value to store")?,
-            ))
+            let value = value.ok_or("Require a valid integer value to store")?;
+            Ok((datum.kind, datum.index, value))
         })
         .collect()
 }
@@ -164,11 +162,11 @@ impl Chosen {
         }
     }
 
-    fn entries(&self, table: &StickTable, now: Moment) -> Vec<Arc<Entry>> {
+    fn entries(&self, table: &Shared<'_>, now: Moment) -> Vec<Arc<Entry>> {
         if let Self::Key(key) = self {
-            return table.lookup(key, now).into_iter().collect();
+            return table.lookup(key).into_iter().collect();
         }
-        let mut entries = table.entries(now);
+        let mut entries = table.entries();
         entries.retain(|entry| match self {
             Self::All | Self::Key(_) => true,
             Self::Number(number) => entry.number == *number,
@@ -276,14 +274,15 @@ fn key_of(table: &StickTable, word: Option<&String>, purpose: KeyUse) -> Result<
     key.ok_or_else(|| "Invalid key".to_owned())
 }
 
-fn headline(table: &StickTable, now: Moment) -> String {
+fn headline(shared: &Shared<'_>, now: Moment) -> String {
+    let table = shared.table;
     table.purge_expired(now);
     format!(
         "# table: {}, type: {}, size:{}, used:{}\n",
         table.name,
         table.key.name(),
         table.size(),
-        table.used()
+        shared.used()
     )
 }
 

@@ -21,10 +21,18 @@ fn matches(pattern: IpNet, address: IpAddr) -> bool {
     }
 }
 
+fn one(rules: &[SourceRule]) -> RuleSets {
+    RuleSets {
+        sets: vec![rules.to_vec()],
+        limited: 0,
+    }
+}
+
 /// What the rules say about `address` when they are asked one after the other.
 fn asked_in_order(rules: &[SourceRule], sets: &[Vec<IpNet>], address: IpAddr) -> SourceAction {
     let is_in = |set: usize| sets[set].iter().any(|pattern| matches(*pattern, address));
-    answer(rules, &is_in)
+    let first = rules.iter().find(|rule| rule.when.holds(&is_in));
+    first.map_or(SourceAction::Next, |rule| rule.action)
 }
 
 /// Few distinct bits, so that prefixes nest and collide.
@@ -72,7 +80,7 @@ proptest! {
         rules in proptest::collection::vec(rule(3), 0..5),
         sources in proptest::collection::vec(source(), 30),
     ) {
-        let table = flatten(&rules, &sets);
+        let table = flatten(&one(&rules), &sets);
         let edges = sets.iter().flatten().map(|pattern| pattern.broadcast());
         for source in sources.into_iter().chain(edges) {
             prop_assert_eq!(look_up(&table, source), asked_in_order(&rules, &sets, source), "{}", source);
@@ -84,7 +92,7 @@ proptest! {
         sets in proptest::collection::vec(proptest::collection::vec(pattern(), 0..6), 3),
         rules in proptest::collection::vec(rule(3), 0..5),
     ) {
-        let table = flatten(&rules, &sets);
+        let table = flatten(&one(&rules), &sets);
         for (prefix, action) in &table.v4 {
             let outer = table.v4.iter().filter(|(other, _)| other != prefix && other.contains(prefix));
             let outer = outer.max_by_key(|(other, _)| other.prefix_len()).map_or(SourceAction::Next, |(_, action)| *action);
@@ -120,7 +128,7 @@ fn hole_in_a_blocked_network_stays_open() {
             when: on(1, false),
         },
     ];
-    let table = flatten(&rules, &sets);
+    let table = flatten(&one(&rules), &sets);
     let v4: Vec<String> = table
         .v4
         .iter()
@@ -133,10 +141,10 @@ fn hole_in_a_blocked_network_stays_open() {
 fn all_but_a_list_is_one_default_and_the_list() {
     let sets = [vec![net("192.0.2.0/24"), net("198.51.100.7/32")]];
     let table = flatten(
-        &[SourceRule {
+        &one(&[SourceRule {
             action: SourceAction::Drop,
             when: on(0, true),
-        }],
+        }]),
         &sets,
     );
     assert_eq!(table.v4.len(), 3);
@@ -163,6 +171,36 @@ fn hundred_thousand_prefixes_stay_as_they_are() {
         action: SourceAction::Drop,
         when: on(0, false),
     }];
-    let table = flatten(&rules, &[list]);
+    let table = flatten(&one(&rules), &[list]);
     assert_eq!(table.v4.len(), 100_000);
+}
+
+#[test]
+fn accepting_ends_one_set_and_dropping_all_of_them() {
+    let sets = [vec![net("10.0.0.0/8")], vec![net("10.1.0.0/16")]];
+    let rule = |action, set| SourceRule {
+        action,
+        when: on(set, false),
+    };
+    let rules = |limited| RuleSets {
+        sets: vec![
+            vec![rule(SourceAction::Accept, 0), rule(SourceAction::Drop, 1)],
+            vec![rule(SourceAction::Drop, 1)],
+        ],
+        limited,
+    };
+    let says = |limited, address: &str| {
+        look_up(&flatten(&rules(limited), &sets), address.parse().unwrap())
+    };
+    assert_eq!(says(0, "10.2.0.1"), SourceAction::Accept);
+    assert_eq!(
+        says(0, "10.1.0.1"),
+        SourceAction::Drop,
+        "the second set refuses"
+    );
+    assert_eq!(
+        says(1, "10.2.0.1"),
+        SourceAction::Next,
+        "the limit comes later"
+    );
 }
