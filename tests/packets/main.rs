@@ -8,9 +8,10 @@ mod fixtures;
 use std::collections::BTreeSet;
 
 use fixtures::check::Known;
-use fixtures::{Fixture, Side, Step, place};
+use fixtures::{Expect, Fixture, Side, Step, place};
 use tidegate::dataplane::trial::InMemory;
 use tidegate::state::{Operational, Running};
+use tidegate_common::verdict::DropReason;
 
 #[test]
 fn every_fixture_holds_for_the_function() {
@@ -24,8 +25,34 @@ fn every_fixture_holds_for_the_function() {
 #[test]
 fn every_fixture_has_a_name_of_its_own() {
     let all = fixtures::all();
-    let names: BTreeSet<_> = all.iter().map(|fixture| fixture.name).collect();
+    let names: BTreeSet<_> = all.iter().map(|fixture| fixture.name.as_str()).collect();
     assert_eq!(names.len(), all.len());
+}
+
+#[test]
+fn every_fate_and_every_reason_has_a_fixture() {
+    let all = fixtures::all();
+    let steps = all.iter().flat_map(|fixture| &fixture.steps);
+    let expectations = steps.filter_map(|step| match step {
+        Step::Frame(side, _, expect) | Step::Cramped(side, _, expect) => Some((*side, expect)),
+        _ => None,
+    });
+    let mut seen = BTreeSet::new();
+    for (side, expect) in expectations {
+        seen.insert(match expect {
+            Expect::Pass => "pass",
+            Expect::Out(out, _) if *out == side => "transmit",
+            Expect::Out(..) => "redirect",
+            Expect::Drop(reason) => reason.name(),
+        });
+    }
+    let fates = ["pass", "transmit", "redirect"].into_iter();
+    let reasons = DropReason::ALL.iter().map(|reason| reason.name());
+    let missing: Vec<_> = fates
+        .chain(reasons)
+        .filter(|name| !seen.contains(name))
+        .collect();
+    assert!(missing.is_empty(), "without a fixture: {missing:?}");
 }
 
 fn run(fixture: &Fixture) -> Result<(), String> {
@@ -49,8 +76,10 @@ fn run(fixture: &Fixture) -> Result<(), String> {
                     .check(fixture.world, *side, &frame, expect, &outcome, drops)
                     .map_err(told)?;
             }
-            Step::Mark(name, up) => {
-                mark(&running, name, *up);
+            Step::Mark(marks) => {
+                for (name, up) in *marks {
+                    mark(&running, name, *up);
+                }
                 trial.refresh().expect("the tables fit");
             }
             Step::Lose(address) => {

@@ -40,7 +40,7 @@ pub fn decide<T: Tables>(frame: &mut impl Frame, tables: &T, work: &mut Work) ->
     match parsed {
         Parsed::Packet | Parsed::Part => {}
         Parsed::Echo => return echo(frame, &scene, work),
-        Parsed::Broken(reason) => return broken(&scene, work, reason),
+        Parsed::Broken(reason) => return broken(frame, &scene, work, reason),
         Parsed::Foreign => return Verdict::Pass,
     }
     tables.settle(work);
@@ -173,11 +173,16 @@ fn too_big(frame: &mut impl Frame, work: &Work) -> Verdict {
 
 /// A packet whose ports cannot be told: dropped if its address is one of ours.
 #[inline(always)]
-fn broken(scene: &Scene<'_, impl Tables>, work: &mut Work, reason: DropReason) -> Verdict {
+fn broken(
+    frame: &impl Frame,
+    scene: &Scene<'_, impl Tables>,
+    work: &mut Work,
+    reason: DropReason,
+) -> Verdict {
     work.service = ServiceIndex::default();
     match find(scene, BindKey::address(work.packet.network.destination)) {
-        Some(_) => refuse(reason, work),
-        None => Verdict::Pass,
+        Some(_) if scene.is_for_us(frame, work) => refuse(reason, work),
+        _ => Verdict::Pass,
     }
 }
 

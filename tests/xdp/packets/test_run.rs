@@ -84,8 +84,10 @@ impl Devices {
                         .check(fixture.world, *side, &frame, expect, &outcome, drops)
                         .map_err(told)?;
                 }
-                Step::Mark(name, up) => {
-                    mark(&running, name, *up);
+                Step::Mark(marks) => {
+                    for (name, up) in *marks {
+                        mark(&running, name, *up);
+                    }
                     trial.refresh().expect("the tables fit");
                 }
                 Step::Lose(address) => {

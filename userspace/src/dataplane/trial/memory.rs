@@ -19,6 +19,8 @@ pub struct InMemory {
     written: Written,
     besides: Besides,
     drops: Drops,
+    /// Ticks that have passed only here.
+    elapsed: u32,
 }
 
 impl InMemory {
@@ -36,6 +38,7 @@ impl InMemory {
             written,
             besides,
             drops: Drops::new(),
+            elapsed: 0,
         })
     }
 
@@ -79,12 +82,17 @@ impl InMemory {
     pub fn elapse(&mut self, milliseconds: u64) {
         let now = self.besides.now.get();
         let span = self.written.writer.ticks().span(milliseconds);
+        self.elapsed = self.elapsed.wrapping_add(span);
         self.besides.now.set(Tick(now.0.wrapping_add(span)));
     }
 
     /// Takes over what has changed about servers.
     pub fn refresh(&mut self) -> Result<(), TrialError> {
-        Ok(self.written.refresh()?)
+        self.written.refresh()?;
+        // The writer stamps what it changes with the time there is.
+        let now = self.written.writer.ticks().now();
+        self.besides.now.set(Tick(now.0.wrapping_add(self.elapsed)));
+        Ok(())
     }
 
     /// A server stops answering ARP or neighbour discovery.
