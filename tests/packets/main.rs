@@ -43,7 +43,7 @@ fn every_fate_and_every_reason_has_a_fixture() {
             Expect::Pass => "pass",
             Expect::Out(out, _) if *out == side => "transmit",
             Expect::Out(..) => "redirect",
-            Expect::Drop(reason) => reason.name(),
+            Expect::Drop(reason) | Expect::Told(reason) => reason.name(),
         });
     }
     let fates = ["pass", "transmit", "redirect"].into_iter();
