@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::lookup;
-use super::stats::{self, Request};
+use super::stats::{self, Request, prometheus};
 use crate::clock;
 use crate::dataplane::Dataplane;
 use crate::health::{Cause, Life, Mode};
@@ -59,14 +59,38 @@ impl Applets for Statistics {
         }
     }
 
-    fn service(&self, _: &AppletRequest<'_>, service: Service) -> AppletAnswer {
+    fn service(&self, request: &AppletRequest<'_>, service: Service) -> AppletAnswer {
         match service {
-            // The language refuses this service until the exporter is there.
-            Service::PrometheusExporter => AppletAnswer {
-                status: 503,
-                ..AppletAnswer::default()
-            },
+            Service::PrometheusExporter => exported(request),
         }
+    }
+}
+
+/// The statistics for Prometheus.
+fn exported(request: &AppletRequest<'_>) -> AppletAnswer {
+    let target = String::from_utf8_lossy(request.head.target());
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    let query = match request.head.method() {
+        Method::Get | Method::Head => prometheus::Query::parse(query).ok_or(400),
+        _ => Err(405),
+    };
+    match query {
+        Ok(query) => {
+            let version = env!("CARGO_PKG_VERSION");
+            let text = prometheus::render(request.generation.running(), &query, version);
+            AppletAnswer {
+                status: 200,
+                fields: vec![
+                    ("Cache-Control", "no-cache".to_owned()),
+                    ("Content-Type", "text/plain; version=0.0.4".to_owned()),
+                ],
+                body: text.into_bytes(),
+            }
+        }
+        Err(status) => AppletAnswer {
+            status,
+            ..AppletAnswer::default()
+        },
     }
 }
 

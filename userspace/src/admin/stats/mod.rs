@@ -8,6 +8,7 @@ mod format;
 pub(super) mod kernel;
 mod output;
 mod page;
+pub(super) mod prometheus;
 
 pub use output::{Filter, csv, json, json_value, typed};
 

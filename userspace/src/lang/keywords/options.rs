@@ -80,6 +80,12 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         |proxy| &mut proxy.client_keepalive,
     ),
     flag(
+        "option socket-stats",
+        Sections::FRONT,
+        "Shows the statistics of every listener.",
+        |proxy| &mut proxy.socket_stats,
+    ),
+    flag(
         "option contstats",
         Sections::FRONT,
         "Counts while sessions run.",
@@ -290,11 +296,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "option tcp-smart-connect",
         Sections::BACK,
         "acknowledgements are the kernel's business",
-    ),
-    no_op(
-        "option socket-stats",
-        Sections::FRONT,
-        "every listener has its own statistics",
     ),
     no_op(
         "option independent-streams",

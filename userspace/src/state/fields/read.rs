@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{Object, Row, Value, backend_status, clamp, server_status};
 use crate::model::{BalanceKind, BindAddress, Mode, ServerAddress};
 use crate::state::freq::SecondRate;
-use crate::state::{FrontendStatus, Gauge, WEIGHT_SCALE};
+use crate::state::{Counter, FrontendStatus, Gauge, WEIGHT_SCALE};
 
 type Read<'a> = Value<'a>;
 
@@ -134,13 +134,31 @@ pub(super) fn last_change<'a>(row: &Row<'a>) -> Read<'a> {
     Value::U32(clamp(row.now.since(changed) / 1000))
 }
 
+/// Servers without checks have no such numbers.
+pub(super) fn failed_checks<'a>(row: &Row<'a>) -> Read<'a> {
+    checked(row, Counter::FailedChecks)
+}
+
+pub(super) fn went_down<'a>(row: &Row<'a>) -> Read<'a> {
+    checked(row, Counter::WentDown)
+}
+
+fn checked<'a>(row: &Row<'a>, counter: Counter) -> Read<'a> {
+    match row.object {
+        Object::Server(server) if server.check.is_none() && server.track.is_none() => Value::None,
+        _ => Value::U64(row.counters().sum(counter)),
+    }
+}
+
 pub(super) fn downtime<'a>(row: &Row<'a>) -> Read<'a> {
     let state = &row.running.state;
     let milliseconds = match row.object {
         Object::Server(server) if server.check.is_some() => {
             state.server(server.id).downtime(row.now)
         }
-        Object::Backend(proxy) => state.proxy(proxy.id).backend.downtime(row.now),
+        Object::Backend(proxy) if !proxy.servers.is_empty() => {
+            state.proxy(proxy.id).backend.downtime(row.now)
+        }
         _ => return Value::None,
     };
     Value::U32(clamp(milliseconds / 1000))
