@@ -6,6 +6,7 @@ mod compression;
 mod ends;
 mod http2;
 mod messages;
+mod mirror;
 mod rules;
 mod servers;
 mod support;

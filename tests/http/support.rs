@@ -64,6 +64,7 @@ impl Setup {
             tls: None,
             proto: None,
             accept_proxy: false,
+            netscaler: None,
             maxconn: None,
             place: "test:1".into(),
         });

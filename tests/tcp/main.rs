@@ -1,5 +1,6 @@
 //! TCP sessions end to end: real sockets on loopback, ports chosen by the kernel, worker threads of the product.
 
+mod headers;
 mod inspection;
 mod limits;
 mod relay;

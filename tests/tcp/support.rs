@@ -74,6 +74,7 @@ impl Setup {
             tls: None,
             proto: None,
             accept_proxy: false,
+            netscaler: None,
             maxconn: None,
             place: "test:1".into(),
         });

@@ -95,6 +95,7 @@ impl Configuration {
             tls: None,
             proto: None,
             accept_proxy: false,
+            netscaler: None,
             maxconn: None,
             place: String::new(),
         });

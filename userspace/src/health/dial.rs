@@ -23,6 +23,8 @@ pub(super) struct Dial<'a> {
     /// TLS, and the server name to send.
     pub(super) tls: Option<(Arc<Connector>, Option<String>)>,
     pub(super) proxy_header: bool,
+    /// Through the server's SOCKS 4 proxy.
+    pub(super) via_socks4: bool,
 }
 
 /// Why there is no connection, in words for the log.
@@ -54,9 +56,21 @@ impl Dial<'_> {
             source: self.server.source.as_ref().or(self.proxy.source.as_ref()),
             ..Outgoing::default()
         };
-        let mut stream = net::connect(&destination, options, Some(limit))
+        let socks4 = self.server.socks4.filter(|_| self.via_socks4);
+        let first = match (&destination, socks4) {
+            (Destination::Tcp(_), Some(socks)) => Destination::Tcp(socks),
+            _ => destination.clone(),
+        };
+        let mut stream = net::connect(&first, options, Some(limit))
             .await
             .map_err(refused)?;
+        if let (Destination::Tcp(to), Some(_)) = (&destination, socks4) {
+            match timeout_at(deadline, net::through_socks4(&mut stream, *to)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(DialError::Connection(words(&error))),
+                Err(_) => return Err(DialError::Timeout),
+            }
+        }
         if self.proxy_header {
             let header = local_header(self.server.send_proxy.unwrap_or(1));
             match timeout_at(deadline, stream.write_all(&header)).await {

@@ -76,6 +76,7 @@ mod tests {
             fall: 3,
             window: None,
             send_proxy: false,
+            via_socks4: false,
             tls: None,
             steps: CheckSteps::Connect,
             log_all: false,

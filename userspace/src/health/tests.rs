@@ -31,6 +31,7 @@ fn check() -> Check {
         fall: 2,
         window: None,
         send_proxy: false,
+        via_socks4: false,
         tls: None,
         steps: CheckSteps::Connect,
         log_all: false,

@@ -27,6 +27,8 @@ pub struct Bind {
     pub proto: Option<HttpProtocol>,
     /// `accept-proxy`: a PROXY protocol header is required.
     pub accept_proxy: bool,
+    /// `accept-netscaler-cip`: the number NetScaler's insertions begin with.
+    pub netscaler: Option<u32>,
     /// `maxconn` of this listener.
     pub maxconn: Option<u32>,
     /// The file and line it was written on, as `file:line`, for `haproxy`-shaped messages.

@@ -35,6 +35,8 @@ pub struct Check {
     pub window: Option<Window>,
     /// `check-send-proxy`.
     pub send_proxy: bool,
+    /// `check-via-socks4`, `via-socks4`.
+    pub via_socks4: bool,
     /// `check-ssl`, or `ssl` on the server while checks go to its own port.
     pub tls: Option<Arc<ServerTls>>,
     /// What is sent and expected.
@@ -109,6 +111,8 @@ pub struct CheckConnect {
     pub port: Option<u16>,
     /// `send-proxy`.
     pub send_proxy: bool,
+    /// `check-via-socks4`, `via-socks4`.
+    pub via_socks4: bool,
     /// `ssl`, with `sni` and `alpn`.
     pub tls: Option<Arc<ServerTls>>,
     /// `linger`: close cleanly instead of resetting.

@@ -2,7 +2,7 @@
 
 use super::{
     Affinity, Balance, BalanceKind, Forward, HashType, HttpReuse, Mode, Proxy, ProxyKind,
-    Redispatch, RetryOn, Server, ServerAddress, Timeouts, TrailingClose, WebSocket,
+    ProxyRecords, Redispatch, RetryOn, Server, ServerAddress, Timeouts, TrailingClose, WebSocket,
 };
 use crate::types::{Millis, ProxyId, ServerId, Weight};
 
@@ -145,6 +145,8 @@ impl Server {
             proto: None,
             websocket: WebSocket::default(),
             send_proxy: None,
+            proxy_records: ProxyRecords::default(),
+            socks4: None,
             source: None,
             pool_max: None,
             pool_purge_delay: Millis(5000),

@@ -13,6 +13,7 @@ mod global;
 mod http;
 mod logging;
 mod proxy;
+mod proxy_records;
 mod resolvers;
 mod rules;
 mod server;
@@ -45,6 +46,7 @@ pub use proxy::{
     HashType, Mode, Proxy, ProxyKind, Redispatch, RetryOn, ServerTarget, Timeouts, UriHash,
     UseBackend, UseServer,
 };
+pub use proxy_records::ProxyRecords;
 pub use resolvers::{Hold, NameServer, Resolution, Resolvers};
 pub use rules::{
     CommonAction, GeneralCounter, HttpAction, HttpRule, NameMatch, Normalizer, Redirect,

@@ -6,7 +6,7 @@ use regex::bytes::Regex;
 
 use super::{CaptureId, ErrorFile};
 use crate::expr::{Condition, Expression, LogFormat, VariableName};
-use crate::types::{Millis, TableId};
+use crate::types::{Millis, ProxyId, TableId};
 
 /// One rule of a `tcp-request` or `tcp-response` list.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub enum TcpAction {
     Close,
     /// `expect-proxy layer4`.
     ExpectProxy,
+    /// `expect-netscaler-cip layer4`.
+    ExpectNetscaler,
     /// `switch-mode http`.
     SwitchModeHttp,
     /// What the HTTP rule sets have too.
@@ -255,6 +257,13 @@ pub enum HttpAction {
     UseService(Service),
     /// `disable-l7-retry`.
     DisableL7Retry,
+    /// `mirror-to BACKEND [sample N%]`, an extension of this program.
+    Mirror {
+        /// Whose servers get a copy.
+        backend: ProxyId,
+        /// How many of ten thousand requests are copied.
+        share: u16,
+    },
     /// `cache-use NAME [no-early-hints]`.
     CacheUse {
         /// The cache: an index into [`super::Model::caches`].

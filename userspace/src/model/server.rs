@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{AgentCheck, Check, OnError, OnMarkedDown, OnMarkedUp, Resolution};
+use super::{AgentCheck, Check, OnError, OnMarkedDown, OnMarkedUp, ProxyRecords, Resolution};
 use crate::expr::Expression;
 use crate::types::{Millis, ProxyId, ServerId, Weight};
 
@@ -63,6 +63,10 @@ pub struct Server {
     pub websocket: WebSocket,
     /// `send-proxy`: a version 1 header; `send-proxy-v2`: a version 2 one.
     pub send_proxy: Option<u8>,
+    /// `proxy-v2-options`, `set-proxy-v2-tlv-fmt`: what version 2 headers carry.
+    pub proxy_records: ProxyRecords,
+    /// `socks4`: the proxy through which it is reached.
+    pub socks4: Option<SocketAddr>,
     /// `source`.
     pub source: Option<Source>,
     /// `pool-max-conn`: idle connections kept; `None` = no limit.

@@ -5,5 +5,7 @@
 pub mod checks;
 pub mod dns;
 pub mod http;
+pub mod netscaler;
 pub mod proxy_protocol;
+pub mod socks4;
 pub mod syslog;

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::expr::{Tls, TlsNumber};
 use crate::model::{Mode, TcpRule};
 use crate::net::{Incoming, Keepalive, Stream};
+use crate::proto::netscaler::{self, InsertionError};
 use crate::proto::proxy_protocol::{self, Header, HeaderError};
 use crate::state::{Counter, StickEvent};
 use crate::tls::{Acceptor, HandshakeError};
@@ -79,6 +80,16 @@ async fn welcome(connection: &Connection, mut stream: Stream) -> Option<Stream> 
     let began = clock::now();
     let expects = connection.bind().accept_proxy || walk.expects_proxy;
     if expects && let Err(error) = proxy_header(connection, &mut stream).await {
+        if !(frontend.dont_log_null && matches!(error, ProxyHeaderError::Closed)) {
+            logging::failed_connection(&SessionView::of(connection), &error.to_string());
+        }
+        return None;
+    }
+    let magic = connection.bind().netscaler;
+    let magic = magic.or_else(|| walk.expects_netscaler.then_some(0));
+    if let Some(magic) = magic
+        && let Err(error) = netscaler_insertion(connection, &mut stream, magic).await
+    {
         if !(frontend.dont_log_null && matches!(error, ProxyHeaderError::Closed)) {
             logging::failed_connection(&SessionView::of(connection), &error.to_string());
         }
@@ -220,6 +231,8 @@ enum ProxyHeaderError {
     Timeout,
     #[error("Received something which does not look like a PROXY protocol header")]
     Header(#[source] HeaderError),
+    #[error("Received something which does not look like a NetScaler Client IP insertion")]
+    Insertion(#[source] InsertionError),
 }
 
 /// Reads the PROXY header and takes its addresses; what came behind it is read next.
@@ -244,6 +257,40 @@ async fn proxy_header(
     }
     // It cannot be set yet: this is the only place that sets it, once per connection.
     let _ = connection.proxy_header.set(header);
+    Ok(())
+}
+
+/// Reads NetScaler's insertion and takes its addresses.
+async fn netscaler_insertion(
+    connection: &Connection,
+    stream: &mut Stream,
+    magic: u32,
+) -> Result<(), ProxyHeaderError> {
+    let timeouts = connection.frontend().timeouts;
+    let reading = async {
+        let mut bytes = Vec::with_capacity(FIRST_READ);
+        loop {
+            let read = stream.read_buf(&mut bytes).await;
+            if read.map_err(ProxyHeaderError::Read)? == 0 {
+                return Err(ProxyHeaderError::Closed);
+            }
+            let decoded = netscaler::decode(&bytes, magic);
+            if let Some((addresses, length)) = decoded.map_err(ProxyHeaderError::Insertion)? {
+                return Ok((addresses, bytes.split_off(length)));
+            }
+        }
+    };
+    let (addresses, rest) = match timeouts.client_handshake.or(timeouts.client) {
+        Some(limit) => tokio::time::timeout(limit.duration(), reading)
+            .await
+            .map_err(|_| ProxyHeaderError::Timeout)??,
+        None => reading.await?,
+    };
+    stream.unread(rest);
+    connection.ends.set(Ends::new(
+        Some(addresses.source),
+        Some(addresses.destination),
+    ));
     Ok(())
 }
 

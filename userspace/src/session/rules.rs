@@ -32,6 +32,8 @@ pub(super) enum Verdict {
 pub(super) struct Walk {
     /// Whether `expect-proxy` applied.
     pub(super) expects_proxy: bool,
+    /// Whether `expect-netscaler-cip` applied.
+    pub(super) expects_netscaler: bool,
     performed: SmallVec<[usize; 4]>,
 }
 
@@ -51,6 +53,7 @@ impl Walk {
                 TcpAction::Close => return Verdict::Close,
                 TcpAction::SwitchModeHttp => return Verdict::SwitchModeHttp,
                 TcpAction::ExpectProxy => self.expects_proxy = true,
+                TcpAction::ExpectNetscaler => self.expects_netscaler = true,
                 TcpAction::Common(action) => {
                     if self.performed.contains(&index) {
                         continue;

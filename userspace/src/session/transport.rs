@@ -5,12 +5,12 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
 use super::connection::Connection;
+use super::proxy_header::proxy_header;
 use super::transaction::Transaction;
 use crate::expr::{Direction, Sample, SampleType, View};
 use crate::model::{HttpProtocol, Server, ServerTls, WebSocket};
 use crate::net::{self, ConnectError, Destination, Keepalive, Outgoing, Stream};
 use crate::proto::http::uri;
-use crate::proto::proxy_protocol::{self, Addresses, Version2};
 use crate::types::ServerId;
 
 /// Why there is no connection to a server.
@@ -67,16 +67,26 @@ async fn establish(
         keepalive: proxy.server_keepalive.then(Keepalive::default),
         ..Outgoing::default()
     };
-    let mut stream = net::connect(&destination, options, None)
+    let first = match (&destination, model.socks4) {
+        (Destination::Tcp(_), Some(socks)) => Destination::Tcp(socks),
+        _ => destination.clone(),
+    };
+    let mut stream = net::connect(&first, options, None)
         .await
         .map_err(TransportError::Connect)?;
+    if let (Destination::Tcp(to), Some(_)) = (&destination, model.socks4) {
+        let refused = |error| TransportError::Connect(ConnectError::Refused(error));
+        net::through_socks4(&mut stream, *to)
+            .await
+            .map_err(refused)?;
+    }
     if let Destination::Tcp(to) = destination {
         transaction
             .back_ends
             .set(stream.local_address().map(|from| (from, to)));
     }
     if let Some(version) = model.send_proxy {
-        let header = proxy_header(connection, version);
+        let header = proxy_header(connection, model, version, view);
         stream
             .write_all(&header)
             .await
@@ -128,22 +138,4 @@ pub(super) fn server_name(tls: &ServerTls, view: &dyn View) -> Option<String> {
         }
     };
     String::from_utf8(name).ok().filter(|name| !name.is_empty())
-}
-
-/// The PROXY header that tells a server about the client.
-fn proxy_header(connection: &Connection, version: u8) -> Vec<u8> {
-    let ends = connection.ends.get();
-    let addresses = ends
-        .source
-        .zip(ends.destination)
-        .map(|(source, destination)| Addresses {
-            source,
-            destination,
-        });
-    if version == 1 {
-        let mut line = Vec::with_capacity(108);
-        proxy_protocol::encode_v1(addresses, &mut line);
-        return line;
-    }
-    Version2::proxied(addresses).finish()
 }

@@ -15,6 +15,7 @@ use super::accept;
 use super::generation::{Current, LocalGeneration};
 use super::http::pool::Pool;
 use super::keeper;
+use super::mirror::Mirrors;
 use super::workers::{Order, Phase};
 use crate::state::shard;
 
@@ -30,6 +31,8 @@ pub struct Worker {
     idle: Notify,
     /// Idle connections to servers.
     pub(super) pool: Pool,
+    /// Copies of requests under way.
+    pub(super) mirrors: Mirrors,
 }
 
 impl Worker {
@@ -97,6 +100,7 @@ pub(super) fn run(
         sessions: Cell::new(0),
         idle: Notify::new(),
         pool: Pool::default(),
+        mirrors: Mirrors::default(),
     });
     // Dropping the set at the end drops every session that is still running.
     LocalSet::new().block_on(&runtime, obey(worker));

@@ -86,6 +86,10 @@ pub enum Counter {
     CacheHits,
     /// Early hints sent from the cache.
     CacheHintHits,
+    /// Copies of requests that were answered (backend that got them).
+    Mirrored,
+    /// Copies of requests that were given up.
+    MirrorDrops,
     /// Sessions that speak HTTP/1.
     Http1Sessions,
     /// Sessions that speak HTTP/2.

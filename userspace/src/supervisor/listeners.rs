@@ -135,6 +135,7 @@ mod tests {
                 tls: None,
                 proto: None,
                 accept_proxy: false,
+                netscaler: None,
                 maxconn: None,
                 place: String::new(),
             });

@@ -81,6 +81,7 @@ fn check() -> Check {
         fall: 3,
         window: None,
         send_proxy: false,
+        via_socks4: false,
         tls: None,
         steps: CheckSteps::Connect,
         log_all: false,

@@ -36,7 +36,7 @@ pub(super) fn of_tcp(action: &TcpAction) -> Deed<'_> {
     match action {
         TcpAction::Accept => Deed::Accept,
         TcpAction::Reject | TcpAction::SilentDrop => Deed::Refuse,
-        TcpAction::ExpectProxy => Deed::Renames,
+        TcpAction::ExpectProxy | TcpAction::ExpectNetscaler => Deed::Renames,
         TcpAction::Common(action) => of_common(action),
         _ => Deed::Other,
     }

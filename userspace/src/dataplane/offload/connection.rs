@@ -162,7 +162,7 @@ impl Lowering<'_> {
         let binds = self.frontend.binds.iter().map(|id| self.model.bind(*id));
         let header = binds
             .into_iter()
-            .find(|bind| bind.accept_proxy)
+            .find(|bind| bind.accept_proxy || bind.netscaler.is_some())
             .map(|bind| bind.place.clone());
         if let Some(place) = self.proxied.take().or(header) {
             self.barred.get_or_insert(Reason::Proxied(place));

@@ -96,7 +96,7 @@ fn forwarded(bind: &model::Bind, refusals: &mut Vec<Refusal>) -> Vec<(Protocol, 
     if bind.tls.is_some() {
         return refuse("'ssl' needs a connection that ends here, which 'mode l4' does not have");
     }
-    if bind.accept_proxy {
+    if bind.accept_proxy || bind.netscaler.is_some() {
         return refuse(
             "'accept-proxy' needs a connection that ends here, which 'mode l4' does not have",
         );

@@ -86,6 +86,7 @@ impl Draft {
             tls: None,
             proto: None,
             accept_proxy: false,
+            netscaler: None,
             maxconn: None,
             place: "test.cfg:2".to_owned(),
         });

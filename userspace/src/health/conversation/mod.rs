@@ -255,6 +255,10 @@ impl<'a> Runner<'a> {
                 Place::Rule => step.send_proxy,
                 Place::Plain | Place::Initial => self.check.send_proxy,
             },
+            via_socks4: match place {
+                Place::Rule => step.via_socks4,
+                Place::Plain | Place::Initial => self.check.via_socks4,
+            },
         };
         self.encrypted = encrypted;
         match dialled.open(self.deadline).await {

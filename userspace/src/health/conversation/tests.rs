@@ -70,6 +70,7 @@ fn check(steps: CheckSteps) -> Check {
         fall: 3,
         window: None,
         send_proxy: false,
+        via_socks4: false,
         tls: None,
         steps,
         log_all: false,

@@ -63,6 +63,11 @@ impl<'a> Args<'a> {
         self.line.words.get(self.keyword.checked_sub(1)?)
     }
 
+    /// The word that many places before the next one.
+    pub(crate) fn before(&self, places: usize) -> Option<&'a Word> {
+        self.line.words.get(self.at.checked_sub(places)?)
+    }
+
     /// The next word, not yet taken.
     pub(crate) fn peek(&self) -> Option<&'a Word> {
         self.line.words.get(self.at)

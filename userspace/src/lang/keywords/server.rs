@@ -251,6 +251,8 @@ impl ServerDraft {
         server.non_stick = options.non_stick;
         server.slowstart = options.slowstart;
         server.send_proxy = options.send_proxy;
+        server.proxy_records = options.proxy_records.clone();
+        server.socks4 = options.socks4;
         server.source = options
             .source
             .clone()
@@ -361,6 +363,7 @@ impl ServerDraft {
             rise: check.rise.unwrap_or(2),
             fall: check.fall.unwrap_or(3),
             window: self.window(context),
+            via_socks4: check.via_socks4,
             send_proxy: check.send_proxy || (self.options.send_proxy.is_some() && !elsewhere),
             tls,
             steps: steps.clone(),

@@ -130,8 +130,9 @@ impl HttpStream<'_, '_> {
         messages.upload.writer.clear();
         messages.upload.sent += messages.request.text_len() as u64;
         messages.upload.start(framing, encoding, &limits);
+        self.start_mirroring();
         if let Some(compressor) = compressor {
-            messages.upload.filter(Box::new(compressor));
+            self.messages.upload.filter(Box::new(compressor));
         }
         Ok(())
     }

@@ -387,6 +387,8 @@ impl HttpStream<'_, '_> {
         let prefix = messages.upload.writer.prefix();
         encode_request(&messages.request, shown, persistence, prefix);
         messages.upload.start(framing, encoding, &limits);
+        self.start_mirroring();
+        let messages = &mut *self.messages;
         if let Some(compressor) = compressor {
             messages.upload.filter(Box::new(compressor));
         }

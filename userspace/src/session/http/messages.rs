@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::answer::Answer;
 use super::cache::{Storing, Ticket};
 use super::compress::Wish;
+use super::mirror::Mirroring;
 use super::relay::Relay;
 use crate::model::{Cache, CompressionAlgorithm};
 use crate::proto::http::Head;
@@ -38,6 +39,8 @@ pub(crate) struct Messages {
     pub(crate) ticket: Option<Ticket>,
     /// The response on its way into the cache.
     pub(crate) storing: Option<Box<Storing>>,
+    /// Copies of the request that wait for its body.
+    pub(crate) mirroring: Vec<Mirroring>,
 }
 
 /// What expressions and logs want to know of a request beside its head.
@@ -77,6 +80,7 @@ impl Messages {
         self.wish = None;
         self.ticket = None;
         self.storing = None;
+        self.mirroring.clear();
         self.request_coding = None;
     }
 }

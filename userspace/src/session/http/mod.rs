@@ -25,6 +25,7 @@ mod h2;
 mod headers;
 mod input;
 mod messages;
+mod mirror;
 mod normalize;
 mod pages;
 pub(super) mod pool;

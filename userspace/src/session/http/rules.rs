@@ -163,6 +163,10 @@ impl<'c> HttpStream<'c, '_> {
                 self.use_cache(*cache, *hints).await?;
                 Ok(Step::Next)
             }
+            HttpAction::Mirror { backend, share } => {
+                self.mirror(*backend, *share);
+                Ok(Step::Next)
+            }
             HttpAction::DisableL7Retry => {
                 self.no_retry = true;
                 Ok(Step::Next)

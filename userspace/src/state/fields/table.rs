@@ -124,6 +124,8 @@ pub const FIELDS: &[Field] = &[
     field("resbin", "response_bytes_in_total", "LFBS", "MCP", Source::Count(Counter::ResponseBytesIn), "Response bytes received"),
     field("resbout", "response_bytes_out_total", "LFBS", "MCP", Source::Count(Counter::ResponseBytesOut), "Response bytes sent"),
     field("cache_hint_hits", "http_cache_hint_hits_total", "FB", "MCP", Source::Count(Counter::CacheHintHits), "Early hints sent from the cache"),
+    field("mirrored", "mirrored_requests_total", "B", "MCP", Source::Count(Counter::Mirrored), "Copies of requests that were answered"),
+    field("mirror_drops", "mirror_drops_total", "B", "MCP", Source::Count(Counter::MirrorDrops), "Copies of requests that were given up"),
 ];
 
 const fn field(

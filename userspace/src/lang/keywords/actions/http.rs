@@ -403,6 +403,13 @@ pub(super) const ACTIONS: &[Action] = &[
             http(HttpAction::CacheUse { cache, hints })
         },
     ),
+    action(
+        "mirror-to",
+        REQUEST,
+        "<backend> [sample <percent>%]",
+        "Sends a copy of the request to another backend.",
+        mirror,
+    ),
     refused("del-headers-bin", HTTP, "<expr>", "use 'del-header'"),
     refused(
         "early-hint",
@@ -419,6 +426,44 @@ pub(super) const ACTIONS: &[Action] = &[
         "early data is not accepted: the handshake is always over",
     ),
 ];
+
+/// `mirror-to`: the backend, and the share of requests it gets.
+fn mirror(rule: &mut RuleParts<'_, '_, '_>) -> Parsed<Built> {
+    let word = rule.args.need("a backend's name")?;
+    let names = rule.context.names;
+    let backend = names
+        .backend(&word.text)
+        .ok_or_else(|| Complaint::unknown(word, "backend", names.backends()))?;
+    let mut share = 10_000;
+    if rule.args.take_if("sample") {
+        let word = rule.args.need("a percentage")?;
+        share = word
+            .text
+            .strip_suffix('%')
+            .and_then(hundredths)
+            .filter(|share| *share <= 10_000)
+            .ok_or_else(|| {
+                Complaint::new(word.span, "expects a percentage from 0% to 100%")
+                    .hint("two digits behind the point count: 0.25%")
+            })?;
+    }
+    http(HttpAction::Mirror { backend, share })
+}
+
+/// A decimal number in hundredths.
+fn hundredths(text: &str) -> Option<u16> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || fraction.len() > 2 || !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    let fraction: u16 = format!("{fraction:0<2}").parse().ok()?;
+    whole
+        .parse::<u16>()
+        .ok()?
+        .checked_mul(100)?
+        .checked_add(fraction)
+}
 
 /// The cache that a rule names.
 fn cache(rule: &mut RuleParts<'_, '_, '_>) -> Parsed<usize> {

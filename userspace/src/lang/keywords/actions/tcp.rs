@@ -77,11 +77,15 @@ pub(super) const ACTIONS: &[Action] = &[
         "<srv>",
         "connections are opened to servers only",
     ),
-    refused(
+    action(
         "expect-netscaler-cip",
         RuleSets::CONNECTION,
         "layer4",
-        "use 'expect-proxy layer4'",
+        "Expects NetScaler's Client IP insertion.",
+        |rule| {
+            choose(rule.args.need("'layer4'")?, "layer", &[("layer4", ())])?;
+            Ok(Built::Tcp(TcpAction::ExpectNetscaler))
+        },
     ),
     refused(
         "use-service",

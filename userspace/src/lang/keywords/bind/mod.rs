@@ -68,6 +68,7 @@ pub(in crate::lang) fn bind(
             tls: settings.ssl.then(|| settings.tls(context)),
             proto: settings.proto,
             accept_proxy: settings.accept_proxy,
+            netscaler: settings.netscaler,
             maxconn: settings.maxconn,
             place: place.clone(),
         });

@@ -89,7 +89,8 @@ pub(super) fn connect(args: &mut Args<'_>, context: &Context<'_>) -> Parsed<Chec
             "alpn" => protocols = Some(alpn(args.need("a comma-delimited list of protocols")?)?),
             "linger" => connect.linger = true,
             "comment" => connect.comment = Some(args.need("a comment")?.text.clone()),
-            "via-socks4" | "proto" => {
+            "via-socks4" => connect.via_socks4 = true,
+            "proto" => {
                 return Err(Complaint::new(
                     word.span,
                     format!("'{}' is not supported", word.text),
@@ -101,6 +102,7 @@ pub(super) fn connect(args: &mut Args<'_>, context: &Context<'_>) -> Parsed<Chec
                     "port",
                     "addr",
                     "send-proxy",
+                    "via-socks4",
                     "ssl",
                     "sni",
                     "alpn",

@@ -88,6 +88,15 @@ pub(super) const OPTIONS: &[ServerOption] = &[
         },
     ),
     option(
+        "check-via-socks4",
+        "",
+        "Checks the server through its SOCKS 4 proxy.",
+        |_, server, _| {
+            server.check.via_socks4 = true;
+            Ok(())
+        },
+    ),
+    option(
         "check-send-proxy",
         "",
         "Sends a PROXY header with checks.",
@@ -268,7 +277,6 @@ pub(super) const OPTIONS: &[ServerOption] = &[
     ),
     refused("check-alpn", "<protocols>", "checks speak HTTP/1"),
     refused("check-proto", "<name>", "checks speak HTTP/1"),
-    refused("check-via-socks4", "", "connect without a SOCKS proxy"),
     option(
         "no-check-send-proxy",
         "",

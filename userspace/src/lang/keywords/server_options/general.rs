@@ -1,7 +1,14 @@
 //! Options about load, persistence, addresses and connections.
 
-use super::{InitAddr, ServerOption, no_op, option, refused, source};
-use crate::lang::keywords::args::{Complaint, Parsed, Unit, number};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::{InitAddr, ServerOption, ServerOptions, no_op, option, refused, source};
+use crate::expr::Stage;
+use crate::lang::keywords::address::{Address, Endpoint, Ports};
+use crate::lang::keywords::args::{Args, Complaint, Parsed, Unit, number};
+use crate::lang::keywords::context::Context;
+use crate::lang::keywords::expressions::Rules;
 use crate::lang::keywords::http2::PROTOCOLS;
 use crate::lang::keywords::logging::choose;
 use crate::model::{HttpProtocol, WebSocket};
@@ -234,6 +241,77 @@ pub(super) const OPTIONS: &[ServerOption] = &[
         },
     ),
     option(
+        "send-proxy-v2-ssl",
+        "",
+        "Sends a PROXY header of version 2 with the client's TLS in it.",
+        |_, server, _| {
+            server.send_proxy = Some(2);
+            server.proxy_records.tls = true;
+            Ok(())
+        },
+    ),
+    option(
+        "send-proxy-v2-ssl-cn",
+        "",
+        "The same with the common name of the client's certificate.",
+        |args, server, context| {
+            server.send_proxy = Some(2);
+            records(args, "cert-cn", server, context)
+        },
+    ),
+    option(
+        "proxy-v2-options",
+        "<option>[,<option>]*",
+        "Adds records to PROXY headers of version 2.",
+        |args, server, context| {
+            let word = args.need("a comma-delimited list of options")?;
+            word.text
+                .split(',')
+                .try_for_each(|name| records(args, name, server, context))
+        },
+    ),
+    option(
+        "set-proxy-v2-tlv-fmt",
+        "(<id>) <fmt>",
+        "Adds a record of one's own to PROXY headers of version 2.",
+        |args, server, context| {
+            let format = args.need("a log-format string")?;
+            let keyword = args.before(2).map_or("", |word| word.text.as_str());
+            let inside = keyword.split_once('(').map_or("", |(_, rest)| rest);
+            let digits = inside.strip_suffix(')').unwrap_or_default();
+            let kind = match digits.strip_prefix("0x") {
+                Some(digits) => u8::from_str_radix(digits, 16),
+                None => digits.parse(),
+            };
+            let kind = kind.map_err(|_| {
+                Complaint::new(
+                    format.span,
+                    "expects a record type from 0 to 255 in parentheses",
+                )
+            })?;
+            let format = Rules::without_acls(context, Stage::Request).log_format(format)?;
+            server.proxy_records.formats.push((kind, Arc::new(format)));
+            Ok(())
+        },
+    ),
+    option(
+        "socks4",
+        "<addr>:<port>",
+        "Reaches the server through a SOCKS 4 proxy.",
+        |args, server, context| {
+            let word = args.need("<addr>:<port>")?;
+            let Endpoint::Inet {
+                host,
+                ports: Ports::One(port),
+            } = Address::of(word)?.endpoint
+            else {
+                return Err(Complaint::new(word.span, "expects an address and a port"));
+            };
+            server.socks4 = Some(SocketAddr::new(host.resolve(context, word.span)?, port));
+            Ok(())
+        },
+    ),
+    option(
         "slowstart",
         "<delay>",
         "Grows the weight for a while after the server comes up.",
@@ -272,11 +350,6 @@ pub(super) const OPTIONS: &[ServerOption] = &[
         "pool-conn-name",
         "<expr>",
         "idle connections are shared by their properties only",
-    ),
-    refused(
-        "proxy-v2-options",
-        "<options>",
-        "PROXY headers carry addresses only",
     ),
     option(
         "resolvers",
@@ -319,9 +392,6 @@ pub(super) const OPTIONS: &[ServerOption] = &[
             server.resolution.read(word)
         },
     ),
-    refused("send-proxy-v2-ssl", "", "use 'send-proxy-v2'"),
-    refused("send-proxy-v2-ssl-cn", "", "use 'send-proxy-v2'"),
-    refused("socks4", "<addr>:<port>", "connect without a SOCKS proxy"),
     refused("tcp-ut", "<delay>", "set it on the bind line"),
     refused("tfo", "", "connections are opened without data"),
     refused("cc", "<algo>", "the system chooses the congestion control"),
@@ -343,3 +413,35 @@ pub(super) const OPTIONS: &[ServerOption] = &[
         "send the client's address with 'send-proxy' or 'option forwardfor'",
     ),
 ];
+
+/// One of `proxy-v2-options`. What is in certificates is read by the fetches that are there for it.
+fn records(
+    args: &Args<'_>,
+    name: &str,
+    server: &mut ServerOptions,
+    context: &mut Context<'_>,
+) -> Parsed {
+    let span = args.line().span();
+    let mut format = |text: &str| {
+        Rules::without_acls(context, Stage::Request)
+            .built_in_format(text, span)
+            .map(|format| Some(Arc::new(format)))
+    };
+    let records = &mut server.proxy_records;
+    match name {
+        "ssl" => {}
+        "cert-cn" => records.common_name = format("%[ssl_c_s_dn(CN)]")?,
+        "ssl-cipher" => records.cipher = true,
+        "cert-sig" => records.signature = format("%[ssl_f_sig_alg]")?,
+        "cert-key" => records.key = format("%[ssl_f_key_alg]")?,
+        "authority" => records.authority = true,
+        "crc32c" => records.checksum = true,
+        "unique-id" => records.unique_id = true,
+        _ => return Err(Complaint::new(span, format!("unknown option '{name}'"))),
+    }
+    records.tls |= matches!(
+        name,
+        "ssl" | "cert-cn" | "ssl-cipher" | "cert-sig" | "cert-key"
+    );
+    Ok(())
+}

@@ -19,7 +19,7 @@ use super::tls::TlsSettings;
 use crate::expr::Expression;
 use crate::lang::ast::Word;
 use crate::model::{
-    ErrorReaction, HttpProtocol, OnMarkedDown, OnMarkedUp, Source, Verify, WebSocket,
+    ErrorReaction, HttpProtocol, OnMarkedDown, OnMarkedUp, ProxyRecords, Source, Verify, WebSocket,
 };
 use crate::types::{Millis, Weight};
 
@@ -72,6 +72,8 @@ pub(in crate::lang) struct ServerOptions {
     pub resolution: ResolutionOptions,
     pub source: Option<Source>,
     pub send_proxy: Option<u8>,
+    pub proxy_records: ProxyRecords,
+    pub socks4: Option<SocketAddr>,
     pub pool_max: Option<u32>,
     pub pool_purge_delay: Millis,
     pub max_reuse: Option<u32>,
@@ -102,6 +104,7 @@ pub(in crate::lang) struct CheckOptions {
     pub window: Option<(u8, Word)>,
     pub threshold: Option<(u8, Word)>,
     pub send_proxy: bool,
+    pub via_socks4: bool,
     pub ssl: Option<bool>,
     pub sni: Option<String>,
 }
@@ -157,6 +160,8 @@ impl Default for ServerOptions {
             resolution: ResolutionOptions::default(),
             source: None,
             send_proxy: None,
+            proxy_records: ProxyRecords::default(),
+            socks4: None,
             pool_max: None,
             pool_purge_delay: Millis(5000),
             max_reuse: None,
@@ -184,7 +189,15 @@ impl ServerOptions {
         context: &mut Context<'_>,
     ) -> Parsed {
         while let Some(word) = args.peek() {
-            let Some(option) = all().find(|option| option.name == word.text) else {
+            let name = word
+                .text
+                .split_once('(')
+                .map_or(&*word.text, |(name, _)| name);
+            let with_parentheses = name.len() < word.text.len();
+            let found = all().find(|option| {
+                option.name == name && option.args.starts_with('(') == with_parentheses
+            });
+            let Some(option) = found else {
                 if self.tls.settings.option(args, context)? {
                     continue;
                 }

@@ -1,12 +1,27 @@
 //! Options of the socket, its owner, its limits.
 
 use super::{BindOption, mode, named_group, named_user, no_op, option, refused};
-use crate::lang::keywords::args::Unit;
+use crate::lang::keywords::args::{Complaint, Unit};
 use crate::lang::keywords::http2::PROTOCOLS;
 use crate::lang::keywords::logging::choose;
 use crate::model::{AddressFamily, Level, Principal};
 
 pub(super) const OPTIONS: &[BindOption] = &[
+    option(
+        "accept-netscaler-cip",
+        "<magic number>",
+        "Expects NetScaler's Client IP insertion.",
+        |args, bind, _| {
+            let word = args.need("a magic number")?;
+            let magic = match word.text.strip_prefix("0x") {
+                Some(digits) => u32::from_str_radix(digits, 16),
+                None => word.text.parse(),
+            };
+            let wrong = |_| Complaint::new(word.span, "expects a number of 32 bits");
+            bind.netscaler = Some(magic.map_err(wrong)?);
+            Ok(())
+        },
+    ),
     option(
         "accept-proxy",
         "",
@@ -196,7 +211,6 @@ pub(super) const OPTIONS: &[BindOption] = &[
     no_op("thread", "<set>", "every thread listens"),
     no_op("shards", "<number>", "every thread has a socket of its own"),
     no_op("nice", "<nice>", "sessions are not given priorities"),
-    refused("accept-netscaler-cip", "<magic>", "use 'accept-proxy'"),
     refused(
         "namespace",
         "<name>",

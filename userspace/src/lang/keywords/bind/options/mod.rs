@@ -48,6 +48,7 @@ pub(in crate::lang::keywords) struct BindSettings {
     pub(super) options: SocketOptions,
     pub(super) proto: Option<HttpProtocol>,
     pub(super) accept_proxy: bool,
+    pub(super) netscaler: Option<u32>,
     pub(super) maxconn: Option<u32>,
     pub(super) ssl: bool,
     pub(super) tls: TlsSettings,
