@@ -14,6 +14,7 @@ mod build;
 mod conformance;
 mod docs;
 mod ebpf;
+mod fuzz;
 mod lab;
 mod lint;
 mod process;
@@ -59,6 +60,8 @@ enum Command {
     Coverage(docs::coverage::Options),
     /// Write the reference and the manual pages from the program's own lists
     Docs(docs::Options),
+    /// Feed the language with random and damaged text
+    Fuzz(fuzz::Options),
     /// Check format, clippy for host and kernel crates, licences
     Lint,
     /// Check the project's own rules: room order, file length, islands of unsafe, links, leftovers
@@ -102,6 +105,7 @@ fn run(command: &Command) -> anyhow::Result<Verdict> {
         Command::Bench(bench) => bench::run(&workspace, bench)?,
         Command::Coverage(options) => return docs::coverage::run(&workspace, options),
         Command::Docs(options) => return docs::run(&workspace, *options),
+        Command::Fuzz(options) => fuzz::run(&workspace, options)?,
         Command::Lint => lint::run(&workspace)?,
         Command::Tidy => return tidy::run(&workspace),
         Command::Run(options) => lab::run(&workspace, options)?,

@@ -4,6 +4,7 @@
 //! `explain`, `check` and other words come from clap. The result is an [`Invocation`]; nothing is read or started here.
 
 mod completions;
+mod convert;
 mod ctl;
 mod decap;
 mod flags;

@@ -116,6 +116,7 @@ fn extra(program: &str, subcommand: Subcommand) -> ExitCode {
             port,
             address,
         } => super::decap::run(&interface, mode, port, &address),
+        Subcommand::Convert { from: _, file } => convert(&file),
         Subcommand::Keywords => {
             write_out(&super::keywords::list());
             ExitCode::SUCCESS
@@ -134,6 +135,22 @@ fn extra(program: &str, subcommand: Subcommand) -> ExitCode {
             ExitCode::SUCCESS
         }
         Subcommand::Ctl { socket, command } => super::ctl::ask(&socket, &command.join(" ")),
+    }
+}
+
+fn convert(file: &std::path::Path) -> ExitCode {
+    let converted = std::fs::read_to_string(file)
+        .map_err(|error| error.to_string())
+        .and_then(|text| super::convert::from_vcl(&text));
+    match converted {
+        Ok(text) => {
+            write_out(&text);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            notice::alert(format_args!("{}: {error}", file.display()));
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -41,6 +41,14 @@ pub enum Subcommand {
         #[arg(long)]
         address: Vec<IpAddr>,
     },
+    /// Turn the backends of another program's configuration into sections of this one's, on standard output.
+    Convert {
+        /// Whose configuration it is.
+        #[arg(value_parser = ["vcl"])]
+        from: String,
+        /// The file.
+        file: PathBuf,
+    },
     /// List every word of the language with what it does, and why what is refused is.
     Keywords,
     /// Print a manual page in roff: section 8 is the program, section 5 the configuration.
