@@ -22,15 +22,15 @@ use aya_ebpf::maps::{Array, LpmTrie, LruHashMap, PerCpuArray, ProgramArray};
 use aya_ebpf::programs::XdpContext;
 use tidegate_common::hash::mix;
 
-/// Bytes at the front of the frame that are written anew.
-const HEAD: usize = 80;
+/// Words at the front of the frame that are written anew.
+const WORDS: usize = 10;
 
 /// What the next runs look like.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Template {
     /// The front of the frame.
-    head: [u8; HEAD],
+    head: [u64; WORDS],
     /// Length of the whole frame.
     length: u64,
     /// Where the source address is (its last four bytes), or 0: the source stays as it is.
@@ -121,9 +121,14 @@ fn prepare(context: &XdpContext) -> Option<()> {
         *serial += 1;
         *serial
     };
-    let head = at::<HEAD>(context, 0)?;
-    // SAFETY: the bytes were checked to lie within the frame.
-    unsafe { ptr::write_unaligned(head, template.head) };
+    let head = at::<{ WORDS * 8 }>(context, 0)?.cast::<u64>();
+    // Word by word: a copy of all of them would be a loop over bytes.
+    let mut word = 0;
+    while word < WORDS {
+        // SAFETY: the bytes were checked to lie within the frame.
+        unsafe { ptr::write_unaligned(head.add(word), template.head[word]) };
+        word += 1;
+    }
     if template.address_at != 0 {
         let (address, port) = source(number, template.order, template.mask);
         // Both families have the source address before the destination address, and the source port right behind.

@@ -117,18 +117,17 @@ pub(super) fn address<T: Tables>(
                 control: [endpoint.vlan, 0],
             },
         },
-        tunnel: Tunnel {
+    };
+    let mut overhead = 0;
+    if tunnels {
+        work.tunnel = Tunnel {
             source: own,
             destination,
             port_be: tunnel_port_be,
             sum: bounds.sum,
-        },
-        inner: Inner::default(),
-    };
-    let mut overhead = 0;
-    if tunnels {
-        overhead = work.sending.tunnel.overhead();
-        work.sending.inner = Inner::of(frame, &work.packet).ok_or(DropReason::Inconsistent)?;
+        };
+        overhead = work.tunnel.overhead();
+        work.inner = Inner::of(frame, &work.packet).ok_or(DropReason::Inconsistent)?;
     }
     if bounds.take(work.packet.network.length, overhead) {
         Ok(Step::Send)

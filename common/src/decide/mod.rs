@@ -265,16 +265,16 @@ fn send(frame: &mut impl Frame, tables: &impl Tables, work: &Work) -> Option<Ver
         }
     }
     if sending.tunnels {
-        let is_v4 = sending.tunnel.destination.is_v4();
+        let is_v4 = work.tunnel.destination.is_v4();
         let at = rewrite::link(
             frame,
             packet,
             &sending.outgoing,
-            sending.tunnel.overhead() as i32,
+            work.tunnel.overhead() as i32,
             is_v4,
         )?;
         let flow = (work.flow.hash.0 >> 40) as u32;
-        sending.tunnel.write(frame, at, &sending.inner, flow)?;
+        work.tunnel.write(frame, at, &work.inner, flow)?;
     } else {
         rewrite::link(frame, packet, &sending.outgoing, 0, packet.network.is_v4)?;
     }

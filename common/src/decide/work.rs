@@ -44,6 +44,11 @@ pub struct Work {
     pub(super) flow: Flow,
     /// How it is sent on.
     pub(super) sending: Sending,
+    /// What it travels in, if [`Sending::tunnels`].
+    pub(super) tunnel: Tunnel,
+    /// What that takes from it. Apart from `sending`, which is written for every packet: filling this with zeros costs a
+    /// loop over its bytes.
+    pub(super) inner: Inner,
 }
 
 /// What a service does to its packets; with none of it only the Ethernet header changes.
@@ -107,10 +112,6 @@ pub(super) struct Sending {
     pub(super) ends: Ends,
     /// The Ethernet header.
     pub(super) outgoing: Outgoing,
-    /// What it travels in, if it does.
-    pub(super) tunnel: Tunnel,
-    /// What that takes from it.
-    pub(super) inner: Inner,
 }
 
 /// What the steps read besides: the tables and their configuration.

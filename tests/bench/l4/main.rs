@@ -26,6 +26,7 @@ fn main() {
     if !netns::available() {
         std::process::exit(1);
     }
+    let only = &arguments.row;
     let mut bed = Bed::new(arguments.prefixes, &arguments.object);
     let group = if arguments.prefixes == 0 {
         Group::Forwarding
@@ -33,7 +34,7 @@ fn main() {
         Group::Lists
     };
     for round in 0..arguments.rounds {
-        for (row, nanoseconds) in samples(&mut bed, group) {
+        for (row, nanoseconds) in samples(&mut bed, group, only.as_deref()) {
             println!(
                 "{}",
                 serde_json::json!({
@@ -52,6 +53,8 @@ struct Arguments {
     rounds: u32,
     prefixes: u32,
     object: PathBuf,
+    /// Only this row, for a profiler.
+    row: Option<String>,
 }
 
 impl Arguments {
@@ -60,6 +63,7 @@ impl Arguments {
             rounds: 1,
             prefixes: 0,
             object: PathBuf::new(),
+            row: None,
         };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
@@ -67,6 +71,7 @@ impl Arguments {
             match word.as_str() {
                 "--rounds" => this.rounds = value().parse().expect("a number of rounds"),
                 "--prefixes" => this.prefixes = value().parse().expect("a number of prefixes"),
+                "--row" => this.row = Some(value()),
                 "--object" => this.object = value().into(),
                 // What `cargo bench` adds of itself.
                 "--bench" => {}

@@ -15,10 +15,11 @@ pub(crate) enum Group {
     Lists,
 }
 
-/// Every row of the group once: its name and its net nanoseconds per packet.
-pub(crate) fn samples(bed: &mut Bed, group: Group) -> Vec<(String, f64)> {
+/// Every row of the group (or `only` that one) once: its name and its net nanoseconds per packet.
+pub(crate) fn samples(bed: &mut Bed, group: Group, only: Option<&str>) -> Vec<(String, f64)> {
     let mut round = Round {
         bed,
+        only,
         samples: Vec::new(),
     };
     match group {
@@ -30,6 +31,7 @@ pub(crate) fn samples(bed: &mut Bed, group: Group) -> Vec<(String, f64)> {
 
 struct Round<'a> {
     bed: &'a mut Bed,
+    only: Option<&'a str>,
     samples: Vec<(String, f64)>,
 }
 
@@ -213,6 +215,9 @@ impl Round<'_> {
 
     /// Each of some sources once.
     fn fill(&mut self, target: Target, frame: &[u8], sources: u64) {
+        if sources > 1 && self.only.is_some_and(|only| !only.ends_with('k')) {
+            return;
+        }
         let order = match sources {
             1 => Order::Fixed,
             _ => Order::Sequential,
@@ -234,6 +239,9 @@ impl Round<'_> {
         verdicts: &[u32],
         repeat: u32,
     ) {
+        if self.only.is_some_and(|only| only != name) {
+            return;
+        }
         let (without, _) = self.bed.run(Target::Nothing, load, repeat);
         let (with, ran) = self.bed.run(target, load, repeat);
         assert!(
