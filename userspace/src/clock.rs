@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use local::LocalTime;
 
-/// A moment on the monotonic clock: milliseconds since the process started.
+/// A moment on the monotonic clock, in milliseconds. The count begins long before the process does, so that what another
+/// process saw last week (a reload hands it on) has its moment too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Moment(pub u64);
 
@@ -31,7 +32,7 @@ pub fn now() -> Moment {
     Moment(started().elapsed().as_millis() as u64)
 }
 
-/// The monotonic clock now, in microseconds since the process started.
+/// The monotonic clock now, in microseconds.
 pub fn now_micros() -> u64 {
     started().elapsed().as_micros() as u64
 }
@@ -43,9 +44,15 @@ pub fn wall() -> Duration {
     now.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The process's starting point on the monotonic clock.
+/// The instant of [`Moment`] zero.
 pub fn started() -> Instant {
     static STARTED: OnceLock<Instant> = OnceLock::new();
-    #[expect(clippy::disallowed_methods, reason = "this module is the clock")]
-    *STARTED.get_or_init(Instant::now)
+    *STARTED.get_or_init(|| {
+        #[expect(clippy::disallowed_methods, reason = "this module is the clock")]
+        let now = Instant::now();
+        now.checked_sub(BEFORE_THE_PROCESS).unwrap_or(now)
+    })
 }
+
+/// Longer than the 24 days a configured time can be.
+const BEFORE_THE_PROCESS: Duration = Duration::from_secs(30 * 86_400);

@@ -53,6 +53,14 @@ pub struct Flags {
     pub finish: Vec<i32>,
     /// `-st`: processes told to stop.
     pub terminate: Vec<i32>,
+    /// `-W` and `-Ws`: a master, and a worker it replaces on request.
+    pub master: bool,
+    /// `-Ws`: the service manager is told what happens.
+    pub notify: bool,
+    /// `-S`: the master CLI, with its options behind commas.
+    pub master_socket: Option<String>,
+    /// `-x`: the stats socket of a process to take the listening sockets over from.
+    pub transfer: Option<PathBuf>,
     /// `-v` (1) or `-vv` (2): the version.
     pub version: u8,
     /// `-h`: the help page.
@@ -378,18 +386,37 @@ const ROWS: &[Row] = &[
     row("-dT", "", "", |_, _, _| Ok(())),
     row("-de", "", "", |_, _, _| Ok(())),
     row("-dp", "", "", |_, _, _| Ok(())),
-    row("-W", "", "", |_, word, _| {
-        Err(unsupported(word, "master-worker mode"))
+    row("-W", "", "master-worker mode", |flags, _, _| {
+        flags.master = true;
+        Ok(())
     }),
-    row("-Ws", "", "", |_, word, _| {
-        Err(unsupported(word, "master-worker mode"))
-    }),
-    row("-S", "", "", |_, word, _| {
-        Err(unsupported(word, "master CLI"))
-    }),
-    row("-x", "", "", |_, word, _| {
-        Err(unsupported(word, "socket transfer"))
-    }),
+    row(
+        "-Ws",
+        "",
+        "master-worker mode that tells systemd",
+        |flags, _, _| {
+            (flags.master, flags.notify) = (true, true);
+            Ok(())
+        },
+    ),
+    row(
+        "-S",
+        " <bind>[,<bind options>...]",
+        "binds the master CLI",
+        |flags, word, words| {
+            flags.master_socket = Some(words.value(word, "an address")?.to_owned());
+            Ok(())
+        },
+    ),
+    row(
+        "-x",
+        " <unix_socket>",
+        "gets the listening sockets from the process behind this stats socket",
+        |flags, word, words| {
+            flags.transfer = Some(words.value(word, "a stats socket")?.into());
+            Ok(())
+        },
+    ),
     glued("-dC", "", "", |_, word, _| {
         Err(unsupported(word, "configuration dump"))
     }),
@@ -465,7 +492,7 @@ mod tests {
             ))
         );
         assert!(matches!(flags("-n many"), Err(UsageError::BadValue(..))));
-        assert!(matches!(flags("-Ws"), Err(UsageError::Unsupported(..))));
+        assert!(matches!(flags("-dL"), Err(UsageError::Unsupported(..))));
     }
 
     #[test]

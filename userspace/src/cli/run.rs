@@ -12,19 +12,23 @@ use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{CommandLineError, Flags, Invocation, Subcommand, banner, build_description, usage};
+use super::{
+    CommandLineError, Flags, Invocation, Subcommand, VERSION, banner, build_description, usage,
+};
 use crate::dataplane::{explain, offload};
+use crate::lang::source::Sources;
 use crate::lang::{self, Abilities, Loaded, Machine, Settings, Severity, Style};
 use crate::log::notice;
-use crate::model::Model;
-use crate::supervisor::{self, Start};
+use crate::model::{Model, StatsSocket};
+use crate::supervisor::master::{self, Mastery};
+use crate::supervisor::{self, Employment, Resignation, Start};
 use crate::tls::Contexts;
 
 /// Does what the command line says.
 pub fn run(words: &[String]) -> ExitCode {
     let program = program(words);
     match super::parse(words) {
-        Ok(Invocation::Proxy(flags)) => proxy(&program, &flags),
+        Ok(Invocation::Proxy(flags)) => proxy(&program, &flags, words),
         Ok(Invocation::Subcommand(subcommand)) => extra(&program, subcommand),
         Err(CommandLineError::Subcommand(error)) => {
             // clap sends help and version to stdout, errors to stderr.
@@ -39,7 +43,7 @@ pub fn run(words: &[String]) -> ExitCode {
     }
 }
 
-fn proxy(program: &str, flags: &Flags) -> ExitCode {
+fn proxy(program: &str, flags: &Flags, words: &[String]) -> ExitCode {
     if flags.version > 0 {
         println!("{}", banner(program));
         if flags.version > 1 {
@@ -64,7 +68,10 @@ fn proxy(program: &str, flags: &Flags) -> ExitCode {
             ExitCode::FAILURE
         };
     }
+    let employment = Employment::find();
     if let Some(directory) = &flags.directory
+        // A worker starts where its master is.
+        && employment.is_none()
         && let Err(error) = rustix::process::chdir(directory)
     {
         notice::alert(format_args!(
@@ -74,11 +81,30 @@ fn proxy(program: &str, flags: &Flags) -> ExitCode {
         return ExitCode::FAILURE;
     }
     notice::set_quiet(flags.quiet);
-    let Some((model, tls)) = configuration(flags) else {
+    let told = employment
+        .as_ref()
+        .is_some_and(|employment| employment.told);
+    let Some((model, tls)) = configuration(flags, told) else {
+        employment.inspect(Employment::failed);
         return ExitCode::FAILURE;
     };
     if flags.check {
         return ExitCode::SUCCESS;
+    }
+    if (flags.master || model.global.master_worker) && employment.is_none() {
+        return match master_sockets(flags) {
+            Some(sockets) => master::run(Mastery {
+                words: words.to_vec(),
+                version: VERSION,
+                daemon: (flags.daemon || model.global.daemon) && !flags.foreground && !flags.debug,
+                notify: flags.notify,
+                pidfile: flags.pidfile.clone().or(model.global.pidfile),
+                sockets,
+                finish: flags.finish.clone(),
+                terminate: flags.terminate.clone(),
+            }),
+            None => ExitCode::FAILURE,
+        };
     }
     let start = Start {
         program: program.to_owned(),
@@ -88,11 +114,14 @@ fn proxy(program: &str, flags: &Flags) -> ExitCode {
         memory: flags.memory,
         finish: flags.finish.clone(),
         terminate: flags.terminate.clone(),
+        transfer: flags.transfer.clone(),
     };
-    match supervisor::serve(model, tls, &start) {
+    let (failed, employment) = employment.map_or((None, None), Employment::with_notice);
+    match supervisor::serve(model, tls, &start, employment) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             notice::alert(format_args!("[{program}.main()] {error}"));
+            failed.inspect(Resignation::send);
             ExitCode::FAILURE
         }
     }
@@ -107,7 +136,7 @@ fn extra(program: &str, subcommand: Subcommand) -> ExitCode {
                 verbose: true,
                 ..Flags::default()
             };
-            proxy(program, &flags)
+            proxy(program, &flags, &[])
         }
         Subcommand::Explain { files, json } => explain_rules(files.files, json),
         Subcommand::Decap {
@@ -160,9 +189,9 @@ fn write_out(text: &str) {
 }
 
 /// Reads the configuration and shows everything there is to tell about it; `None` when it cannot be used.
-fn configuration(flags: &Flags) -> Option<(Model, Contexts)> {
+fn configuration(flags: &Flags, told: bool) -> Option<(Model, Contexts)> {
     let mut loaded = load(&flags.files, flags);
-    if !flags.quiet {
+    if !flags.quiet && !told {
         show(&loaded, flags.diagnostics);
     }
     let mut model = loaded.model.take().filter(is_possible)?;
@@ -195,6 +224,25 @@ fn configuration(flags: &Flags) -> Option<(Model, Contexts)> {
     }
     overrule(&mut model, flags);
     Some((model, tls))
+}
+
+/// The sockets of the master CLI: `-S` takes what a `stats socket` line takes, with commas for spaces.
+fn master_sockets(flags: &Flags) -> Option<Vec<StatsSocket>> {
+    let Some(socket) = &flags.master_socket else {
+        return Some(Vec::new());
+    };
+    let (address, options) = socket.split_once(',').unwrap_or((socket, ""));
+    let options = options.replace(',', " ");
+    let mut sources = Sources::default();
+    let text = format!("global\n stats socket {address} level admin {options}\n");
+    sources.add("command line", text);
+    let settings = Settings {
+        abilities: Abilities::OURS,
+        local_peer: None,
+    };
+    let loaded = lang::load_sources(sources, &Machine::default(), &settings);
+    show(&loaded, false);
+    loaded.model.map(|model| model.global.stats_sockets)
 }
 
 /// Loads what TLS needs and tells what is wrong with it.
@@ -237,6 +285,7 @@ fn show(loaded: &Loaded, diagnostic_mode: bool) {
         diagnostic_mode,
     };
     let text = loaded.diagnostics.render(&loaded.sources, style);
+    notice::keep(&text);
     // A closed standard error leaves nobody to tell.
     let _ = stderr.lock().write_all(text.as_bytes());
 }
@@ -269,7 +318,7 @@ fn explain_rules(files: Vec<PathBuf>, json: bool) -> ExitCode {
         files,
         ..Flags::default()
     };
-    let Some((model, _)) = configuration(&flags) else {
+    let Some((model, _)) = configuration(&flags, false) else {
         return ExitCode::FAILURE;
     };
     let compiled = offload::compile(&model);

@@ -44,6 +44,19 @@ pub fn notice(message: impl Display) {
     emit(NoticeLevel::Notice, &message);
 }
 
+/// A line as it would be written.
+pub fn shown(level: NoticeLevel, message: impl Display) -> String {
+    line(level, std::process::id(), &message)
+}
+
+/// Keeps lines that were printed some other way for `show startup-logs`.
+pub fn keep(lines: &str) {
+    let mut settings = SETTINGS.lock();
+    if settings.starting && settings.kept.len() + lines.len() <= MOST_KEPT {
+        settings.kept.push_str(lines);
+    }
+}
+
 /// Writes one line; a standard error that cannot be written to is ignored.
 pub fn emit(level: NoticeLevel, message: &dyn Display) {
     let line = line(level, std::process::id(), message);

@@ -7,6 +7,7 @@
 mod buffer;
 mod carried;
 mod connect;
+pub mod handover;
 mod listen;
 mod options;
 mod pipe;
@@ -27,4 +28,4 @@ pub use pump::{Pump, PumpError};
 pub use socks::through_socks4;
 pub use splice::Splice;
 pub use stream::{Layer, Stream};
-pub use sys::{group_id, user_id};
+pub use sys::{duplicate as inherited, group_id, user_id};

@@ -162,7 +162,8 @@ impl Stream {
         self.descriptor()?.try_clone_to_owned().ok()
     }
 
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+    /// Its socket, whatever is layered on it; `None` when there is none.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match &self.transport {
             Transport::Tcp(socket) => Some(socket.as_fd()),
             Transport::Unix(socket) => Some(socket.as_fd()),

@@ -15,7 +15,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use super::TcpInfo;
 
 /// A duplicate of an inherited descriptor (`fd@N`), close-on-exec. Fails when `number` is not open.
-pub(super) fn duplicate(number: i32) -> io::Result<OwnedFd> {
+pub fn duplicate(number: i32) -> io::Result<OwnedFd> {
     if number < 0 {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }

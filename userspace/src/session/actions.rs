@@ -12,6 +12,7 @@ use super::view::SessionView;
 use crate::clock;
 use crate::expr::{Expression, Fetched, Sample, SampleType, Scope, VariableName, View};
 use crate::model::{CommonAction, TrackSlot, VariableCondition};
+use crate::state::StickEvent;
 use crate::state::stick::Entry;
 
 /// What became of an action.
@@ -162,6 +163,11 @@ fn track(
     let table = generation.state().table(table);
     let now = clock::now();
     if let Some(tracked) = table.key_of(&sample).and_then(|key| table.track(&key, now)) {
+        let is_request = view.http.is_some() && !matches!(view.response.head, Fetched::Value(_));
+        if is_request && view.transaction.is_some() {
+            // The request came before anybody tracked it, and counts all the same.
+            tracked.count(StickEvent::Request, 1, now);
+        }
         slots.track(slot.0, tracked);
     }
     Performed::Done

@@ -24,6 +24,15 @@ pub struct Workers {
 /// Listening sockets by the bind of the model they serve.
 pub type Listeners = Arc<[(BindId, Arc<Bound>)]>;
 
+/// The configuration and the sockets that serve new connections.
+#[derive(Clone)]
+pub struct Serving {
+    /// The configuration.
+    pub generation: Arc<Generation>,
+    /// None while the process is stopping.
+    pub listeners: Listeners,
+}
+
 /// What the threads are to do.
 #[derive(Clone)]
 pub(super) struct Order {
@@ -76,6 +85,18 @@ impl Workers {
     /// The configuration in force.
     pub fn generation(&self) -> Arc<Generation> {
         Arc::clone(&self.orders.borrow().generation)
+    }
+
+    /// A way to ask at any time what serves new connections.
+    pub fn serving(&self) -> impl Fn() -> Serving + Send + Sync + 'static {
+        let orders = self.orders.subscribe();
+        move || {
+            let order = orders.borrow();
+            Serving {
+                generation: Arc::clone(&order.generation),
+                listeners: Arc::clone(&order.listeners),
+            }
+        }
     }
 
     /// Puts another configuration in force for new connections; listeners not in the list are closed.

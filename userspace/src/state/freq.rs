@@ -47,6 +47,20 @@ impl Rate {
         };
     }
 
+    /// When its period began, the events since, and those of the period before.
+    pub(super) const fn parts(&self) -> (u64, u32, u32) {
+        (self.start, self.current, self.previous)
+    }
+
+    /// The rate of these parts.
+    pub(super) const fn of(start: u64, current: u32, previous: u32) -> Self {
+        Self {
+            start,
+            current,
+            previous,
+        }
+    }
+
     fn rotate(&mut self, period: u64, now: Moment) {
         let elapsed = now.since(Moment(self.start));
         if elapsed < period {

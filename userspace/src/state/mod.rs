@@ -9,6 +9,7 @@ mod cookie;
 pub mod counters;
 pub mod fields;
 pub mod freq;
+mod memory;
 mod observation;
 pub mod process;
 pub mod proxy;

@@ -298,6 +298,14 @@ impl ServerState {
         self.address.read().clone()
     }
 
+    /// Where the configuration put it.
+    pub(super) fn configured_address(&self) -> Option<SocketAddr> {
+        match &*self.configured_address.lock() {
+            ServerAddress::Inet { address, .. } => Some(*address),
+            _ => None,
+        }
+    }
+
     /// Its IP address and port, when it has one.
     pub fn socket_address(&self) -> Option<SocketAddr> {
         match &*self.address.read() {

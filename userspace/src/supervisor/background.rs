@@ -46,10 +46,19 @@ impl Report {
     /// # Errors
     /// `/dev/null` cannot be opened.
     pub(super) fn started(self) -> io::Result<()> {
-        let null = File::options().read(true).write(true).open("/dev/null")?;
-        rustix::stdio::dup2_stdin(&null)?;
-        rustix::stdio::dup2_stdout(&null)?;
-        rustix::stdio::dup2_stderr(&null)?;
+        let_go_of_terminal()?;
         File::from(self.0).write_all(b"1")
     }
+}
+
+/// Nothing is read from or written to the terminal from now on.
+///
+/// # Errors
+/// `/dev/null` cannot be opened.
+pub(super) fn let_go_of_terminal() -> io::Result<()> {
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
+    Ok(())
 }

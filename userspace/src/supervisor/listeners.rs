@@ -3,12 +3,16 @@
 //! All problems are told, not only the first; a partial success binds nothing, because the sockets are closed again when
 //! the result is dropped.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::admin::cli::Socket;
-use crate::model::{Bind, BindAddress, Mode, Model};
+use crate::log::notice;
+use crate::model::{Bind, BindAddress, Mode, Model, StatsSocket};
 use crate::net::{BindError, Bound};
+use crate::session::workers::Serving;
 use crate::types::BindId;
 
 /// One socket that could not be bound. Its text is what HAProxy prints, so that scripts find it.
@@ -29,19 +33,65 @@ impl fmt::Display for Refused {
     }
 }
 
-/// Binds every listener of the userspace tier; those of `mode l4` proxies have no socket.
+/// Listening sockets taken over from another process, by the name of their address.
+#[derive(Debug, Default)]
+pub(super) struct Inherited(HashMap<String, Vec<OwnedFd>>);
+
+impl Inherited {
+    pub(super) const fn new(sockets: HashMap<String, Vec<OwnedFd>>) -> Self {
+        Self(sockets)
+    }
+
+    /// The sockets of a bind line; `None` when the other process did not listen there.
+    fn take(&mut self, bind: &Bind, threads: usize) -> Option<Bound> {
+        let mut sockets = self.0.remove(&name(bind)?)?;
+        // A socket without a thread would keep its connections for ever.
+        sockets.truncate(threads);
+        Bound::from_sockets(sockets)
+            .inspect_err(|error| {
+                notice::warning(format_args!("a socket taken over is of no use: {error}"));
+            })
+            .ok()
+    }
+}
+
+/// The name a listening socket is handed over by: its address, and what else makes it another socket. An inherited
+/// descriptor (`fd@`) has none, for whoever starts the new process hands it down as well.
+fn name(bind: &Bind) -> Option<String> {
+    match (&bind.address, &bind.options.interface) {
+        (BindAddress::Inherited(_), _) => None,
+        (address, None) => Some(describe(address)),
+        (address, Some(interface)) => Some(format!("{}%{interface}", describe(address))),
+    }
+}
+
+/// The sockets the process listens on, with the names they are handed over by.
+pub(super) fn named(serving: &Serving) -> Vec<(String, Arc<Bound>)> {
+    let model = serving.generation.model();
+    let listeners = serving.listeners.iter();
+    listeners
+        .filter_map(|(id, bound)| Some((name(model.bind(*id))?, Arc::clone(bound))))
+        .collect()
+}
+
+/// Binds every listener of the userspace tier that was not taken over; those of `mode l4` proxies have no socket.
 ///
 /// # Errors
 /// Every address that cannot be listened on.
 pub(super) fn bind(
     model: &Model,
     threads: usize,
+    inherited: &mut Inherited,
 ) -> Result<Vec<(BindId, Arc<Bound>)>, Vec<Refused>> {
     let mut bound = Vec::new();
     let mut refused = Vec::new();
     for bind in &model.binds {
         let proxy = model.proxy(bind.proxy);
         if proxy.disabled || proxy.mode == Mode::L4 {
+            continue;
+        }
+        if let Some(socket) = inherited.take(bind, threads) {
+            bound.push((bind.id, Arc::new(socket)));
             continue;
         }
         match Bound::new(&bind.address, &bind.options, backlog(model, bind), threads) {
@@ -64,10 +114,12 @@ pub(super) fn bind(
 ///
 /// # Errors
 /// Every address that cannot be listened on.
-pub(super) fn bind_runtime_api(model: &Model) -> Result<Vec<(String, Socket)>, Vec<Refused>> {
+pub(super) fn bind_runtime_api(
+    sockets: &[StatsSocket],
+) -> Result<Vec<(String, Socket)>, Vec<Refused>> {
     let mut bound = Vec::new();
     let mut refused = Vec::new();
-    for socket in &model.global.stats_sockets {
+    for socket in sockets {
         let address = describe(&socket.address);
         match Socket::bind(socket) {
             Ok(listening) => bound.push((address, listening)),
@@ -152,7 +204,8 @@ mod tests {
     fn every_refusal_is_told_in_haproxys_words() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        let refused = bind(&model(&[loopback(port), loopback(0), loopback(port)]), 1).unwrap_err();
+        let binds = [loopback(port), loopback(0), loopback(port)];
+        let refused = bind(&model(&binds), 1, &mut Inherited::default()).unwrap_err();
         let text = format!(
             "Starting frontend web: cannot bind socket (Address already in use) [127.0.0.1:{port}]"
         );
@@ -166,6 +219,10 @@ mod tests {
     fn l4_services_need_no_socket() {
         let mut model = model(&[loopback(0)]);
         model.proxies[0].mode = Mode::L4;
-        assert!(bind(&model, 1).unwrap().is_empty());
+        assert!(
+            bind(&model, 1, &mut Inherited::default())
+                .unwrap()
+                .is_empty()
+        );
     }
 }

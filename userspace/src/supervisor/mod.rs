@@ -5,10 +5,15 @@
 
 mod background;
 mod limits;
+mod link;
 mod listeners;
+pub mod master;
+mod predecessor;
 mod privileges;
 mod serve;
 mod sys;
+mod worker;
 
 pub use privileges::PrivilegeError;
 pub use serve::{Start, StartError, serve};
+pub use worker::{Employment, Resignation};

@@ -12,14 +12,19 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
-use super::background::{self, Report, Side};
+use super::background::{self, Report as Parent, Side};
 use super::limits;
-use super::listeners;
+use super::link::Report;
+use super::listeners::{self, Inherited};
+use super::predecessor::Predecessor;
 use super::privileges::{Identity, KernelPart, PrivilegeError, drop_privileges};
+use super::worker::{self, Employment};
 use crate::admin::applets::Statistics;
-use crate::admin::cli::{self, Socket, World};
+use crate::admin::cli::{self, Heirloom, Socket, World};
+use crate::clock;
 use crate::dataplane::{self, Chain, Dataplane, Stop, offload};
 use crate::health;
 use crate::log::{self, Logs, notice};
@@ -47,6 +52,8 @@ pub struct Start {
     pub finish: Vec<i32>,
     /// Processes told to stop once this one serves.
     pub terminate: Vec<i32>,
+    /// The stats socket of a process to take the listening sockets over from (`-x`).
+    pub transfer: Option<PathBuf>,
 }
 
 /// Why a service could not be started. What could be told line by line was told already.
@@ -73,8 +80,18 @@ pub enum StartError {
 ///
 /// # Errors
 /// The service could not be started; nothing of it is left.
-pub fn serve(mut model: Model, tls: Contexts, start: &Start) -> Result<(), StartError> {
-    let report = match go_to_background(&model, start)? {
+pub fn serve(
+    mut model: Model,
+    tls: Contexts,
+    start: &Start,
+    mut employment: Option<Employment>,
+) -> Result<(), StartError> {
+    let background = match &employment {
+        // The master is in the background already.
+        Some(_) => None,
+        None => go_to_background(&model, start)?,
+    };
+    let report = match background {
         Some(Side::Parent { started: true }) => return Ok(()),
         Some(Side::Parent { started: false }) => return Err(StartError::Background),
         Some(Side::Child(report)) => Some(report),
@@ -88,19 +105,35 @@ pub fn serve(mut model: Model, tls: Contexts, start: &Start) -> Result<(), Start
         ));
     }
     let identity = Identity::resolve(&model.global)?;
-    let sockets = listeners::bind(&model, threads).map_err(|refused| {
+    let mut predecessor = predecessor(employment.as_mut(), start)?;
+    let mut inherited = match predecessor.as_mut().map(Predecessor::sockets) {
+        None => Inherited::default(),
+        Some(Ok(inherited)) => inherited,
+        Some(Err(error)) => return Err(StartError::Step("take the sockets over", error)),
+    };
+    let sockets = listeners::bind(&model, threads, &mut inherited).map_err(|refused| {
         refused.iter().for_each(notice::alert);
         StartError::Listeners
     })?;
-    let runtime_api = listeners::bind_runtime_api(&model).map_err(|refused| {
-        refused.iter().for_each(notice::alert);
-        StartError::Listeners
-    })?;
+    let runtime_api =
+        listeners::bind_runtime_api(&model.global.stats_sockets).map_err(|refused| {
+            refused.iter().for_each(notice::alert);
+            StartError::Listeners
+        })?;
     let compiled = offload::compile(&model);
+    // What was taken over and has no place in this configuration is closed.
+    drop(inherited);
     let running = Running::new(Arc::new(model), None);
+    if let Some(memory) = predecessor.and_then(|predecessor| predecessor.memory().ok()) {
+        running
+            .state
+            .remember(&running.model, &memory, clock::now());
+    }
     let kernel = Dataplane::start(&compiled, &running)?.map(Arc::new);
     let global = &running.model.global;
-    if let Some(path) = start.pidfile.as_deref().or(global.pidfile.as_deref()) {
+    if let Some(path) = start.pidfile.as_deref().or(global.pidfile.as_deref())
+        && employment.is_none()
+    {
         write_pid(path).map_err(step("write the pid file"))?;
     }
     let kernel_part = match &kernel {
@@ -135,7 +168,11 @@ pub fn serve(mut model: Model, tls: Contexts, start: &Start) -> Result<(), Start
         .map_err(step("start the main runtime"))?;
     let workers =
         Workers::start(generation, sockets.into()).map_err(step("start the worker threads"))?;
-    let house = keep_house(&workers, kernel.clone(), report, start, runtime_api);
+    let news = match employment {
+        Some(employment) => News::Master(employment),
+        None => News::Everybody(report),
+    };
+    let house = keep_house(&workers, kernel.clone(), news, start, runtime_api);
     let outcome = LocalSet::new().block_on(&runtime, house);
     workers.stop(Phase::Now);
     workers.join();
@@ -151,11 +188,40 @@ pub fn serve(mut model: Model, tls: Contexts, start: &Start) -> Result<(), Start
     outcome.map_err(step("handle signals"))
 }
 
+/// Who waits to hear that the service runs.
+enum News {
+    /// The master of this worker.
+    Master(Employment),
+    /// The service manager, the process this one was forked from, and those it replaces.
+    Everybody(Option<Parent>),
+}
+
+/// The process to take the listening sockets over from, if there is one.
+fn predecessor(
+    employment: Option<&mut Employment>,
+    start: &Start,
+) -> Result<Option<Predecessor>, StartError> {
+    let connection = employment.and_then(|employment| employment.predecessor.take());
+    let transfer = start.transfer.as_deref();
+    // `-x /dev/null` asks for sockets of its own (management.txt §3).
+    if transfer == Some(Path::new("/dev/null")) {
+        return Ok(None);
+    }
+    let connected = match (connection, transfer) {
+        (Some(connection), _) => Predecessor::given(connection),
+        (None, Some(path)) => Predecessor::connect(path),
+        (None, None) => return Ok(None),
+    };
+    connected
+        .map(Some)
+        .map_err(step("connect to the process to be replaced"))
+}
+
 /// Runs beside the workers until they may go.
 async fn keep_house(
     workers: &Workers,
     kernel: Option<Arc<Dataplane>>,
-    report: Option<Report>,
+    news: News,
     start: &Start,
     runtime_api: Vec<(String, Socket)>,
 ) -> io::Result<()> {
@@ -183,22 +249,44 @@ async fn keep_house(
         addresses,
     );
     world.kernel = kernel;
+    let serving = workers.serving();
+    world.heirloom = Some(Heirloom(Box::new(move || listeners::named(&serving()))));
     let model = Arc::clone(&generation.running().model);
-    tokio::task::spawn_local(cli::serve(sockets, Arc::new(world), model));
-    ready(report, start)?;
+    let world = Arc::new(world);
+    tokio::task::spawn_local(cli::serve(sockets, Arc::clone(&world), Arc::clone(&model)));
+    let (lost, mut master_lost) = oneshot::channel::<()>();
+    let _nobody_to_lose = match news {
+        News::Master(employment) => {
+            let link = employment.link()?;
+            notice::end_of_start();
+            link.report(&Report::Ready(notice::startup_logs()))?;
+            if start.daemon || model.global.daemon {
+                background::let_go_of_terminal()?;
+            }
+            let world = Arc::clone(&world);
+            let model = Arc::clone(&model);
+            tokio::task::spawn_local(async move {
+                worker::obey(&link, world, model).await;
+                drop(lost);
+            });
+            None
+        }
+        News::Everybody(report) => {
+            ready(report, start)?;
+            Some(lost)
+        }
+    };
     tokio::select! {
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
         _ = finish.recv() => {}
+        _ = &mut master_lost => notice::warning("the master is gone"),
     }
-    let grace = generation.model().global.grace;
-    if grace.is_some() {
-        // Those who look at `stopping` are told; listeners go on until the delay is over (manual §3.1 `grace`).
-        generation.state().process.set_stopping();
+    if let Some(grace) = model.global.grace {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
-            () = after(grace) => {}
+            () = tokio::time::sleep(grace.duration()) => {}
         }
     }
     notice::warning("stopping: no new connections are taken, running sessions finish");
@@ -245,19 +333,12 @@ fn go_to_background(model: &Model, start: &Start) -> Result<Option<Side>, StartE
 }
 
 /// Tells everybody who waits that the service runs: the service manager, the parent, the processes it replaces.
-fn ready(report: Option<Report>, start: &Start) -> io::Result<()> {
+fn ready(report: Option<Parent>, start: &Start) -> io::Result<()> {
     notice::end_of_start();
     // Without a service manager there is nobody to tell, and one that cannot be told will find out.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    for (pids, signal) in [
-        (&start.finish, Signal::USR1),
-        (&start.terminate, Signal::TERM),
-    ] {
-        for pid in pids.iter().filter_map(|pid| Pid::from_raw(*pid)) {
-            // It may be gone already, which is what was wanted.
-            let _ = kill_process(pid, signal);
-        }
-    }
+    signal_processes(&start.finish, Signal::USR1);
+    signal_processes(&start.terminate, Signal::TERM);
     match report {
         Some(report) => {
             notice::set_quiet(true);
@@ -267,7 +348,15 @@ fn ready(report: Option<Report>, start: &Start) -> io::Result<()> {
     }
 }
 
-fn write_pid(path: &Path) -> io::Result<()> {
+/// Sends a signal to other processes.
+pub(super) fn signal_processes(pids: &[i32], signal: Signal) {
+    for pid in pids.iter().filter_map(|pid| Pid::from_raw(*pid)) {
+        // It may be gone already, which is what was wanted.
+        let _ = kill_process(pid, signal);
+    }
+}
+
+pub(super) fn write_pid(path: &Path) -> io::Result<()> {
     std::fs::write(path, format!("{}\n", std::process::id()))
 }
 

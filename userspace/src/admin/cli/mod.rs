@@ -9,19 +9,22 @@ mod registry;
 mod serve;
 mod words;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
 pub use registry::listed;
-pub use serve::{Socket, serve};
+pub use serve::{Socket, attend, serve};
+pub(crate) use words::payload_mark;
 
 use crate::clock::{self, Moment};
 use crate::dataplane::Dataplane;
 use crate::health::Life;
 use crate::log::Logs;
 use crate::model::{Level, Severity};
+use crate::net::Bound;
 use crate::state::Running;
 
 /// What commands work on: the configuration in force, and what the process adds to it.
@@ -34,6 +37,17 @@ pub struct World {
     pub version: &'static str,
     /// Where the sockets listen, with their levels, for `show cli sockets`.
     pub sockets: Vec<(String, Level)>,
+    /// What a process that replaces this one may take over.
+    pub heirloom: Option<Heirloom>,
+}
+
+/// The listening sockets of the process, as they are at the moment of asking.
+pub struct Heirloom(pub Box<dyn Fn() -> Vec<(String, Arc<Bound>)> + Send + Sync>);
+
+impl fmt::Debug for Heirloom {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Heirloom")
+    }
 }
 
 #[derive(Debug)]
@@ -55,6 +69,7 @@ impl World {
             kernel: None,
             version,
             sockets,
+            heirloom: None,
         }
     }
 
@@ -102,8 +117,10 @@ pub struct Session {
     severities: SeverityOutput,
     /// How long it may be idle.
     pub timeout: Duration,
-    expert: bool,
-    experimental: bool,
+    /// `expert-mode`.
+    pub expert: bool,
+    /// `experimental-mode`.
+    pub experimental: bool,
 }
 
 /// What a line was answered with.

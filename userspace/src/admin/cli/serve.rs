@@ -1,6 +1,7 @@
 //! The sockets of the Runtime API: listening, reading lines within their limits, writing answers.
 
 use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +10,10 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::{Mode, Reply, Session, World, words};
+use crate::clock;
 use crate::log::notice;
 use crate::model::{Level, Model, StatsSocket};
-use crate::net::{BindError, Bound};
+use crate::net::{BindError, Bound, Listener, Stream, handover};
 use crate::types::Millis;
 
 /// One bound socket of the Runtime API.
@@ -19,6 +21,8 @@ use crate::types::Millis;
 pub struct Socket {
     bound: Bound,
     level: Level,
+    /// `expose-fd listeners`.
+    exposes: bool,
 }
 
 impl Socket {
@@ -31,7 +35,16 @@ impl Socket {
         Ok(Self {
             bound,
             level: socket.level,
+            exposes: socket.expose_listeners,
         })
+    }
+
+    /// Its listener. Must be called inside the runtime that is to use it.
+    ///
+    /// # Errors
+    /// The system is out of descriptors.
+    pub fn listener(&self) -> io::Result<Listener> {
+        self.bound.listener(0)
     }
 
     /// What its clients may do.
@@ -47,13 +60,20 @@ struct Limits {
     line: usize,
 }
 
+impl Limits {
+    fn of(model: &Model) -> Self {
+        let global = &model.global;
+        Self {
+            idle: global.stats_timeout.unwrap_or(DEFAULT_TIMEOUT).duration(),
+            line: global.tune.bufsize,
+        }
+    }
+}
+
 /// Serves every socket until dropped. To be run on one thread, beside the workers.
 pub async fn serve(sockets: Vec<Socket>, world: Arc<World>, model: Arc<Model>) {
     let global = &model.global;
-    let limits = Limits {
-        idle: global.stats_timeout.unwrap_or(DEFAULT_TIMEOUT).duration(),
-        line: global.tune.bufsize,
-    };
+    let limits = Limits::of(&model);
     let most = global
         .stats_maxconn
         .map_or(DEFAULT_MAXCONN, |most| most as usize)
@@ -66,7 +86,7 @@ pub async fn serve(sockets: Vec<Socket>, world: Arc<World>, model: Arc<Model>) {
 }
 
 async fn listen(socket: Socket, world: Arc<World>, room: Arc<Semaphore>, limits: Limits) {
-    let listener = match socket.bound.listener(0) {
+    let listener = match socket.listener() {
         Ok(listener) => listener,
         Err(error) => {
             notice::alert(format_args!("cannot listen for the Runtime API: {error}"));
@@ -82,8 +102,9 @@ async fn listen(socket: Socket, world: Arc<World>, room: Arc<Semaphore>, limits:
         match listener.accept().await {
             Ok(incoming) => {
                 let session = Session::new(Arc::clone(&world), socket.level, limits.idle);
+                let exposes = socket.exposes && incoming.peer.is_none();
                 clients.spawn_local(async move {
-                    let _how_it_ended = converse(incoming.stream, session, limits).await;
+                    let _how_it_ended = client(incoming.stream, session, limits, exposes).await;
                     drop(place);
                 });
             }
@@ -96,38 +117,98 @@ async fn listen(socket: Socket, world: Arc<World>, room: Arc<Semaphore>, limits:
     }
 }
 
+/// Serves one connection that did not come through a socket of the configuration: the master's.
+pub async fn attend(connection: OwnedFd, session: Session, model: Arc<Model>) -> io::Result<()> {
+    let stream = std::os::unix::net::UnixStream::from(connection);
+    stream.set_nonblocking(true)?;
+    let stream = Stream::unix(tokio::net::UnixStream::from_std(stream)?);
+    client(stream, session, Limits::of(&model), true).await
+}
+
+/// One client, which may be the process that is to replace this one.
+async fn client(
+    mut stream: Stream,
+    session: Session,
+    limits: Limits,
+    exposes: bool,
+) -> io::Result<()> {
+    let world = Arc::clone(&session.world);
+    let allowed = exposes && session.level == Level::Admin;
+    match converse(&mut stream, session, limits).await? {
+        Ended::Served => Ok(()),
+        Ended::Succession if allowed => hand_over(&mut stream, &world).await,
+        Ended::Succession => stream.write_all(b"Permission denied\n\n").await,
+    }
+}
+
+/// Gives the listening sockets away, and what is known of servers and clients when the other side is ready for it.
+async fn hand_over(stream: &mut Stream, world: &World) -> io::Result<()> {
+    let bound = world
+        .heirloom
+        .as_ref()
+        .map_or_else(Vec::new, |heirloom| (heirloom.0)());
+    let sockets: Vec<_> = bound
+        .iter()
+        .flat_map(|(name, bound)| {
+            let sockets = bound.sockets().iter();
+            sockets.map(move |socket| (name.clone(), socket.as_fd()))
+        })
+        .collect();
+    let descriptor = stream.descriptor().ok_or(io::ErrorKind::Unsupported)?;
+    handover::send_sockets(descriptor, &sockets)?;
+    drop(sockets);
+    let asked = timeout(SUCCESSION, stream.read_u8()).await;
+    if !matches!(asked, Ok(Ok(_))) {
+        return Ok(());
+    }
+    let state = Arc::clone(&world.served.load().running.state);
+    let text = state.recall(clock::now());
+    timeout(SUCCESSION, stream.write_all(text.as_bytes()))
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// How a conversation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// Everything asked was answered.
+    Served,
+    /// The client wants to take the process's place (`_getsocks`).
+    Succession,
+}
+
 /// One client from its first line to its last.
 async fn converse(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     mut session: Session,
     limits: Limits,
-) -> io::Result<()> {
+) -> io::Result<Ended> {
     let mut input = Input {
         bytes: Vec::new(),
         limits,
     };
     loop {
-        let Some(line) = input
-            .line(&mut stream, session.timeout, limits.line)
-            .await?
-        else {
-            return Ok(());
+        let Some(line) = input.line(stream, session.timeout, limits.line).await? else {
+            return Ok(Ended::Served);
         };
+        if line.trim_end() == "_getsocks" {
+            return Ok(Ended::Succession);
+        }
         let (command, payload) = match words::payload_mark(&line) {
             None => (line.as_str(), None),
             Some((command, mark)) => {
-                let payload = input.payload(&mut stream, session.timeout, mark).await?;
+                let payload = input.payload(stream, session.timeout, mark).await?;
                 let Some(payload) = payload else {
-                    return Ok(());
+                    return Ok(Ended::Served);
                 };
                 (command, Some(payload))
             }
         };
         let mut reply = session.line(command, payload.as_deref());
         loop {
-            send(&mut stream, &reply, session.timeout).await?;
+            send(stream, &reply, session.timeout).await?;
             if reply.quit {
-                return Ok(());
+                return Ok(Ended::Served);
             }
             let Some((time, rest)) = reply.pause.take() else {
                 break;
@@ -136,7 +217,8 @@ async fn converse(
             reply = session.run(rest, payload.as_deref());
         }
         if session.mode == Mode::OneLine && input.bytes.is_empty() {
-            return stream.shutdown().await;
+            stream.shutdown().await?;
+            return Ok(Ended::Served);
         }
     }
 }
@@ -221,6 +303,8 @@ const DEFAULT_MAXCONN: usize = 10;
 const BACKLOG: u32 = 10;
 /// Bytes of a payload (`tune.cli.max-payload-size`).
 const MOST_PAYLOAD: usize = 131_072;
+/// How long the process that takes over may think about it.
+const SUCCESSION: Duration = Duration::from_secs(60);
 const AFTER_ERROR: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
@@ -229,7 +313,7 @@ mod tests {
     use crate::admin::cli::tests::world;
 
     async fn talk(input: &[u8]) -> String {
-        let (mut client, server) = tokio::io::duplex(1 << 20);
+        let (mut client, mut server) = tokio::io::duplex(1 << 20);
         let limits = Limits {
             idle: Duration::from_secs(5),
             line: 200,
@@ -238,7 +322,7 @@ mod tests {
         client.write_all(input).await.expect("room");
         let mut answer = Vec::new();
         client.shutdown().await.expect("open");
-        let server = converse(server, session, limits);
+        let server = async move { converse(&mut server, session, limits).await };
         let (_, read) = tokio::join!(server, client.read_to_end(&mut answer));
         read.expect("the end");
         String::from_utf8(answer).expect("text")
@@ -289,7 +373,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_idle_client_is_sent_away() {
-        let (mut client, server) = tokio::io::duplex(1024);
+        let (mut client, mut server) = tokio::io::duplex(1024);
         let limits = Limits {
             idle: Duration::from_millis(30),
             line: 200,
@@ -298,7 +382,7 @@ mod tests {
         client.write_all(b"prompt\n").await.expect("room");
         let mut answer = Vec::new();
         let (ended, read) = tokio::join!(
-            converse(server, session, limits),
+            async move { converse(&mut server, session, limits).await },
             client.read_to_end(&mut answer)
         );
         assert!(ended.is_ok() && read.is_ok());

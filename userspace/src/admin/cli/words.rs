@@ -31,7 +31,7 @@ pub(super) fn commands(line: &str) -> Vec<Vec<String>> {
 
 /// The end mark of the payload a line announces with a final `<<MARK`, and the line without it. An empty mark is an empty
 /// line. Marks longer than 64 characters announce nothing.
-pub(super) fn payload_mark(line: &str) -> Option<(&str, &str)> {
+pub(crate) fn payload_mark(line: &str) -> Option<(&str, &str)> {
     let (command, mark) = line.trim_end().rsplit_once("<<")?;
     let announces = mark.len() <= LONGEST_MARK && !mark.contains([' ', '\t', ';']);
     announces.then_some((command, mark))

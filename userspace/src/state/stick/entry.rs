@@ -21,17 +21,17 @@ pub struct Entry {
     pub key: StickKey,
     /// A number that names it in `show table` (HAProxy shows an address there).
     pub number: u64,
-    layout: Arc<Layout>,
+    pub(super) layout: Arc<Layout>,
     trackers: AtomicU32,
-    touched: AtomicU64,
-    data: Mutex<Data>,
+    pub(super) touched: AtomicU64,
+    pub(super) data: Mutex<Data>,
 }
 
 #[derive(Clone, Debug)]
-struct Data {
-    values: Box<[u64]>,
-    rates: Box<[Rate]>,
-    server: Option<Arc<str>>,
+pub(super) struct Data {
+    pub(super) values: Box<[u64]>,
+    pub(super) rates: Box<[Rate]>,
+    pub(super) server: Option<Arc<str>>,
 }
 
 /// Something that happened to a client and is counted as a total and as a rate.

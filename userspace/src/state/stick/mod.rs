@@ -6,6 +6,7 @@
 
 mod entry;
 mod layout;
+mod memory;
 mod shard;
 
 use std::hash::{BuildHasher, RandomState};
