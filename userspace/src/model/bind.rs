@@ -109,6 +109,10 @@ pub struct BindTls {
     pub certificate_lists: Vec<PathBuf>,
     /// `ca-file`: who may sign client certificates.
     pub ca_file: Option<PathBuf>,
+    /// `ca-verify-file`: who else may, without being named to clients.
+    pub ca_verify_file: Option<PathBuf>,
+    /// `crt-ignore-err`, `ca-ignore-err`: what may be wrong with a client's certificate.
+    pub ignored_errors: IgnoredErrors,
     /// `crl-file`.
     pub crl_file: Option<PathBuf>,
     /// `verify`.
@@ -131,4 +135,15 @@ pub struct BindTls {
     pub strict_sni: bool,
     /// `no-tls-tickets`.
     pub no_tickets: bool,
+}
+
+/// A set of OpenSSL's verification errors, by number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IgnoredErrors(pub u128);
+
+impl IgnoredErrors {
+    /// Whether an error is in the set.
+    pub const fn has(self, number: u8) -> bool {
+        number < 128 && self.0 & (1 << number) != 0
+    }
 }

@@ -53,6 +53,8 @@ pub struct Global {
     pub ca_base: Option<PathBuf>,
     /// `crt-base`: prefix of relative certificate file names.
     pub crt_base: Option<PathBuf>,
+    /// `ssl-load-extra-del-ext`: what is beside `a.crt` is called `a.key`, not `a.crt.key`.
+    pub load_extra_del_ext: bool,
     /// `spread-checks`: percentage of random spread added to check intervals, 0 to 50.
     pub spread_checks: u8,
     /// `set-var` and `set-var-fmt`, in order.
@@ -126,6 +128,8 @@ pub struct Tune {
     pub maxaccept: usize,
     /// `tune.comp.maxlevel`: how hard bodies are compressed, 1 to 9.
     pub compression_level: u32,
+    /// `tune.ssl.capture-buffer-size`: bytes kept of each list in a client hello.
+    pub tls_capture: usize,
     /// `tune.h2.*`.
     pub h2: Http2Tune,
 }
@@ -184,6 +188,7 @@ impl Default for Tune {
             http_cookielen: 63,
             maxaccept: 64,
             compression_level: 1,
+            tls_capture: 0,
             h2: Http2Tune::default(),
         }
     }

@@ -22,7 +22,7 @@ mod table;
 
 use std::sync::Arc;
 
-pub use bind::{AddressFamily, Bind, BindAddress, BindTls, SocketOptions};
+pub use bind::{AddressFamily, Bind, BindAddress, BindTls, IgnoredErrors, SocketOptions};
 pub use cache::{CACHE_BLOCK, Cache, EarlyHints};
 pub use check::{
     AgentCheck, Check, CheckConnect, CheckStep, CheckSteps, ErrorReaction, Expect, ExpectMatch,

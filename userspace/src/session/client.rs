@@ -96,7 +96,7 @@ async fn welcome(connection: &Connection, mut stream: Stream) -> Option<Stream> 
         return None;
     }
     if let Some(acceptor) = connection.generation.tls().acceptor(connection.bind) {
-        match Box::pin(encrypted(connection, acceptor, stream)).await {
+        match Box::pin(encrypted(connection, &acceptor, stream)).await {
             Ok(encrypted) => stream = encrypted,
             Err(error) => {
                 refuse_handshake(connection, &error);

@@ -251,6 +251,7 @@ async fn keep_house(
     world.kernel = kernel;
     let serving = workers.serving();
     world.heirloom = Some(Heirloom(Box::new(move || listeners::named(&serving()))));
+    world.tls.store(Some(Arc::clone(generation.tls())));
     let model = Arc::clone(&generation.running().model);
     let world = Arc::new(world);
     tokio::task::spawn_local(cli::serve(sockets, Arc::clone(&world), Arc::clone(&model)));

@@ -11,10 +11,12 @@ use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::{LazyConfigAcceptor, TlsStream};
 
 use super::certificate::Certificate;
-use super::info::{Context, Info};
+use super::files::{Loader, Role};
+use super::info::{Context, Hello, Info};
 use super::layer::Encrypted;
-use super::store::{Resolver, Store};
-use super::{Bases, Warnings, crt_list, pem, suites, trust};
+use super::store::{Resolver, ServedName, Store};
+use super::verdict::ClientVerifier;
+use super::{Bases, Warnings, crt_list, suites, trust};
 use crate::model::{BindTls, Mode, Verify};
 use crate::net::Stream;
 
@@ -24,6 +26,8 @@ pub struct Acceptor {
     store: Arc<Store>,
     /// The bind line's settings first, then those of `crt-list` lines that have their own.
     groups: Vec<Group>,
+    /// Bytes kept of each list in a client hello.
+    capture: usize,
 }
 
 /// One set of settings.
@@ -32,6 +36,7 @@ struct Group {
     config: Arc<ServerConfig>,
     /// The same without ALPN, for clients that offer no protocol we have: they get a connection all the same.
     without_alpn: Arc<ServerConfig>,
+    verifier: Option<Arc<ClientVerifier>>,
 }
 
 /// Why a handshake failed, in HAProxy's words.
@@ -50,18 +55,27 @@ impl Acceptor {
         tls: &BindTls,
         mode: Mode,
         bases: Bases<'_>,
+        loader: &Loader<'_>,
         warnings: &mut Warnings<'_>,
     ) -> Result<Self, String> {
         let mut store = Store::new(tls.strict_sni);
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let mut settings: Vec<BindTls> = vec![tls.clone()];
         for path in &tls.certificates {
-            for certificate in Certificate::load_all(path, &provider)? {
+            for certificate in Certificate::load_all(path, bases, loader, &provider)? {
                 store.add(certificate, 0, &[], &[]);
             }
         }
         for path in &tls.certificate_lists {
-            add_list(path, tls, bases, &provider, &mut store, &mut settings)?;
+            add_list(
+                path,
+                tls,
+                bases,
+                loader,
+                &provider,
+                &mut store,
+                &mut settings,
+            )?;
         }
         if store.is_empty() && !tls.strict_sni {
             return Err("no SSL certificate specified (needs 'crt' or 'crt-list')".to_owned());
@@ -69,9 +83,18 @@ impl Acceptor {
         let store = Arc::new(store);
         let groups = settings
             .iter()
-            .map(|settings| Group::new(settings, mode, &store, warnings))
+            .map(|settings| Group::new(settings, mode, &store, loader, warnings))
             .collect::<Result<_, _>>()?;
-        Ok(Self { store, groups })
+        Ok(Self {
+            store,
+            groups,
+            capture: bases.capture,
+        })
+    }
+
+    /// The names and the files of the certificates that clients may get.
+    pub fn names(&self) -> Vec<ServedName> {
+        self.store.names()
     }
 
     /// Does the handshake.
@@ -82,14 +105,21 @@ impl Acceptor {
         let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream)
             .await
             .map_err(classify)?;
-        let (config, context) = self.context_of(&start.client_hello());
+        let (config, mut context, verifier) = self.context_of(&start.client_hello());
         let accepted = start.into_stream(config).await.map_err(classify)?;
+        let chain = accepted.get_ref().1.peer_certificates();
+        if let (Some(verifier), Some(chain)) = (verifier, chain) {
+            context.verdict = verifier.verdict(chain);
+        }
         let info = Info::new(accepted.get_ref().1, context);
         Ok(Encrypted::wrap(TlsStream::Server(accepted), info))
     }
 
     /// The settings for a client, and what is remembered of its hello.
-    fn context_of(&self, hello: &ClientHello<'_>) -> (Arc<ServerConfig>, Context) {
+    fn context_of(
+        &self,
+        hello: &ClientHello<'_>,
+    ) -> (Arc<ServerConfig>, Context, Option<&Arc<ClientVerifier>>) {
         let chosen = self
             .store
             .choose(hello.server_name(), hello.signature_schemes());
@@ -112,8 +142,10 @@ impl Acceptor {
             own: certificate
                 .and_then(|certificate| Some(certificate.key.end_entity_cert().ok()?.to_vec())),
             own_path: certificate.map(|certificate| certificate.path.display().to_string()),
+            verdict: 0,
+            hello: Hello::of(hello, self.capture),
         };
-        (Arc::clone(config), context)
+        (Arc::clone(config), context, group.verifier.as_ref())
     }
 }
 
@@ -122,6 +154,7 @@ impl Group {
         tls: &BindTls,
         mode: Mode,
         store: &Arc<Store>,
+        loader: &Loader<'_>,
         warnings: &mut Warnings<'_>,
     ) -> Result<Self, String> {
         let provider = suites::provider(
@@ -131,7 +164,14 @@ impl Group {
             warnings,
         )?;
         let versions = suites::versions(tls.min_version, tls.max_version, warnings)?;
-        let mut config = server_config(tls, store, &Arc::new(provider), &versions)?;
+        let provider = Arc::new(provider);
+        let verifier = match tls.verify {
+            Verify::None => None,
+            Verify::Optional | Verify::Required => {
+                Some(trust::client_verifier(tls, loader, &provider)?)
+            }
+        };
+        let mut config = server_config(store, verifier.as_ref(), &provider, &versions)?;
         config.ignore_client_order = !tls.prefer_client_ciphers;
         if tls.no_tickets {
             config.session_storage = ServerSessionMemoryCache::new(REMEMBERED_SESSIONS);
@@ -150,28 +190,25 @@ impl Group {
         Ok(Self {
             config: Arc::new(config),
             without_alpn,
+            verifier,
         })
     }
 }
 
 fn server_config(
-    tls: &BindTls,
     store: &Arc<Store>,
+    verifier: Option<&Arc<ClientVerifier>>,
     provider: &Arc<CryptoProvider>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> Result<ServerConfig, String> {
     let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(versions)
         .map_err(|error| format!("TLS versions and cipher suites do not fit together: {error}"))?;
-    let builder = match (tls.verify, &tls.ca_file) {
-        (Verify::None, _) => builder.with_no_client_auth(),
-        (_, None) => return Err("'verify' needs 'ca-file' to know whom to trust".to_owned()),
-        (verify, Some(ca_file)) => {
-            let mandatory = verify == Verify::Required;
-            let crl = tls.crl_file.as_deref();
-            builder.with_client_cert_verifier(trust::client_verifier(
-                ca_file, crl, mandatory, provider,
-            )?)
+    let builder = match verifier {
+        None => builder.with_no_client_auth(),
+        Some(verifier) => {
+            let verifier: Arc<ClientVerifier> = Arc::clone(verifier);
+            builder.with_client_cert_verifier(verifier)
         }
     };
     Ok(builder.with_cert_resolver(Arc::new(Resolver(Arc::clone(store)))))
@@ -181,11 +218,12 @@ fn add_list(
     path: &Path,
     tls: &BindTls,
     bases: Bases<'_>,
+    loader: &Loader<'_>,
     provider: &CryptoProvider,
     store: &mut Store,
     settings: &mut Vec<BindTls>,
 ) -> Result<(), String> {
-    let text = String::from_utf8(pem::read(path)?)
+    let text = String::from_utf8(loader.read(path, Role::List)?.to_vec())
         .map_err(|_| format!("'{}' is not text", path.display()))?;
     let named = |message: String| format!("in crt-list '{}': {message}", path.display());
     for line in crt_list::parse(&text, tls, bases).map_err(named)? {
@@ -195,7 +233,9 @@ fn add_list(
         } else {
             0
         };
-        for certificate in Certificate::load_all(&line.certificate, provider).map_err(named)? {
+        for certificate in
+            Certificate::load_all(&line.certificate, bases, loader, provider).map_err(named)?
+        {
             store.add(certificate, group, &line.filters, &line.excluded);
         }
     }

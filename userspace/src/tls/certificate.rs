@@ -8,7 +8,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use super::pem;
+use super::files::{Loader, Role};
+use super::{Bases, pem};
 
 /// One loaded certificate.
 #[derive(Clone, Debug)]
@@ -22,8 +23,13 @@ pub(super) struct Certificate {
 
 impl Certificate {
     /// Loads a `crt` file: the certificates, the key beside them or in `<path>.key`, an OCSP response in `<path>.ocsp`.
-    pub(super) fn load(path: &Path, provider: &CryptoProvider) -> Result<Self, String> {
-        let text = pem::read(path)?;
+    pub(super) fn load(
+        path: &Path,
+        bases: Bases<'_>,
+        loader: &Loader<'_>,
+        provider: &CryptoProvider,
+    ) -> Result<Self, String> {
+        let text = loader.read(path, Role::Certificate)?;
         let chain = pem::certificates(&text, path)?;
         if chain.is_empty() {
             return Err(format!("no certificate found in '{}'", path.display()));
@@ -31,8 +37,10 @@ impl Certificate {
         let key = match pem::private_key(&text, path)? {
             Some(key) => key,
             None => {
-                let beside = beside(path, "key");
-                let text = pem::read(&beside).map_err(|_| no_key(path))?;
+                let beside = bases.beside(path, "key");
+                let beside = beside.into_iter().find(|path| loader.exists(path));
+                let beside = beside.ok_or_else(|| no_key(path))?;
+                let text = loader.read(&beside, Role::Beside)?;
                 pem::private_key(&text, &beside)?.ok_or_else(|| no_key(path))?
             }
         };
@@ -43,8 +51,11 @@ impl Certificate {
                 path.display()
             )
         })?;
-        key.ocsp = std::fs::read(beside(path, "ocsp"))
-            .ok()
+        let staple = bases.beside(path, "ocsp");
+        let staple = staple.iter().find(|path| loader.exists(path));
+        key.ocsp = staple
+            .and_then(|path| loader.read(path, Role::Beside).ok())
+            .map(|response| response.to_vec())
             .filter(|response| !response.is_empty());
         Ok(Self {
             key: Arc::new(key),
@@ -54,27 +65,27 @@ impl Certificate {
     }
 
     /// Loads what a `crt` argument names: a file, a bundle of files by key type, or all files of a directory.
-    pub(super) fn load_all(path: &Path, provider: &CryptoProvider) -> Result<Vec<Self>, String> {
-        if path.is_dir() {
+    pub(super) fn load_all(
+        path: &Path,
+        bases: Bases<'_>,
+        loader: &Loader<'_>,
+        provider: &CryptoProvider,
+    ) -> Result<Vec<Self>, String> {
+        let load = |file: &PathBuf| Self::load(file, bases, loader, provider);
+        if loader.is_directory(path) {
             let usable =
                 |path: &Path| !pem::has_extension(path, &["key", "issuer", "ocsp", "sctl"]);
-            return pem::files(path, usable)?
-                .iter()
-                .map(|file| Self::load(file, provider))
-                .collect();
+            return loader.directory(path, usable)?.iter().map(load).collect();
         }
         let bundle: Vec<PathBuf> = ["rsa", "ecdsa", "dsa"]
             .iter()
-            .map(|kind| beside(path, kind))
-            .filter(|file| !path.exists() && file.exists())
+            .map(|kind| with_extension(path, kind))
+            .filter(|file| !loader.exists(path) && loader.exists(file))
             .collect();
         if bundle.is_empty() {
-            return Ok(vec![Self::load(path, provider)?]);
+            return Ok(vec![load(&path.to_owned())?]);
         }
-        bundle
-            .iter()
-            .map(|file| Self::load(file, provider))
-            .collect()
+        bundle.iter().map(load).collect()
     }
 
     /// Whether its key is an elliptic curve's, which is preferred over RSA.
@@ -107,7 +118,16 @@ fn names(certificate: &[u8], path: &Path) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-fn beside(path: &Path, extension: &str) -> PathBuf {
+/// Where a file beside a certificate may be.
+pub(super) fn beside_all(path: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut all = vec![with_extension(path, extension)];
+    if pem::has_extension(path, &["crt"]) {
+        all.push(path.with_extension(extension));
+    }
+    all
+}
+
+fn with_extension(path: &Path, extension: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
     name.push(extension);

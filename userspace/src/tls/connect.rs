@@ -10,6 +10,7 @@ use rustls::{ClientConfig, SupportedProtocolVersion};
 use rustls_pki_types::ServerName;
 use tokio_rustls::{TlsConnector, TlsStream};
 
+use super::files::{Loader, Role};
 use super::info::{Context, Info};
 use super::layer::Encrypted;
 use super::trust::{self, Names};
@@ -60,7 +61,11 @@ impl std::fmt::Debug for Connector {
 }
 
 impl Connector {
-    pub(super) fn load(tls: &ServerTls, warnings: &mut Warnings<'_>) -> Result<Self, String> {
+    pub(super) fn load(
+        tls: &ServerTls,
+        loader: &Loader<'_>,
+        warnings: &mut Warnings<'_>,
+    ) -> Result<Self, String> {
         let provider = Arc::new(suites::provider(
             tls.ciphers.as_deref(),
             tls.ciphersuites.as_deref(),
@@ -81,7 +86,7 @@ impl Connector {
             (Verify::None, _) => Ok(trust::trusting(&provider)),
             (_, None) => Err("'verify required' needs 'ca-file' (for example '@system-ca') to know whom to trust".to_owned()),
             (_, Some(ca_file)) => {
-                trust::server_verifier(ca_file, tls.crl_file.as_deref(), names, &provider)
+                trust::server_verifier(ca_file, tls.crl_file.as_deref(), names, loader, &provider)
             },
         }
         };
@@ -90,9 +95,10 @@ impl Connector {
         } else {
             Names::Ignored
         };
-        let mut nameless = client_config(tls, &provider, &versions, verifier(nameless_check)?)?;
+        let mut nameless =
+            client_config(tls, loader, &provider, &versions, verifier(nameless_check)?)?;
         nameless.enable_sni = false;
-        let named = client_config(tls, &provider, &versions, verifier(Names::Checked)?)?;
+        let named = client_config(tls, loader, &provider, &versions, verifier(Names::Checked)?)?;
         let offers = |wanted: &[u8]| named.alpn_protocols.iter().any(|name| name == wanted);
         let both = offers(b"h2") && offers(b"http/1.1");
         let only =
@@ -153,6 +159,7 @@ impl Connector {
 
 fn client_config(
     tls: &ServerTls,
+    loader: &Loader<'_>,
     provider: &Arc<CryptoProvider>,
     versions: &[&'static SupportedProtocolVersion],
     verifier: Arc<dyn ServerCertVerifier>,
@@ -165,7 +172,7 @@ fn client_config(
     let mut config = match &tls.certificate {
         None => builder.with_no_client_auth(),
         Some(path) => {
-            let text = pem::read(path)?;
+            let text = loader.read(path, Role::Certificate)?;
             let chain = pem::certificates(&text, path)?;
             let key = pem::private_key(&text, path)?
                 .ok_or_else(|| format!("no private key found in '{}'", path.display()))?;

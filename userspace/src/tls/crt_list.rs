@@ -68,7 +68,8 @@ fn parse_line(line: &str, bind: &BindTls, bases: Bases<'_>) -> Result<Line, Stri
                 );
             }
             "no-alpn" => settings.alpn = Some(Vec::new()),
-            "ca-file" | "ca-verify-file" => settings.ca_file = Some(PathBuf::from(argument()?)),
+            "ca-file" => settings.ca_file = Some(bases.authority(argument()?)),
+            "ca-verify-file" => settings.ca_verify_file = Some(bases.authority(argument()?)),
             "crl-file" => settings.crl_file = Some(bases.authority(argument()?)),
             "ciphers" => settings.ciphers = Some(vec![argument()?.to_owned()]),
             "ciphersuites" => settings.ciphersuites = Some(vec![argument()?.to_owned()]),

@@ -1,5 +1,6 @@
 //! What is known of an established TLS connection, copied out of it, so that rules and logs can ask while it is in use.
 
+use rustls::server::ClientHello;
 use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 
 use super::suites;
@@ -20,6 +21,8 @@ pub(super) struct Info {
     own: Option<Vec<u8>>,
     /// The file it came from.
     own_path: Option<String>,
+    verdict: u8,
+    hello: Hello,
 }
 
 /// What the handshake knew beside the connection's own state.
@@ -28,6 +31,38 @@ pub(super) struct Context {
     pub(super) sni: Option<String>,
     pub(super) own: Option<Vec<u8>>,
     pub(super) own_path: Option<String>,
+    /// OpenSSL's number for the verdict on the client's certificate.
+    pub(super) verdict: u8,
+    pub(super) hello: Hello,
+}
+
+/// Lists of a client hello, as they were on the wire (`tune.ssl.capture-buffer-size`).
+#[derive(Debug, Default)]
+pub(super) struct Hello {
+    ciphers: Vec<u8>,
+    groups: Vec<u8>,
+    signatures: Vec<u8>,
+}
+
+impl Hello {
+    /// At most so many bytes of each; nothing when none are wanted.
+    pub(super) fn of(hello: &ClientHello<'_>, most: usize) -> Self {
+        let cut = |numbers: &mut dyn Iterator<Item = u16>| -> Vec<u8> {
+            numbers.flat_map(u16::to_be_bytes).take(most).collect()
+        };
+        if most == 0 {
+            return Self::default();
+        }
+        let groups = hello.named_groups().unwrap_or_default();
+        Self {
+            ciphers: cut(&mut hello.cipher_suites().iter().map(|suite| u16::from(*suite))),
+            groups: cut(&mut groups.iter().map(|group| u16::from(*group))),
+            signatures: cut(&mut hello
+                .signature_schemes()
+                .iter()
+                .map(|scheme| u16::from(*scheme))),
+        }
+    }
 }
 
 impl Info {
@@ -50,6 +85,8 @@ impl Info {
                 .collect(),
             own: context.own,
             own_path: context.own_path,
+            verdict: context.verdict,
+            hello: context.hello,
         }
     }
 }
@@ -62,6 +99,9 @@ impl Tls for Info {
             TlsText::Sni => self.sni.as_deref().map(Data::from),
             TlsText::Alpn => self.alpn.as_deref().map(Data::from),
             TlsText::Curve => self.group.map(|group| suites::group_name(group).into()),
+            TlsText::CipherList => some(&self.hello.ciphers),
+            TlsText::Groups => some(&self.hello.groups),
+            TlsText::SignatureAlgorithms => some(&self.hello.signatures),
             TlsText::CertificateName => self.own_path.as_deref().map(Data::from),
             _ => None,
         }
@@ -76,11 +116,9 @@ impl Tls for Info {
             TlsNumber::HasEarlyData | TlsNumber::EarlyDataReceived => 0,
             TlsNumber::HasCertificate => i64::from(has_certificate && !self.resumed),
             TlsNumber::CertificateUsed => has_certificate.into(),
-            // A connection whose verification failed does not get this far.
-            TlsNumber::VerifyResult
-            | TlsNumber::CaVerifyResult
-            | TlsNumber::CaVerifyDepth
-            | TlsNumber::Error => 0,
+            TlsNumber::VerifyResult => self.verdict.into(),
+            // Errors further up the chain are told as the certificate's own.
+            TlsNumber::CaVerifyResult | TlsNumber::CaVerifyDepth | TlsNumber::Error => 0,
             TlsNumber::HelloVersion => return None,
         })
     }
@@ -95,4 +133,9 @@ impl Tls for Info {
     fn peer_chain(&self) -> &[Vec<u8>] {
         &self.peer
     }
+}
+
+/// A list that is empty while it was not kept.
+fn some(list: &[u8]) -> Option<Data<'_>> {
+    (!list.is_empty()).then(|| Data::from(list))
 }

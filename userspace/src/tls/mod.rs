@@ -9,20 +9,34 @@ mod accept;
 mod certificate;
 mod connect;
 mod crt_list;
+mod describe;
+mod files;
 mod info;
 mod layer;
 mod pem;
+mod runtime;
+mod slots;
 mod store;
 mod suites;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod verdict;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use accept::{Acceptor, HandshakeError};
 pub use connect::Connector;
+pub use files::Role;
+pub use runtime::Staged;
+pub use store::ServedName;
+
+use parking_lot::Mutex;
+
+use files::Files;
+use runtime::Transactions;
+use slots::{AcceptorSlot, ConnectorSlot};
 
 use crate::model::{CheckStep, CheckSteps, Model, Server, ServerTls};
 use crate::types::{BindId, ServerId};
@@ -30,10 +44,18 @@ use crate::types::{BindId, ServerId};
 /// The TLS contexts of one configuration.
 #[derive(Debug, Default)]
 pub struct Contexts {
-    acceptors: Vec<Option<Arc<Acceptor>>>,
-    connectors: Vec<Option<Arc<Connector>>>,
+    acceptors: Vec<Option<AcceptorSlot>>,
+    connectors: Vec<Option<ConnectorSlot>>,
     /// For checks with settings of their own.
-    checks: Vec<(Arc<ServerTls>, Arc<Connector>)>,
+    checks: Vec<ConnectorSlot>,
+    /// The files all of them were loaded from.
+    files: Files,
+    /// Changes of files that are staged.
+    transactions: Mutex<Transactions>,
+    certificates: Option<PathBuf>,
+    authorities: Option<PathBuf>,
+    drop_extension: bool,
+    capture: usize,
     /// What was loaded otherwise than it was asked for.
     pub warnings: Vec<Problem>,
 }
@@ -54,55 +76,37 @@ impl Contexts {
     /// # Errors
     /// All that cannot be loaded, or that this TLS implementation cannot do.
     pub fn load(model: &Model) -> Result<Self, Vec<Problem>> {
-        let mut contexts = Self::default();
-        let mut problems = Vec::new();
-        let bases = Bases {
-            certificates: model.global.crt_base.as_deref(),
-            authorities: model.global.ca_base.as_deref(),
+        let mut contexts = Self {
+            certificates: model.global.crt_base.clone(),
+            authorities: model.global.ca_base.clone(),
+            drop_extension: model.global.load_extra_del_ext,
+            capture: model.global.tune.tls_capture,
+            ..Self::default()
         };
+        let mut problems = Vec::new();
+        let mut warnings = Vec::new();
         for bind in &model.binds {
-            let loaded = bind.tls.as_ref().map(|tls| {
-                let mode = model.proxy(bind.proxy).mode;
-                Acceptor::load(
-                    tls,
-                    mode,
-                    bases,
-                    &mut Warnings {
-                        place: &bind.place,
-                        list: &mut contexts.warnings,
-                    },
-                )
+            let slot = bind.tls.as_ref().map(|tls| {
+                let proxy = model.proxy(bind.proxy);
+                contexts.acceptor_slot(tls, proxy, &bind.place, &mut warnings)
             });
-            contexts
-                .acceptors
-                .push(keep(loaded, &bind.place, &mut problems));
+            let slot = keep(slot, &bind.place, &mut problems);
+            contexts.acceptors.push(slot);
         }
         for server in &model.servers {
-            let loaded = server.tls.as_ref().map(|tls| {
-                Connector::load(
-                    tls,
-                    &mut Warnings {
-                        place: &server.place,
-                        list: &mut contexts.warnings,
-                    },
-                )
-            });
-            contexts
-                .connectors
-                .push(keep(loaded, &server.place, &mut problems));
+            let slot = server.tls.as_ref();
+            let slot = slot.map(|tls| contexts.connector_slot(tls, &server.place, &mut warnings));
+            let slot = keep(slot, &server.place, &mut problems);
+            contexts.connectors.push(slot);
         }
         for (tls, place) in model.servers.iter().flat_map(check_settings) {
-            let loaded = Connector::load(
-                tls,
-                &mut Warnings {
-                    place,
-                    list: &mut contexts.warnings,
-                },
-            );
-            if let Some(connector) = keep(Some(loaded), place, &mut problems) {
-                contexts.checks.push((Arc::clone(tls), connector));
+            let slot = contexts.connector_slot(tls, place, &mut warnings);
+            if let Some(slot) = keep(Some(slot), place, &mut problems) {
+                contexts.checks.push(slot);
             }
         }
+        contexts.files.seal();
+        contexts.warnings = warnings;
         if problems.is_empty() {
             Ok(contexts)
         } else {
@@ -111,22 +115,40 @@ impl Contexts {
     }
 
     /// The acceptor of a bind line; `None` when it is clear.
-    pub fn acceptor(&self, bind: BindId) -> Option<&Arc<Acceptor>> {
-        self.acceptors.get(bind.index())?.as_ref()
+    pub fn acceptor(&self, bind: BindId) -> Option<Arc<Acceptor>> {
+        Some(
+            self.acceptors
+                .get(bind.index())?
+                .as_ref()?
+                .current
+                .load_full(),
+        )
     }
 
     /// The connector of a check, by the very settings in the model.
-    pub fn check_connector(&self, tls: &Arc<ServerTls>) -> Option<&Arc<Connector>> {
-        let known = self
-            .checks
-            .iter()
-            .find(|(settings, _)| Arc::ptr_eq(settings, tls));
-        known.map(|(_, connector)| connector)
+    pub fn check_connector(&self, tls: &Arc<ServerTls>) -> Option<Arc<Connector>> {
+        let known = self.checks.iter().find(|slot| Arc::ptr_eq(&slot.tls, tls));
+        known.map(|slot| slot.current.load_full())
     }
 
     /// The connector of a server; `None` when it is clear.
-    pub fn connector(&self, server: ServerId) -> Option<&Arc<Connector>> {
-        self.connectors.get(server.index())?.as_ref()
+    pub fn connector(&self, server: ServerId) -> Option<Arc<Connector>> {
+        Some(
+            self.connectors
+                .get(server.index())?
+                .as_ref()?
+                .current
+                .load_full(),
+        )
+    }
+
+    fn bases(&self) -> Bases<'_> {
+        Bases {
+            certificates: self.certificates.as_deref(),
+            authorities: self.authorities.as_deref(),
+            drop_extension: self.drop_extension,
+            capture: self.capture,
+        }
     }
 }
 
@@ -154,9 +176,20 @@ fn check_settings(server: &Server) -> impl Iterator<Item = (&Arc<ServerTls>, &st
 struct Bases<'a> {
     certificates: Option<&'a Path>,
     authorities: Option<&'a Path>,
+    /// `ssl-load-extra-del-ext`: `a.crt` may have its key in `a.key`.
+    drop_extension: bool,
+    /// Bytes kept of each list in a client hello.
+    capture: usize,
 }
 
 impl Bases<'_> {
+    /// Where a file beside a certificate may be.
+    fn beside(&self, path: &Path, extension: &str) -> Vec<PathBuf> {
+        let mut all = certificate::beside_all(path, extension);
+        all.truncate(if self.drop_extension { 2 } else { 1 });
+        all
+    }
+
     fn certificate(&self, path: &str) -> PathBuf {
         self.certificates.unwrap_or(Path::new("")).join(path)
     }
@@ -185,9 +218,9 @@ fn keep<T>(
     loaded: Option<Result<T, String>>,
     place: &str,
     problems: &mut Vec<Problem>,
-) -> Option<Arc<T>> {
+) -> Option<T> {
     match loaded? {
-        Ok(context) => Some(Arc::new(context)),
+        Ok(context) => Some(context),
         Err(message) => {
             problems.push(Problem {
                 place: place.to_owned(),

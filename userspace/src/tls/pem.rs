@@ -46,12 +46,21 @@ pub(super) fn private_key(
     }
 }
 
-/// Every revocation list in a PEM file.
-pub(super) fn revocation_lists(
+/// The text of the private key in a PEM text.
+pub(super) fn key_text(pem: &[u8]) -> Option<&[u8]> {
+    let middle = memchr::memmem::find(pem, b"PRIVATE KEY-----")?;
+    let start = memchr::memmem::rfind(&pem[..middle], b"-----BEGIN")?;
+    let rest = &pem[middle + 16..];
+    let end = memchr::memmem::find(rest, b"PRIVATE KEY-----")?;
+    Some(&pem[start..middle + 16 + end + 16])
+}
+
+/// Every revocation list in a PEM text.
+pub(super) fn lists(
+    pem: &[u8],
     path: &Path,
 ) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
-    let pem = read(path)?;
-    let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(&pem)
+    let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
         .map_err(|error| format!("unable to load CRL from '{}': {error}", path.display()))?;
     if lists.is_empty() {

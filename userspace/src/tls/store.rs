@@ -4,6 +4,7 @@
 //! `strict-sni` forbids them. Among several certificates for a name, an elliptic-curve one is taken if the client can use it.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::SignatureScheme;
@@ -11,6 +12,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::certificate::Certificate;
+use super::describe;
 
 /// The certificates of one bind line.
 #[derive(Debug, Default)]
@@ -29,6 +31,45 @@ struct Entry {
     certificate: Certificate,
     group: usize,
     excluded: Vec<String>,
+}
+
+/// A name, and the certificate that is served for it.
+#[derive(Clone, Debug)]
+pub struct ServedName {
+    pub name: String,
+    /// What its line excludes; `-` for nothing.
+    pub excluded: String,
+    /// `rsa` or `ecdsa`.
+    pub kind: &'static str,
+    pub path: PathBuf,
+    pub not_after: String,
+    pub not_before: String,
+}
+
+impl ServedName {
+    fn new(name: String, entry: &Entry) -> Self {
+        let (not_before, not_after) = describe::validity(entry.certificate.key.cert.first());
+        let excluded: Vec<_> = entry
+            .excluded
+            .iter()
+            .map(|name| format!("!{name}"))
+            .collect();
+        Self {
+            name,
+            excluded: match excluded.is_empty() {
+                true => "-".to_owned(),
+                false => excluded.join(" "),
+            },
+            kind: if entry.certificate.is_ecdsa() {
+                "ecdsa"
+            } else {
+                "rsa"
+            },
+            path: entry.certificate.path.clone(),
+            not_after,
+            not_before,
+        }
+    }
 }
 
 impl Store {
@@ -72,6 +113,24 @@ impl Store {
             group,
             excluded: excluded.to_vec(),
         });
+    }
+
+    /// Every name a certificate is served for, wildcards with their star, the defaults as a star alone.
+    pub(super) fn names(&self) -> Vec<ServedName> {
+        let stars = self
+            .wildcards
+            .iter()
+            .map(|(suffix, at)| (format!("*{suffix}"), at));
+        let exact = self.exact.iter().map(|(name, at)| (name.clone(), at));
+        let defaults = (!self.strict).then(|| ("*".to_owned(), &self.defaults));
+        let mut names: Vec<_> = exact
+            .chain(stars)
+            .chain(defaults)
+            .flat_map(|(name, at)| at.iter().map(move |at| (name.clone(), *at)))
+            .map(|(name, at)| ServedName::new(name, &self.entries[at]))
+            .collect();
+        names.sort_by(|a, b| a.name.cmp(&b.name));
+        names
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -78,6 +78,7 @@ fn a_list_gives_names_exclusions_and_settings_of_their_own() {
             alpn: Some(vec![b"h2".to_vec()]),
             ..files.server_tls()
         },
+        &super::files::Loader::new(&super::files::Files::default()),
         &mut Warnings {
             place: "",
             list: &mut Vec::new(),
@@ -489,6 +490,8 @@ impl Files {
             certificates: vec![],
             certificate_lists: vec![],
             ca_file: None,
+            ca_verify_file: None,
+            ignored_errors: crate::model::IgnoredErrors::default(),
             crl_file: None,
             verify: Verify::None,
             alpn: None,
@@ -526,6 +529,7 @@ impl Files {
             tls,
             Mode::Tcp,
             Bases::default(),
+            &super::files::Loader::new(&super::files::Files::default()),
             &mut Warnings {
                 place: "",
                 list: &mut Vec::new(),
@@ -536,6 +540,7 @@ impl Files {
     fn connector(&self, tls: &ServerTls) -> Result<Connector, String> {
         Connector::load(
             tls,
+            &super::files::Loader::new(&super::files::Files::default()),
             &mut Warnings {
                 place: "",
                 list: &mut Vec::new(),

@@ -7,24 +7,26 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
 
-use super::pem;
+use crate::model::{BindTls, Verify};
+
+use super::files::{Loader, Role};
+use super::{pem, verdict};
 
 /// Reads a `ca-file`: a file, a directory, or `@system-ca`.
-pub(super) fn roots(path: &Path) -> Result<RootCertStore, String> {
+pub(super) fn roots(path: &Path, loader: &Loader<'_>) -> Result<RootCertStore, String> {
     let files = match path {
         path if path.as_os_str() == "@system-ca" => system_files()?,
-        path if path.is_dir() => pem::files(path, |file| {
+        path if loader.is_directory(path) => loader.directory(path, |file| {
             pem::has_extension(file, &["pem", "crt", "cer", "crl"])
         })?,
         path => vec![path.to_owned()],
     };
     let mut store = RootCertStore::empty();
     for file in &files {
-        let certificates = pem::certificates(&pem::read(file)?, file)?;
+        let certificates = pem::certificates(&loader.read(file, Role::Authority)?, file)?;
         store.add_parsable_certificates(certificates);
     }
     if store.is_empty() {
@@ -36,27 +38,41 @@ pub(super) fn roots(path: &Path) -> Result<RootCertStore, String> {
     Ok(store)
 }
 
-/// The verifier of client certificates.
+/// The verifier of client certificates: those of `ca-file` are named to clients, those of `ca-verify-file` are not.
 pub(super) fn client_verifier(
-    ca_file: &Path,
-    crl_file: Option<&Path>,
-    mandatory: bool,
+    tls: &BindTls,
+    loader: &Loader<'_>,
     provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, String> {
-    let roots = Arc::new(roots(ca_file)?);
-    let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
-        .with_crls(lists(crl_file)?);
-    let builder = if mandatory {
+) -> Result<Arc<verdict::ClientVerifier>, String> {
+    let mut named = RootCertStore::empty();
+    let mut all = RootCertStore::empty();
+    for (path, is_named) in [(&tls.ca_file, true), (&tls.ca_verify_file, false)] {
+        let Some(path) = path else { continue };
+        let found = roots(path, loader)?;
+        if is_named {
+            named.roots.extend(found.roots.iter().cloned());
+        }
+        all.roots.extend(found.roots);
+    }
+    if all.is_empty() {
+        return Err("'verify' needs 'ca-file' to know whom to trust".to_owned());
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(all), Arc::clone(provider))
+        .with_crls(lists(tls.crl_file.as_deref(), loader)?)
+        .clear_root_hint_subjects()
+        .add_root_hint_subjects(named.subjects());
+    let builder = if tls.verify == Verify::Required {
         builder
     } else {
         builder.allow_unauthenticated()
     };
-    builder.build().map_err(|error| {
-        format!(
-            "cannot verify clients with '{}': {error}",
-            ca_file.display()
-        )
-    })
+    let inner = builder
+        .build()
+        .map_err(|error| format!("cannot verify clients: {error}"))?;
+    Ok(Arc::new(verdict::ClientVerifier::new(
+        inner,
+        tls.ignored_errors,
+    )))
 }
 
 /// The verifier of servers' certificates. Without a name to check, any name will do (manual §5.2 `verify`).
@@ -64,11 +80,12 @@ pub(super) fn server_verifier(
     ca_file: &Path,
     crl_file: Option<&Path>,
     names: Names,
+    loader: &Loader<'_>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, String> {
-    let roots = Arc::new(roots(ca_file)?);
+    let roots = Arc::new(roots(ca_file, loader)?);
     let inner = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
-        .with_crls(lists(crl_file)?)
+        .with_crls(lists(crl_file, loader)?)
         .build()
         .map_err(|error| {
             format!(
@@ -157,8 +174,14 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-fn lists(path: Option<&Path>) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
-    path.map_or_else(|| Ok(Vec::new()), pem::revocation_lists)
+fn lists(
+    path: Option<&Path>,
+    loader: &Loader<'_>,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+    let Some(path) = path else {
+        return Ok(Vec::new());
+    };
+    pem::lists(&loader.read(path, Role::Revocation)?, path)
 }
 
 /// The system's trust roots: `SSL_CERT_FILE`, `SSL_CERT_DIR`, else where distributions keep them.

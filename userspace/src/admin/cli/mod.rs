@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 pub use registry::listed;
 pub use serve::{Socket, attend, serve};
@@ -26,11 +26,14 @@ use crate::log::Logs;
 use crate::model::{Level, Severity};
 use crate::net::Bound;
 use crate::state::Running;
+use crate::tls::Contexts;
 
 /// What commands work on: the configuration in force, and what the process adds to it.
 #[derive(Debug)]
 pub struct World {
     served: ArcSwap<Served>,
+    /// The TLS contexts in force, once there are some.
+    pub tls: ArcSwapOption<Contexts>,
     /// The kernel tier, where there is one.
     pub kernel: Option<Arc<Dataplane>>,
     /// The program's version, for `show info` and `show version`.
@@ -66,6 +69,7 @@ impl World {
     ) -> Self {
         Self {
             served: ArcSwap::from_pointee(Served::new(running, logs)),
+            tls: ArcSwapOption::empty(),
             kernel: None,
             version,
             sockets,

@@ -236,7 +236,7 @@ impl<'a> Runner<'a> {
         let tls = match tls {
             None => None,
             Some(settings) => match self.contexts.check_connector(settings) {
-                Some(connector) => Some((Arc::clone(connector), self.server_name(settings, place))),
+                Some(connector) => Some((connector, self.server_name(settings, place))),
                 None => {
                     let error = DialError::Tls("no TLS context for this check".to_owned());
                     return Err(self.not_connected(&error, step, place));

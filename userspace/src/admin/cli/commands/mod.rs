@@ -13,6 +13,7 @@ mod servers_list;
 mod sessions;
 mod table_entries;
 mod tables;
+mod tls;
 mod variables;
 
 use super::registry::Command;
@@ -32,6 +33,7 @@ pub(super) const ALL: &[&[Command]] = &[
     servers_list::COMMANDS,
     sessions::COMMANDS,
     tables::COMMANDS,
+    tls::COMMANDS,
     variables::COMMANDS,
 ];
 

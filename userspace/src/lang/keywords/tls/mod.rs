@@ -70,6 +70,24 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         },
     ),
     keyword(
+        "ssl-load-extra-del-ext",
+        "",
+        "Looks for the key of 'a.crt' in 'a.key'.",
+        |args, context| {
+            context.global.load_extra_del_ext = true;
+            args.end()
+        },
+    ),
+    keyword(
+        "tune.ssl.capture-buffer-size",
+        "<number>",
+        "Keeps the lists of ciphers, groups and signature algorithms of client hellos.",
+        |args, context| {
+            context.global.tune.tls_capture = args.number(0..=1 << 20)?;
+            args.end()
+        },
+    ),
+    keyword(
         "crt-base",
         "<dir>",
         "Sets where relative 'crt' names begin.",

@@ -148,11 +148,6 @@ pub(in crate::lang::keywords) const REFUSED: &[Row] = &[
     ("ssl-default-server-sigalgs", GLOBAL, SIGNATURES),
     ("ssl-engine", GLOBAL, OPENSSL),
     (
-        "ssl-load-extra-del-ext",
-        GLOBAL,
-        "keys are named like their certificates, with .key behind",
-    ),
-    (
         "ssl-load-extra-files",
         GLOBAL,
         "keys are named like their certificates, with .key behind",
@@ -184,11 +179,6 @@ pub(in crate::lang::keywords) const REFUSED: &[Row] = &[
     ),
     ("thread-hard-limit", GLOBAL, "use 'nbthread'"),
     ("tune.cli.max-payload-size", GLOBAL, "leave it out"),
-    (
-        "tune.ssl.capture-buffer-size",
-        GLOBAL,
-        "the client hello is not kept",
-    ),
     (
         "tune.ssl.capture-cipherlist-size",
         GLOBAL,

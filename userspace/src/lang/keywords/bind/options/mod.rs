@@ -10,7 +10,7 @@ use crate::lang::keywords::args::{Args, Complaint, Parsed, number};
 use crate::lang::keywords::catalogue::State;
 use crate::lang::keywords::context::Context;
 use crate::lang::keywords::tls::{TlsSettings, needs_ssl};
-use crate::model::{BindTls, HttpProtocol, Level, Principal, SocketOptions, Verify};
+use crate::model::{BindTls, HttpProtocol, IgnoredErrors, Level, Principal, SocketOptions, Verify};
 
 /// One option of a bind line.
 pub(in crate::lang) struct BindOption {
@@ -60,6 +60,7 @@ pub(in crate::lang::keywords) struct BindSettings {
     pub(super) verify: Verify,
     pub(super) alpn: Option<Vec<Vec<u8>>>,
     pub(super) strict_sni: bool,
+    pub(super) ignored_errors: IgnoredErrors,
     pub(super) level: Option<Level>,
     pub(super) expose_listeners: bool,
 }
@@ -109,11 +110,6 @@ impl BindSettings {
         if self.ssl && self.verify != Verify::None && self.authorities().is_none() {
             return Err(args.wrong("'verify' is set but no CA file was given (use 'ca-file')"));
         }
-        if self.ca_file.is_some() && self.ca_verify_file.is_some() {
-            return Err(args.wrong(
-                "'ca-file' and 'ca-verify-file' cannot be used together: put both into one file",
-            ));
-        }
         needs_ssl(context, args, keyed && !self.ssl);
         Ok(())
     }
@@ -128,7 +124,9 @@ impl BindSettings {
         BindTls {
             certificates: self.certificates.clone(),
             certificate_lists: self.certificate_lists.clone(),
-            ca_file: self.authorities().cloned(),
+            ca_file: self.ca_file.clone(),
+            ca_verify_file: self.ca_verify_file.clone(),
+            ignored_errors: self.ignored_errors,
             crl_file: self.crl_file.clone(),
             verify: self.verify,
             alpn: self.alpn.clone(),

@@ -1,6 +1,7 @@
 //! Options about TLS with clients.
 
-use super::{BindOption, option, refused};
+use super::{BindOption, BindSettings, option, refused};
+use crate::lang::keywords::args::{Args, Complaint, Parsed};
 use crate::lang::keywords::tls::{alpn, ciphers, ciphersuites, curves, verify};
 use crate::model::Verify;
 
@@ -114,6 +115,18 @@ pub(super) const OPTIONS: &[BindOption] = &[
             Ok(())
         },
     ),
+    option(
+        "crt-ignore-err",
+        "all | <error>[,<error>]*",
+        "Serves clients in spite of errors of their certificates.",
+        |args, bind, _| ignore(args, bind),
+    ),
+    option(
+        "ca-ignore-err",
+        "all | <error>[,<error>]*",
+        "Serves clients in spite of errors of those who signed their certificates.",
+        |args, bind, _| ignore(args, bind),
+    ),
     option("ssl", "", "Speaks TLS.", |_, bind, _| {
         bind.ssl = true;
         Ok(())
@@ -160,11 +173,6 @@ pub(super) const OPTIONS: &[BindOption] = &[
     ),
     refused("npn", "<protocols>", "use 'alpn'"),
     refused(
-        "ca-ignore-err",
-        "<errors>",
-        "every error of a client's certificate counts",
-    ),
-    refused(
         "ca-sign-file",
         "<file>",
         "name every certificate with 'crt'",
@@ -173,11 +181,6 @@ pub(super) const OPTIONS: &[BindOption] = &[
         "ca-sign-pass",
         "<passphrase>",
         "name every certificate with 'crt'",
-    ),
-    refused(
-        "crt-ignore-err",
-        "<errors>",
-        "every error of a client's certificate counts",
     ),
     refused("no-ca-names", "", "use 'ca-verify-file'"),
     refused(
@@ -201,4 +204,38 @@ pub(super) const OPTIONS: &[BindOption] = &[
         "on | off",
         "OCSP answers are read from files",
     ),
+];
+
+/// OpenSSL's verification errors by number or name, or `all`. The TLS library does not tell which certificate of a chain is
+/// at fault, so both keywords mean all of them.
+fn ignore(args: &mut Args<'_>, bind: &mut BindSettings) -> Parsed {
+    let word = args.need("'all' or a list of error numbers or names")?;
+    for error in word.text.split(',') {
+        let bits = match error.parse::<u8>() {
+            _ if error == "all" => u128::MAX,
+            Ok(number) if number < 128 => 1 << number,
+            _ => {
+                let known = ERRORS.iter().find(|(name, _)| *name == error);
+                let unknown = || Complaint::new(word.span, format!("unknown error '{error}'"));
+                1 << known.ok_or_else(unknown)?.1
+            }
+        };
+        bind.ignored_errors.0 |= bits;
+    }
+    Ok(())
+}
+
+const ERRORS: &[(&str, u8)] = &[
+    ("X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT", 2),
+    ("X509_V_ERR_UNABLE_TO_GET_CRL", 3),
+    ("X509_V_ERR_CERT_SIGNATURE_FAILURE", 7),
+    ("X509_V_ERR_CERT_NOT_YET_VALID", 9),
+    ("X509_V_ERR_CERT_HAS_EXPIRED", 10),
+    ("X509_V_ERR_CRL_HAS_EXPIRED", 12),
+    ("X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT", 18),
+    ("X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN", 19),
+    ("X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY", 20),
+    ("X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE", 21),
+    ("X509_V_ERR_CERT_REVOKED", 23),
+    ("X509_V_ERR_INVALID_PURPOSE", 26),
 ];
