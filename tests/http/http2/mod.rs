@@ -3,5 +3,6 @@
 mod abuse;
 mod clauses;
 mod frames;
+mod fuzz;
 mod messages;
 mod servers;

@@ -94,6 +94,7 @@ fn a_websocket_goes_through_http2_and_back() {
     );
     let head = client.head();
     assert_eq!(status(&head), "101", "{head}");
+    assert_eq!(field(&head, "transfer-encoding"), None);
     assert_eq!(
         field(&head, "sec-websocket-accept"),
         Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")

@@ -73,6 +73,8 @@ pub struct Server {
     pub pool_max: Option<u32>,
     /// `pool-purge-delay`: age at which idle connections are closed.
     pub pool_purge_delay: Millis,
+    /// `pool-conn-name`: what connections to it are told apart by, in place of the name shown in TLS.
+    pub pool_name: Option<Expression>,
     /// `max-reuse`: requests per connection.
     pub max_reuse: Option<u32>,
     /// `redir`: prefix of the redirect answered instead of forwarding a GET or HEAD.

@@ -46,7 +46,7 @@ pub(super) const FETCHES: &[Fetch] = &[
     },
     flag(
         "http_first_req",
-        Needs::REQUEST,
+        Needs::REQUEST_MEMORY,
         Number::FirstRequest,
         "Whether this is the connection's first request.",
     ),

@@ -51,8 +51,7 @@ impl HttpStream<'_, '_> {
         let key = self.key(server);
         let model = generation.model().server(server);
         let state = generation.state().server_handle(server);
-        let shared = generation.proxy(model.proxy).http_reuse != HttpReuse::Never
-            && model.send_proxy.is_none();
+        let shared = generation.proxy(model.proxy).http_reuse != HttpReuse::Never;
         if shared {
             let pool = &self.connection.worker.pool;
             pool.share(&state, key.clone(), &carrier, model.pool_purge_delay);

@@ -13,6 +13,7 @@ use super::pool::{FirstRequest, Key, Upstream};
 use super::relay::Encoding;
 use super::stream::{HttpStream, view_of};
 use crate::clock;
+use crate::expr::{Sample, SampleType};
 use crate::model::{HttpProtocol, LogStep, Proxy, TrailingClose};
 use crate::net::Destination;
 use crate::proto::http::http1::{Exchange, Framing, Persistence, ResponseDecoder, encode_request};
@@ -240,9 +241,19 @@ impl HttpStream<'_, '_> {
             Some(Destination::Tcp(address)) => Some(address),
             _ => None,
         };
-        let tls = generation.model().server(server).tls.as_ref();
-        let name = tls.and_then(|tls| transport::server_name(tls, &self.message_view()));
-        Key { to, name }
+        let server = generation.model().server(server);
+        let view = self.message_view();
+        let name = match &server.pool_name {
+            Some(expression) => expression.eval(&view).and_then(text_of),
+            None => {
+                let tls = server.tls.as_ref();
+                tls.and_then(|tls| transport::server_name(tls, &view))
+            }
+        };
+        // A PROXY header makes a connection its client's.
+        let ends = self.connection.ends.get();
+        let told = server.send_proxy.map(|_| (ends.source, ends.destination));
+        Key { to, name, told }
     }
 
     /// Sends the request over one connection and relays the response.
@@ -447,6 +458,13 @@ impl HttpStream<'_, '_> {
 /// Whether the backend closes its servers' connections after each response.
 pub(super) fn keeps_nothing(proxy: &Proxy) -> bool {
     proxy.trailing_close != TrailingClose::KeepAlive
+}
+
+fn text_of(sample: Sample<'_>) -> Option<String> {
+    match sample.cast(SampleType::Str)? {
+        Sample::Str(text) => Some(String::from_utf8_lossy(&text).into_owned()),
+        _ => None,
+    }
 }
 
 fn search_failure(error: &SearchError) -> Failure {

@@ -61,9 +61,14 @@ pub(crate) struct Upstream {
 pub(crate) struct Key {
     /// The address it was made to: a server may move.
     pub(crate) to: Option<SocketAddr>,
-    /// The name shown in TLS.
+    /// The name shown in TLS, or that of `pool-conn-name`.
     pub(crate) name: Option<String>,
+    /// The addresses told in a PROXY header.
+    pub(crate) told: Option<Told>,
 }
+
+/// The client's two ends, as a PROXY header tells them.
+type Told = (Option<SocketAddr>, Option<SocketAddr>);
 
 /// Whether a request is the first of its client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

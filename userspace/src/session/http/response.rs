@@ -230,6 +230,7 @@ impl HttpStream<'_, '_> {
             };
         }
         match response.framing {
+            framing if response.tunnel => (framing, Encoding::Plain),
             Framing::UntilClose if carried && self.version != Version::Http10 => {
                 (Framing::Chunked, Encoding::Chunked)
             }
@@ -278,9 +279,8 @@ impl HttpStream<'_, '_> {
         }
         let server = self.connection.generation.model().server(link.server);
         let asks_who = matches!(self.messages.response.status(), 401 | 407);
-        // Such a server believes the connection is one client's (PROXY header, NTLM).
-        let personal = server.send_proxy.is_some()
-            || asks_who && self.speaks_ntlm()
+        // Such a server believes the connection is one client's.
+        let personal = asks_who && self.speaks_ntlm()
             || upstream.is_private() && link.proxy.http_reuse != HttpReuse::Never;
         self.connection.last_server.set(Some(LastServer {
             server: link.server,

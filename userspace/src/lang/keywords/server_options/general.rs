@@ -49,6 +49,16 @@ pub(super) const OPTIONS: &[ServerOption] = &[
         },
     ),
     option(
+        "pool-conn-name",
+        "<expression>",
+        "Tells connections apart that requests may share.",
+        |args, server, context| {
+            let mut rules = Rules::without_acls(context, Stage::Connect);
+            server.pool_name = Some(rules.expression(args)?);
+            Ok(())
+        },
+    ),
+    option(
         "proto",
         "<name>",
         "Imposes the version of HTTP spoken to the server.",
@@ -345,11 +355,6 @@ pub(super) const OPTIONS: &[ServerOption] = &[
         "namespace",
         "<name>",
         "start the process inside the namespace",
-    ),
-    refused(
-        "pool-conn-name",
-        "<expr>",
-        "idle connections are shared by their properties only",
     ),
     option(
         "resolvers",

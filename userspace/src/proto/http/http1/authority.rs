@@ -17,7 +17,9 @@ pub(super) fn settle(head: &mut Head, tolerance: Tolerance) -> Result<(), Reason
         _ if head.method() == Method::Connect => settle_connect(head)?,
         _ => settle_absolute(head)?,
     }
-    if hosts == 0 && head.version() > Version::Http10 && tolerance == Tolerance::Strict {
+    // RFC 9113 §8.3.1 lets a request name no authority at all; that of HTTP/1.1 then names an empty one.
+    let needed = head.version() == Version::Http11;
+    if hosts == 0 && needed && tolerance == Tolerance::Strict {
         return Err(Reason::HostMissing);
     }
     Ok(())

@@ -42,6 +42,9 @@ pub fn encode_request(head: &Head, framing: Framing, persistence: Persistence, o
     if trailers_wanted {
         out.extend_from_slice(b"te: trailers\r\n");
     }
+    if head.version() == Version::Http2 && !head.contains(b"host") {
+        out.extend_from_slice(b"host: \r\n");
+    }
     encode_framing(framing, out);
     match (version, persistence) {
         (_, Persistence::Upgrade) => encode_upgrade(head, out),
