@@ -34,6 +34,7 @@ mod response;
 mod rewrites;
 mod route;
 mod rules;
+mod say;
 mod stream;
 mod tunnel;
 mod writer;
