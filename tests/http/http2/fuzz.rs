@@ -28,8 +28,8 @@ impl Random {
         (0..length).map(|_| self.next() as u8).collect()
     }
 
-    fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[self.below(of.len())]
+    fn one<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())]
     }
 }
 
@@ -92,18 +92,18 @@ fn noise(random: &mut Random, stream: &mut u32) -> Vec<u8> {
     let mut bytes = match random.below(6) {
         0..=2 => {
             *stream += 2;
-            let flags = END_HEADERS | *random.one(&[0, END_STREAM, END_STREAM]);
+            let flags = END_HEADERS | random.one(&[0, END_STREAM, END_STREAM]);
             frame(HEADERS, flags, *stream, &block(&fields))
         }
         3 => frame(
             DATA,
-            *random.one(&[0, END_STREAM]),
+            random.one(&[0, END_STREAM]),
             *stream,
             &random.bytes(20),
         ),
         4 => {
             let kind = random.below(11) as u8;
-            let id = *random.one(&[0, *stream, *stream + 1, 1]);
+            let id = random.one(&[0, *stream, *stream + 1, 1]);
             let payload = random.bytes(12);
             frame(kind, random.next() as u8, id, &payload)
         }

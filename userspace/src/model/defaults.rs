@@ -150,6 +150,7 @@ impl Server {
             source: None,
             pool_max: None,
             pool_purge_delay: Millis(5000),
+            pool_low: 0,
             pool_name: None,
             max_reuse: None,
             redirect_prefix: None,

@@ -71,6 +71,8 @@ pub struct Server {
     pub source: Option<Source>,
     /// `pool-max-conn`: idle connections kept; `None` = no limit.
     pub pool_max: Option<u32>,
+    /// `pool-low-conn`: idle connections kept beyond what was needed lately.
+    pub pool_low: u32,
     /// `pool-purge-delay`: age at which idle connections are closed.
     pub pool_purge_delay: Millis,
     /// `pool-conn-name`: what connections to it are told apart by, in place of the name shown in TLS.

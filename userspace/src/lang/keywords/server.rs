@@ -259,6 +259,7 @@ impl ServerDraft {
             .or_else(|| draft.proxy.source.clone());
         server.pool_max = options.pool_max;
         server.pool_purge_delay = options.pool_purge_delay;
+        server.pool_low = options.pool_low;
         server.pool_name.clone_from(&options.pool_name);
         server.max_reuse = options.max_reuse;
         server.proto = options.proto;

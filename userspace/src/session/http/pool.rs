@@ -29,6 +29,8 @@ use crate::types::Millis;
 pub(crate) struct Pool {
     resting: RefCell<FxHashMap<usize, VecDeque<Resting>>>,
     carriers: RefCell<FxHashMap<usize, Vec<Shared>>>,
+    /// Most connections in use at once lately, by server.
+    needed: RefCell<FxHashMap<usize, u32>>,
 }
 
 /// A connection that carries several requests, and what they have in common.
@@ -129,7 +131,10 @@ impl Pool {
         let worn_out = server
             .max_reuse
             .is_some_and(|most| upstream.requests > most);
-        if worn_out || server.pool_max.is_some_and(|most| idle >= most) || !upstream.is_alive() {
+        let used = connections.used.current();
+        let enough = idle + used > self.needed(&upstream.state, used) + server.pool_low;
+        let full = server.pool_max.is_some_and(|most| idle >= most);
+        if worn_out || full || enough || !upstream.is_alive() {
             return;
         }
         let mut servers = self.resting.borrow_mut();
@@ -144,6 +149,14 @@ impl Pool {
             let until = now.after(server.pool_purge_delay.0);
             resting.push_back(Resting { upstream, until });
         }
+    }
+
+    /// How many connections were in use at once lately, now that `used` are.
+    fn needed(&self, state: &ServerState, used: u32) -> u32 {
+        let mut servers = self.needed.borrow_mut();
+        let needed = servers.entry(identity(state)).or_default();
+        *needed = used.max(*needed);
+        *needed
     }
 
     /// Finds room on a connection that carries several requests.
@@ -188,6 +201,11 @@ impl Pool {
         self.resting.borrow_mut().retain(|_, resting| {
             resting.retain_mut(|one| now < one.until && one.upstream.is_alive());
             !resting.is_empty()
+        });
+        // What was needed is forgotten little by little.
+        self.needed.borrow_mut().retain(|_, needed| {
+            *needed -= needed.div_ceil(8);
+            *needed > 0
         });
         self.carriers.borrow_mut().retain(|_, carriers| {
             carriers.retain(|shared| !shared.carrier.is_spent(shared.rest, now));

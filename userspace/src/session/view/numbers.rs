@@ -232,6 +232,7 @@ fn transaction(view: &SessionView<'_>, which: Number) -> Option<i64> {
             0 => return None,
             major => major.into(),
         },
+        Number::FirstRequest => view.http?.first.into(),
         Number::BackGlitches => transaction.back_glitches.get().into(),
         Number::BackReused => transaction.reused.get().into(),
         Number::CacheHit => view.http?.cache.is_some().into(),

@@ -49,6 +49,15 @@ pub(super) const OPTIONS: &[ServerOption] = &[
         },
     ),
     option(
+        "pool-low-conn",
+        "<max>",
+        "Keeps idle connections beyond what was needed lately.",
+        |args, server, _| {
+            server.pool_low = args.number(0..=u32::MAX)?;
+            Ok(())
+        },
+    ),
+    option(
         "pool-conn-name",
         "<expression>",
         "Tells connections apart that requests may share.",
@@ -349,7 +358,6 @@ pub(super) const OPTIONS: &[ServerOption] = &[
             Ok(())
         },
     ),
-    no_op("pool-low-conn", "<max>", "every thread has its own pool"),
     refused("hash-key", "<key>", "servers are hashed by their number"),
     refused(
         "namespace",

@@ -78,9 +78,20 @@ impl Carrier {
             .map_err(broken)?;
         let dead = Rc::new(Cell::new(false));
         let ending = Rc::clone(&dead);
+        let greeted = Rc::clone(&traffic);
         let task = Task::new(async move {
-            // How it ended is told to every request on it.
-            let _ = wire.await;
+            let mut wire = std::pin::pin!(wire);
+            let mut raised = false;
+            std::future::poll_fn(|context| {
+                // Not before the greetings are over: some servers expect nothing in between.
+                if !raised && greeted.is_introduced() {
+                    raised = true;
+                    wire.set_target_window_size(CONNECTION_WINDOW);
+                }
+                // How it ended is told to every request on it.
+                wire.as_mut().poll(context).map(|_| ())
+            })
+            .await;
             ending.set(true);
         });
         Ok(Rc::new(Self {
@@ -220,7 +231,6 @@ fn builder(tune: &Http2Tune, limits: Limits) -> h2::client::Builder {
         .enable_push(false)
         .max_header_list_size((limits.head * 2).clamp(16 * 1024, 1 << 20) as u32)
         .initial_window_size(tune.back.window.unwrap_or(tune.window).max(STREAM_WINDOW))
-        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
         .max_concurrent_reset_streams(RESET_STREAMS)
         .max_local_error_reset_streams(Some(LOCAL_ERRORS));
