@@ -52,7 +52,7 @@ fn server_connections_are_shared_as_http_reuse_says() {
     );
     assert_eq!(
         served(HttpReuse::Aggressive, &[1, 1, 2]),
-        ["1.1", "2.1", "3.1", "3.2"]
+        ["1.1", "2.1", "3.1", "1.2"]
     );
     assert_eq!(
         served(HttpReuse::Aggressive, &[2, 1]),
