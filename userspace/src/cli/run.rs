@@ -136,7 +136,9 @@ fn extra(program: &str, subcommand: Subcommand) -> ExitCode {
                 verbose: true,
                 ..Flags::default()
             };
-            proxy(program, &flags, &[])
+            let code = proxy(program, &flags, &[]);
+            give_hints(&flags);
+            code
         }
         Subcommand::Explain { files, json } => explain_rules(files.files, json),
         Subcommand::Decap {
@@ -179,6 +181,15 @@ fn convert(file: &std::path::Path) -> ExitCode {
         Err(error) => {
             notice::alert(format_args!("{}: {error}", file.display()));
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// What is odd although nothing is wrong: only asked for by name, since `-dW` refuses every warning.
+fn give_hints(flags: &Flags) {
+    if let Some(model) = load(&flags.files, flags).model {
+        for hint in lang::hints(&model) {
+            println!("hint: {}: {}", hint.place, hint.message);
         }
     }
 }

@@ -126,6 +126,7 @@ impl Server {
             address,
             hostname: None,
             resolution: None,
+            saved: None,
             weight: Weight(1),
             backup: false,
             disabled: false,

@@ -17,6 +17,10 @@ pub struct Global {
     pub threads: Option<u16>,
     /// `maxconn`: client connections of the whole process.
     pub maxconn: Option<u32>,
+    /// `maxconnrate`: connections taken per second; 0 = no limit.
+    pub maxconnrate: u32,
+    /// `maxsessrate`: sessions taken per second; 0 = no limit.
+    pub maxsessrate: u32,
     /// `maxcomprate`: kilobytes compressed per second; 0 = no limit.
     pub maxcomprate: u32,
     /// `user` or `uid`.

@@ -53,7 +53,9 @@ pub use rules::{
     RedirectKind, Reply, ReplyBody, Service, StickRule, TcpAction, TcpRule, TimeoutKind, TrackSlot,
     VariableCondition,
 };
-pub use server::{HttpProtocol, Server, ServerAddress, ServerTls, Source, Verify, WebSocket};
+pub use server::{
+    HttpProtocol, SavedState, Server, ServerAddress, ServerTls, Source, Verify, WebSocket,
+};
 pub use status::{StatusClasses, StatusSet};
 pub use table::{Table, TableKeyType};
 

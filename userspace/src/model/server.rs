@@ -1,6 +1,6 @@
 //! `server` lines (manual §5.2).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,6 +25,8 @@ pub struct Server {
     pub hostname: Option<String>,
     /// `resolvers`: how the name is resolved while the process runs.
     pub resolution: Option<Arc<Resolution>>,
+    /// `load-server-state-from-file`: the state an earlier process left it in.
+    pub saved: Option<SavedState>,
     /// `weight`.
     pub weight: Weight,
     /// `backup`: takes traffic only when no other server can.
@@ -102,6 +104,27 @@ pub enum WebSocket {
     Auto,
     /// `h1` or `h2`.
     Only(HttpProtocol),
+}
+
+/// What a file of server states says of one server (`show servers state`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedState {
+    /// Down, starting, up, stopping: 0 to 3.
+    pub operational: u8,
+    /// Why it was out of service by administration, as bits.
+    pub admin: u8,
+    /// The weight set at run time.
+    pub user_weight: u16,
+    /// The weight configured then.
+    pub initial_weight: u16,
+    /// Seconds since it last went up or down.
+    pub seconds: u64,
+    /// The counter of its check.
+    pub health: u32,
+    /// Where its name led.
+    pub address: Option<IpAddr>,
+    /// Its port.
+    pub port: u16,
 }
 
 /// Where a server is.

@@ -117,6 +117,8 @@ impl State {
         };
         let compressed = model.global.maxcomprate.saturating_mul(1024);
         process.set_rate_limit(ProcessRate::Compression, compressed);
+        process.set_rate_limit(ProcessRate::Connections, model.global.maxconnrate);
+        process.set_rate_limit(ProcessRate::Sessions, model.global.maxsessrate);
         let state = Self {
             process,
             sessions: previous.map_or_else(

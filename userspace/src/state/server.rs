@@ -4,6 +4,8 @@
 //! [`super::State`], which also tells the kernel's rings. Two configurations in force at once (a reload) share one
 //! `ServerState` when the server kept its name. It does not decide when a server goes up or down.
 
+mod saved;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -162,6 +164,9 @@ impl ServerState {
             state.set_operational(Operational::Stopped, now);
             state.check.set(CheckState::PAUSED, true);
             state.check.set_health(0);
+        }
+        if let Some(saved) = &server.saved {
+            state.restore(server, saved, now);
         }
         state
     }

@@ -80,6 +80,8 @@ impl Theirs {
                 .note
                 .split_whitespace()
                 .filter(|place| *place != "quic-initial")
+                // Services for TCP come from Lua only, which is out of scope.
+                .filter(|place| self.name != "use-service" || *place == "http-req")
                 .collect();
         }
         if self.kind == "proxy-directive" && self.note.len() == 4 {

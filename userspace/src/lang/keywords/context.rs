@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::args::{Complaint, Parsed};
 use super::bind::UnixBind;
+use super::server_state::SavedFiles;
 use super::tls::TlsDefaults;
 use crate::expr::Patterns;
 use crate::lang::ast::{SectionKind, Word};
@@ -42,6 +43,8 @@ pub(in crate::lang) struct Context<'a> {
     pub log_profiles: Vec<Arc<LogProfile>>,
     /// `resolvers` sections; complete before the first proxy is read.
     pub resolvers: Vec<Arc<Resolvers>>,
+    /// `server-state-…`.
+    pub saved: SavedFiles,
     /// `ssl-default-…`.
     pub tls: TlsDefaults,
     /// `unix-bind`.
@@ -106,6 +109,7 @@ impl<'a> Context<'a> {
             caches: Vec::new(),
             log_profiles: Vec::new(),
             resolvers: Vec::new(),
+            saved: SavedFiles::default(),
             tls: TlsDefaults::default(),
             unix_bind: UnixBind::default(),
             patterns: Patterns::default(),

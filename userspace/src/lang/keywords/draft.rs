@@ -11,6 +11,7 @@ use super::check::CheckDraft;
 use super::context::Context;
 use super::server::ServerDraft;
 use super::server_options::ServerOptions;
+use super::server_state::SavedOptions;
 use crate::expr::{Acl, Acls, Condition, LogFormat};
 use crate::lang::ast::{SectionKind, Word};
 use crate::lang::source::Span;
@@ -62,6 +63,8 @@ pub(in crate::lang) struct ProxyDraft {
     pub default_backend_word: Option<Word>,
     /// `id`.
     pub number: Option<u32>,
+    /// `load-server-state-from-file`, `server-state-file-name`.
+    pub saved: SavedOptions,
     /// `dynamic-cookie-key`.
     pub dynamic_cookie_key: Option<String>,
     /// Where each keyword was last written.
@@ -162,6 +165,7 @@ impl ProxyDraft {
             backend_words: Vec::new(),
             default_backend_word: None,
             number: None,
+            saved: SavedOptions::default(),
             dynamic_cookie_key: None,
             written: HashMap::new(),
             rules_seen: [false; RULE_ORDER.len()],

@@ -49,15 +49,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         },
     ),
     keyword(
-        "maxconn",
-        "<number>",
-        "Limits the client connections of the whole process.",
-        |args, context| {
-            context.global.maxconn = positive(args.number(0..=u32::MAX)?);
-            args.end()
-        },
-    ),
-    keyword(
         "user",
         "<name>",
         "Sets the user the process runs as.",
@@ -301,15 +292,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         },
     ),
     keyword(
-        "maxcomprate",
-        "<number>",
-        "Limits the bytes compressed per second, in kilobytes.",
-        |args, context| {
-            context.global.maxcomprate = args.number(0..=u32::MAX / 1024)?;
-            args.end()
-        },
-    ),
-    keyword(
         "tune.maxrewrite",
         "<number>",
         "Sets the reserve of a buffer for added headers.",
@@ -508,8 +490,4 @@ fn two_words(args: &mut Args<'_>, _: &mut Context<'_>) -> Parsed {
     args.need("a name and a value")?;
     args.only("a name and a value")?;
     Ok(())
-}
-
-fn positive(number: u32) -> Option<u32> {
-    (number > 0).then_some(number)
 }

@@ -26,10 +26,12 @@ pub(super) mod listing;
 mod log_profile;
 mod logging;
 mod options;
+mod process_limits;
 pub(super) mod registry;
 mod resolvers;
 pub(super) mod server;
 pub(super) mod server_options;
+pub(super) mod server_state;
 mod stats;
 mod stick;
 mod switching;
@@ -67,4 +69,6 @@ const FAMILIES: &[&[Keyword]] = &[
     stats::KEYWORDS,
     userlist::KEYWORDS,
     resolvers::KEYWORDS,
+    server_state::KEYWORDS,
+    process_limits::KEYWORDS,
 ];

@@ -10,6 +10,7 @@ use crate::lang::keywords::args::Complaint;
 use crate::lang::keywords::context::Context;
 use crate::lang::keywords::draft::{FormatSource, FormatText, ProxyDraft};
 use crate::lang::keywords::expressions::Rules;
+use crate::lang::keywords::server_state::states;
 use crate::lang::source::Span;
 use crate::model::{BalanceKind, Mode, Model, Server, ServerTarget, UseServer};
 use crate::types::{BindId, ProxyId, ServerId};
@@ -191,13 +192,16 @@ fn add(
         });
         proxy.binds.push(id);
     }
-    for server in servers(
+    let states = states(&draft, context);
+    for mut server in servers(
         &draft,
         proxy.id,
         next(model.servers.len()),
         tracked,
         context,
     ) {
+        let key = (proxy.name.clone(), server.name.clone());
+        server.saved = states.get(&key).cloned();
         proxy.servers.push(server.id);
         model.servers.push(server);
     }

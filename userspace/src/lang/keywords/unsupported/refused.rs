@@ -55,24 +55,9 @@ pub(in crate::lang::keywords) const REFUSED: &[Row] = &[
     ("jwt.decrypt_alg_list", GLOBAL, "tokens are not decrypted"),
     ("jwt.decrypt_enc_list", GLOBAL, "tokens are not decrypted"),
     ("key-base", GLOBAL, "keys are beside their certificates"),
-    (
-        "load-server-state-from-file",
-        ANY,
-        "server states survive a reload by themselves",
-    ),
     ("lua-load", GLOBAL, LUA),
     ("lua-load-per-thread", GLOBAL, LUA),
     ("lua-prepend-path", GLOBAL, LUA),
-    (
-        "maxconnrate",
-        GLOBAL,
-        "use 'rate-limit sessions' in the frontends",
-    ),
-    (
-        "maxsessrate",
-        GLOBAL,
-        "use 'rate-limit sessions' in the frontends",
-    ),
     ("maxsslconn", GLOBAL, "use 'maxconn' on the bind lines"),
     (
         "maxsslrate",
@@ -112,16 +97,6 @@ pub(in crate::lang::keywords) const REFUSED: &[Row] = &[
         "OCSP answers are read from files",
     ),
     ("pp2-never-send-local", GLOBAL, "leave it out"),
-    (
-        "server-state-base",
-        GLOBAL,
-        "server states survive a reload by themselves",
-    ),
-    (
-        "server-state-file",
-        GLOBAL,
-        "server states survive a reload by themselves",
-    ),
     (
         "setcap",
         GLOBAL,
@@ -286,11 +261,6 @@ pub(in crate::lang::keywords) const REFUSED: &[Row] = &[
     ("rspidel", ANY, "use 'http-response del-header'"),
     ("rspirep", ANY, "use 'http-response replace-header'"),
     ("rsprep", ANY, "use 'http-response replace-header'"),
-    (
-        "server-state-file-name",
-        BACK,
-        "server states survive a reload by themselves",
-    ),
     ("srvtcpka-cnt", BACK, KEEPALIVE),
     ("srvtcpka-idle", BACK, KEEPALIVE),
     ("srvtcpka-intvl", BACK, KEEPALIVE),
