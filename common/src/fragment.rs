@@ -39,7 +39,7 @@ pub struct FragmentEntry {
 
 /// The hash of a datagram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FragmentHash(u64);
+pub struct FragmentHash(pub u64);
 
 /// Where a datagram goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

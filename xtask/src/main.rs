@@ -17,6 +17,7 @@ mod ebpf;
 mod fuzz;
 mod lab;
 mod lint;
+mod packets;
 mod process;
 mod programs;
 mod setup;
@@ -62,6 +63,8 @@ enum Command {
     Docs(docs::Options),
     /// Feed the language with random and damaged text
     Fuzz(fuzz::Options),
+    /// Malformed and random frames against the kernel program, run by hand
+    Packets(packets::Options),
     /// Check format, clippy for host and kernel crates, licences
     Lint,
     /// Check the project's own rules: room order, file length, islands of unsafe, links, leftovers
@@ -106,6 +109,7 @@ fn run(command: &Command) -> anyhow::Result<Verdict> {
         Command::Coverage(options) => return docs::coverage::run(&workspace, options),
         Command::Docs(options) => return docs::run(&workspace, *options),
         Command::Fuzz(options) => fuzz::run(&workspace, options)?,
+        Command::Packets(options) => return packets::run(&workspace, options),
         Command::Lint => lint::run(&workspace)?,
         Command::Tidy => return tidy::run(&workspace),
         Command::Run(options) => lab::run(&workspace, options)?,

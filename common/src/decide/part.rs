@@ -9,11 +9,12 @@ use super::{Step, find, forward};
 use crate::address::Address;
 use crate::bind::{BindKey, Target};
 use crate::config::Clock;
+use crate::flow::FlowHash;
 use crate::fragment::{FragmentBucket, FragmentHash, LIFETIME_MILLIS, Path};
 use crate::frame::{Frame, Tables};
 use crate::rewrite::{Ends, Outgoing};
 use crate::server::{Endpoint, Hop, ServerIndex};
-use crate::service::Nature;
+use crate::service::{Nature, ServiceIndex};
 use crate::verdict::DropReason;
 
 /// Keeps the way of a first fragment.
@@ -36,17 +37,18 @@ pub(super) fn follow<T: Tables>(
     scene: &Scene<'_, T>,
     work: &mut Work,
 ) -> Result<Step, DropReason> {
+    work.service = ServiceIndex::default();
     let lifetime = Clock::from_word(scene.config.clock.load())
         .per_second
         .saturating_mul(LIFETIME_MILLIS / 1000);
-    let path = match bucket(scene, work) {
-        Some((bucket, hash)) => bucket.find(hash, work.now, lifetime),
-        None => None,
+    let (path, hash) = match bucket(scene, work) {
+        Some((bucket, hash)) => (bucket.find(hash, work.now, lifetime), hash),
+        None => (None, FragmentHash::default()),
     };
     scene.tables.settle(work);
     let step = match path {
         _ if !scene.is_for_us(frame, work) => return Ok(Step::Pass),
-        Some(Path::Server(server)) => to_server(frame, scene, work, server),
+        Some(Path::Server(server)) => to_server(frame, scene, work, hash, server),
         Some(Path::Client(place)) => to_client(scene, work, place),
         None => None,
     };
@@ -66,6 +68,7 @@ fn to_server<T: Tables>(
     frame: &impl Frame,
     scene: &Scene<'_, T>,
     work: &mut Work,
+    hash: FragmentHash,
     index: ServerIndex,
 ) -> Option<Result<Step, DropReason>> {
     let server = scene.server(index)?;
@@ -83,6 +86,8 @@ fn to_server<T: Tables>(
         return Some(Err(DropReason::HopLimit));
     }
     work.flow.server = index;
+    // What a tunnel tells flows apart by; a fragment has no ports, but all of a datagram take one way.
+    work.flow.hash = FlowHash(hash.0);
     work.flow.began = false;
     work.flow.proven = false;
     Some(forward::address(frame, scene, work, server))

@@ -15,4 +15,14 @@ mod fixtures;
 )]
 mod netns;
 
+#[path = "../tool/configuration.rs"]
+mod configuration;
+#[path = "../tool/frames.rs"]
+mod frames;
+#[path = "../tool/mutations.rs"]
+mod mutations;
+
+mod agreement;
 mod test_run;
+
+use fixtures::packet;

@@ -118,6 +118,11 @@ impl Kernel {
         self.refresh()
     }
 
+    /// Forgets all flows, mappings, fragments and counts of sources.
+    pub fn forget(&mut self) {
+        self.written.forget();
+    }
+
     /// How many instructions the verifier went through.
     pub fn verified_instructions(&mut self) -> Result<Option<u32>, TrialError> {
         Ok(self.loaded.verified_instructions()?)

@@ -11,7 +11,7 @@ mod memory;
 mod place;
 
 use aya::programs::ProgramError;
-use tidegate_common::memory::{Arrays, Besides};
+use tidegate_common::memory::{Arrays, Besides, words};
 use tidegate_common::tick::Tick;
 
 pub use kernel::{Kernel, Twin};
@@ -128,6 +128,22 @@ impl Written {
         self.writer
             .refresh(&Live(&self.running), &self.around)
             .map(|_| ())
+    }
+
+    fn forget(&self) {
+        let ground = &self.ground;
+        let all = [
+            words(&ground.sources),
+            words(&ground.flows),
+            words(&ground.nat),
+            words(&ground.fragments),
+        ];
+        for word in all.into_iter().flatten() {
+            // Most are zero, and storing costs a page each.
+            if word.load() != 0 {
+                word.store(0);
+            }
+        }
     }
 
     fn damage(&self) {
