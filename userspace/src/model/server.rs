@@ -164,6 +164,8 @@ pub struct ServerTls {
     pub sni: Option<Expression>,
     /// `check-sni`: the name sent by checks.
     pub check_sni: Option<String>,
+    /// `no-sni-auto`: without `sni` no name is sent.
+    pub no_sni_auto: bool,
     /// `verifyhost`: the name the certificate must carry.
     pub verify_host: Option<String>,
     /// `alpn`, most preferred first.

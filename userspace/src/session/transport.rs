@@ -132,6 +132,7 @@ pub(super) fn server_name(tls: &ServerTls, view: &dyn View) -> Option<String> {
             Sample::Str(name) => name.into_vec(),
             _ => return None,
         },
+        None if tls.no_sni_auto => return None,
         None => {
             let head = view.head(Direction::Request).value()?;
             uri::split_port(head.first(b"host")?).0.to_vec()

@@ -120,9 +120,11 @@ impl Acceptor {
         &self,
         hello: &ClientHello<'_>,
     ) -> (Arc<ServerConfig>, Context, Option<&Arc<ClientVerifier>>) {
-        let chosen = self
-            .store
-            .choose(hello.server_name(), hello.signature_schemes());
+        let chosen = self.store.choose(
+            hello.server_name(),
+            hello.signature_schemes(),
+            hello.cipher_suites(),
+        );
         let group = &self.groups[chosen.as_ref().map_or(0, |chosen| chosen.group)];
         let offered = hello.alpn().map(|offered| offered.collect::<Vec<_>>());
         let ours = &group.config.alpn_protocols;

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::SignatureScheme;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{CipherSuite, SignatureScheme};
 
 use super::certificate::Certificate;
 use super::describe;
@@ -142,6 +142,7 @@ impl Store {
         &self,
         name: Option<&str>,
         schemes: &[SignatureScheme],
+        suites: &[CipherSuite],
     ) -> Option<Chosen<'_>> {
         let name = name.map(str::to_ascii_lowercase);
         let candidates = name
@@ -156,12 +157,11 @@ impl Store {
             self.defaults.clone()
         };
         let usable = |index: &&usize| {
-            self.entries[**index]
-                .certificate
-                .key
-                .key
-                .choose_scheme(schemes)
-                .is_some()
+            let certificate = &self.entries[**index].certificate;
+            certificate.key.key.choose_scheme(schemes).is_some()
+                && suites
+                    .iter()
+                    .any(|suite| goes_with(*suite, certificate.is_ecdsa()))
         };
         let best = candidates.iter().filter(usable).max_by_key(|index| {
             let position = candidates.iter().position(|candidate| candidate == *index);
@@ -200,6 +200,22 @@ impl Store {
     }
 }
 
+/// Whether a suite can be used with a kind of key: before TLS 1.3 the suite says which kind it is for.
+fn goes_with(suite: CipherSuite, ecdsa: bool) -> bool {
+    match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256
+        | CipherSuite::TLS13_AES_256_GCM_SHA384
+        | CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => true,
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+        | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
+        | CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => ecdsa,
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+        | CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384
+        | CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => !ecdsa,
+        _ => false,
+    }
+}
+
 /// What [`Store::choose`] found.
 pub(super) struct Chosen<'a> {
     pub(super) group: usize,
@@ -212,9 +228,11 @@ pub(super) struct Resolver(pub(super) Arc<Store>);
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let chosen = self
-            .0
-            .choose(hello.server_name(), hello.signature_schemes())?;
+        let chosen = self.0.choose(
+            hello.server_name(),
+            hello.signature_schemes(),
+            hello.cipher_suites(),
+        )?;
         Some(Arc::clone(&chosen.certificate.key))
     }
 }

@@ -98,6 +98,69 @@ fn a_list_gives_names_exclusions_and_settings_of_their_own() {
 }
 
 #[test]
+fn a_certificate_is_replaced_when_its_change_is_committed() {
+    use super::{Contexts, Role, Staged};
+    use crate::model::{Bind, BindAddress, Model, Proxy, ProxyKind, SocketOptions};
+    use crate::types::{BindId, ProxyId};
+
+    let files = Files::new();
+    let (old, new) = (
+        files.server("old", &["a.test"]),
+        files.server("new", &["a.test"]),
+    );
+    let mut model = Model::default();
+    model
+        .proxies
+        .push(Proxy::new(ProxyId(0), "front", ProxyKind::Listen));
+    model.binds.push(Bind {
+        id: BindId(0),
+        proxy: ProxyId(0),
+        name: None,
+        number: 1,
+        address: BindAddress::Unix(std::path::PathBuf::from("unused")),
+        options: SocketOptions::default(),
+        tls: Some(BindTls {
+            certificates: vec![old.clone()],
+            ..files.bind()
+        }),
+        proto: None,
+        accept_proxy: false,
+        netscaler: None,
+        maxconn: None,
+        place: "t:1".to_owned(),
+    });
+    let contexts = Contexts::load(&model).unwrap();
+    let served = || {
+        let acceptor = contexts.acceptor(BindId(0)).unwrap();
+        let (_, back) = handshake(&acceptor, &files.trusting(), Some("a.test")).unwrap();
+        common_name(&back)
+    };
+    let name = old.display().to_string();
+    let text = std::fs::read_to_string(&new).unwrap();
+    let role = Role::Certificate;
+    assert_eq!(served(), "old");
+    assert_eq!(
+        contexts.stage(role, &name, &text, false),
+        Ok(Staged::Created)
+    );
+    assert_eq!(served(), "old");
+    contexts.abort(role, &name).unwrap();
+    assert!(contexts.commit(role, &name).is_err());
+    contexts.stage(role, &name, &text, false).unwrap();
+    contexts.commit(role, &name).unwrap();
+    assert_eq!(served(), "new");
+    // What cannot be used changes nothing, and nothing unknown can be replaced.
+    let foreign = files.server("foreign", &["b.test"]);
+    let foreign = std::fs::read_to_string(foreign).unwrap();
+    let certificate = foreign.split("-----BEGIN PRIVATE").next().unwrap();
+    contexts.stage(role, &name, certificate, false).unwrap();
+    assert!(contexts.commit(role, &name).is_err());
+    assert_eq!(served(), "new");
+    assert!(contexts.stage(role, "elsewhere.pem", &text, false).is_err());
+    assert!(contexts.delete(role, &name).is_err(), "it is in use");
+}
+
+#[test]
 fn a_client_without_a_common_protocol_is_served_without_alpn() {
     let files = Files::new();
     let bind = BindTls {
@@ -513,6 +576,7 @@ impl Files {
             certificate: None,
             sni: None,
             check_sni: None,
+            no_sni_auto: false,
             verify_host: None,
             alpn: None,
             min_version: None,

@@ -340,6 +340,6 @@ fn policies<'a>(certificate: &X509Certificate<'_>, args: &[Arg]) -> Option<Sampl
         .filter(|wanted| !wanted.is_empty())
     {
         Some(wanted) => numbers.find(|number| number == wanted).map(Sample::str),
-        None => Some(Sample::str(numbers.collect::<Vec<_>>().join(","))),
+        None => Some(Sample::str(numbers.collect::<Vec<_>>().join(", "))),
     }
 }

@@ -85,6 +85,11 @@ impl<'a> Args<'a> {
         Some(word)
     }
 
+    /// Puts the word taken last back.
+    pub(crate) fn back(&mut self) {
+        self.at = self.at.saturating_sub(1);
+    }
+
     /// Takes the next word if it is this one.
     pub(crate) fn take_if(&mut self, text: &str) -> bool {
         let found = self.peek().is_some_and(|word| word.text == text);

@@ -301,6 +301,7 @@ impl ServerDraft {
             certificate: tls.certificate.clone(),
             sni: tls.sni.clone(),
             check_sni: self.options.check.sni.clone(),
+            no_sni_auto: tls.no_sni_auto,
             verify_host: tls.verify_host.clone(),
             alpn: tls.alpn.clone(),
             min_version: settings.min_version,

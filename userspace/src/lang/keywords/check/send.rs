@@ -125,6 +125,7 @@ fn check_tls(check_sni: Option<String>, alpn: Option<Vec<Vec<u8>>>) -> ServerTls
         certificate: None,
         sni: None,
         check_sni,
+        no_sni_auto: false,
         verify_host: None,
         alpn,
         min_version: None,

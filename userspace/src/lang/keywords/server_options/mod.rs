@@ -130,6 +130,7 @@ pub(in crate::lang) struct ServerTlsOptions {
     pub crl_file: Option<PathBuf>,
     pub certificate: Option<PathBuf>,
     pub sni: Option<Expression>,
+    pub no_sni_auto: bool,
     pub verify_host: Option<String>,
     pub alpn: Option<Vec<Vec<u8>>>,
 }

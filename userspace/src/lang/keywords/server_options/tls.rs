@@ -110,6 +110,24 @@ pub(super) const OPTIONS: &[ServerOption] = &[
         },
     ),
     option(
+        "no-sni-auto",
+        "",
+        "Sends no name where 'sni' gives none.",
+        |_, server, _| {
+            server.tls.no_sni_auto = true;
+            Ok(())
+        },
+    ),
+    option(
+        "sni-auto",
+        "",
+        "Sends the request's host where 'sni' gives no name.",
+        |_, server, _| {
+            server.tls.no_sni_auto = false;
+            Ok(())
+        },
+    ),
+    option(
         "verifyhost",
         "<hostname>",
         "Sets the name the certificate must carry.",

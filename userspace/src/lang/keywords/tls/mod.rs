@@ -41,6 +41,8 @@ pub(in crate::lang) struct TlsDefaults {
     pub server: TlsSettings,
     /// `ssl-server-verify none`.
     pub server_verify_none: bool,
+    /// `strict-sni` of `ssl-default-bind-options`.
+    pub strict_sni: bool,
 }
 
 const fn keyword(
@@ -132,7 +134,16 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         |args, context| {
             args.peek().ok_or_else(|| args.missing("an option"))?;
             let mut settings = std::mem::take(&mut context.tls.bind);
-            let result = options(args, &mut settings, context);
+            let mut result = Ok(());
+            while result.is_ok() && args.peek().is_some() {
+                if args.take_if("strict-sni") {
+                    context.tls.strict_sni = true;
+                } else if args.take_if("no-strict-sni") {
+                    context.tls.strict_sni = false;
+                } else {
+                    result = one_option(args, &mut settings, context);
+                }
+            }
             context.tls.bind = settings;
             result
         },
@@ -186,16 +197,24 @@ pub(super) const KEYWORDS: &[Keyword] = &[
 
 /// The options of `ssl-default-bind-options` and `ssl-default-server-options`, up to the end of the line.
 fn options(args: &mut Args<'_>, settings: &mut TlsSettings, context: &mut Context<'_>) -> Parsed {
-    while let Some(word) = args.peek() {
-        if !settings.option(args, context)? {
-            return Err(Complaint::unknown(
-                word,
-                "TLS option",
-                OPTIONS.iter().map(|option| option.name),
-            ));
-        }
+    while args.peek().is_some() {
+        one_option(args, settings, context)?;
     }
     Ok(())
+}
+
+fn one_option(
+    args: &mut Args<'_>,
+    settings: &mut TlsSettings,
+    context: &mut Context<'_>,
+) -> Parsed {
+    let word = args.need("an option")?;
+    args.back();
+    if settings.option(args, context)? {
+        return Ok(());
+    }
+    let known = OPTIONS.iter().map(|option| option.name);
+    Err(Complaint::unknown(word, "TLS option", known))
 }
 
 impl TlsSettings {

@@ -59,7 +59,7 @@ pub(in crate::lang::keywords) struct BindSettings {
     pub(super) crl_file: Option<PathBuf>,
     pub(super) verify: Verify,
     pub(super) alpn: Option<Vec<Vec<u8>>>,
-    pub(super) strict_sni: bool,
+    pub(super) strict_sni: Option<bool>,
     pub(super) ignored_errors: IgnoredErrors,
     pub(super) level: Option<Level>,
     pub(super) expose_listeners: bool,
@@ -104,7 +104,8 @@ pub(in crate::lang::keywords) fn settings(
 impl BindSettings {
     fn check(&self, args: &Args<'_>, context: &mut Context<'_>) -> Parsed {
         let keyed = !self.certificates.is_empty() || !self.certificate_lists.is_empty();
-        if self.ssl && !keyed && !self.strict_sni {
+        let strict = self.strict_sni.unwrap_or(context.tls.strict_sni);
+        if self.ssl && !keyed && !strict {
             return Err(args.wrong("no SSL certificate specified (use 'crt')"));
         }
         if self.ssl && self.verify != Verify::None && self.authorities().is_none() {
@@ -136,7 +137,7 @@ impl BindSettings {
             ciphersuites: tls.ciphersuites,
             curves: tls.curves,
             prefer_client_ciphers: tls.prefer_client_ciphers,
-            strict_sni: self.strict_sni,
+            strict_sni: self.strict_sni.unwrap_or(context.tls.strict_sni),
             no_tickets: tls.no_tickets,
         }
     }

@@ -136,7 +136,7 @@ pub(super) const OPTIONS: &[BindOption] = &[
         "",
         "Refuses clients whose name no certificate has.",
         |_, bind, _| {
-            bind.strict_sni = true;
+            bind.strict_sni = Some(true);
             Ok(())
         },
     ),
@@ -145,7 +145,7 @@ pub(super) const OPTIONS: &[BindOption] = &[
         "",
         "Serves the first certificate to unknown names.",
         |_, bind, _| {
-            bind.strict_sni = false;
+            bind.strict_sni = Some(false);
             Ok(())
         },
     ),
