@@ -84,6 +84,20 @@ fn in_token<'a>(token: &[u8], part: usize, args: &[Arg]) -> Option<Sample<'a>> {
     query(&decoded, args)
 }
 
+/// The text of a member of an object, a string without its quotes.
+pub(super) fn member(document: &[u8], name: &str) -> Option<Vec<u8>> {
+    let found = raw_member(document, name)?;
+    match found.first()? {
+        b'"' => unescape(found),
+        _ => None,
+    }
+}
+
+/// A member of an object as it stands there.
+pub(super) fn raw_member<'d>(document: &'d [u8], name: &str) -> Option<&'d [u8]> {
+    find(document, &[Step::Key(name.as_bytes().to_vec())])
+}
+
 fn query<'a>(document: &[u8], args: &[Arg]) -> Option<Sample<'a>> {
     let steps = path(args.first().and_then(Arg::text)?)?;
     let found = find(document, &steps)?;

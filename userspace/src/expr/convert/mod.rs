@@ -32,10 +32,12 @@ mod rfc7239;
 mod state;
 mod string;
 mod table;
+mod token;
 mod x509;
 
 pub(super) use hash::sdbm_avalanche;
 pub(super) use rfc7239::is_obfuscated;
+pub(super) use token::Keys;
 
 /// One converter keyword.
 #[derive(Clone, Copy)]
@@ -171,6 +173,7 @@ pub(super) fn all() -> &'static [Converter] {
         all.extend(state::CONVERTERS);
         all.extend(string::CONVERTERS);
         all.extend(table::CONVERTERS);
+        all.extend(token::CONVERTERS);
         all.extend(x509::CONVERTERS);
         all
     });

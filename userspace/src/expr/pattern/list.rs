@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use super::draft::Drafts;
 use super::{PatternError, PatternSet};
 use crate::expr::Files;
+use crate::expr::convert::Keys;
 
 /// The entries of one list. Everything that uses the list sees a change at once.
 pub struct PatternList {
@@ -246,9 +247,16 @@ pub struct Patterns {
     taken: HashSet<u32>,
     /// No id below this one is free.
     free: u32,
+    /// The keys that tokens are verified with.
+    keys: Keys,
 }
 
 impl Patterns {
+    /// The keys that tokens are verified with: files that are read with the configuration, as lists are.
+    pub(in crate::expr) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// All lists, in the order they were first referred to.
     #[must_use]
     pub fn lists(&self) -> &[Arc<PatternList>] {
