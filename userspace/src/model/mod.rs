@@ -12,6 +12,7 @@ mod defaults;
 mod global;
 mod http;
 mod logging;
+mod message;
 mod proxy;
 mod proxy_records;
 mod resolvers;
@@ -41,6 +42,7 @@ pub use logging::{
     Facility, LogAddress, LogFormatKind, LogLine, LogProfile, LogSample, LogStep, LogSteps,
     LogTarget, Severity,
 };
+pub use message::{FieldChange, NamePart, Normalizer};
 pub use proxy::{
     Affinity, BackendTarget, Balance, BalanceKind, Capture, CaptureId, Forward, HashFunction,
     HashType, Mode, Proxy, ProxyKind, Redispatch, RetryOn, ServerTarget, Timeouts, UriHash,
@@ -49,9 +51,8 @@ pub use proxy::{
 pub use proxy_records::ProxyRecords;
 pub use resolvers::{Hold, NameServer, Resolution, Resolvers};
 pub use rules::{
-    CommonAction, GeneralCounter, HttpAction, HttpRule, NameMatch, Normalizer, Redirect,
-    RedirectKind, Reply, ReplyBody, Service, StickRule, TcpAction, TcpRule, TimeoutKind, TrackSlot,
-    VariableCondition,
+    CommonAction, GeneralCounter, HttpAction, HttpRule, NameMatch, Redirect, RedirectKind, Reply,
+    ReplyBody, Service, StickRule, TcpAction, TcpRule, TimeoutKind, TrackSlot, VariableCondition,
 };
 pub use server::{
     HttpProtocol, SavedState, Server, ServerAddress, ServerTls, Source, Verify, WebSocket,

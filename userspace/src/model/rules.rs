@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use regex::bytes::Regex;
 
-use super::{CaptureId, ErrorFile};
+use super::{CaptureId, ErrorFile, FieldChange, NamePart, Normalizer};
 use crate::expr::{Condition, Expression, LogFormat, VariableName};
 use crate::types::{Millis, ProxyId, TableId};
 
@@ -121,6 +121,18 @@ pub enum CommonAction {
     SetMark(u32),
     /// `set-tos` / `set-fc-tos`: IP_TOS or IPV6_TCLASS of the client's connection.
     SetTos(u8),
+    /// `set-fc-mark EXPR`.
+    SetMarkTo(Expression),
+    /// `set-fc-tos EXPR`.
+    SetTosTo(Expression),
+    /// `set-bc-mark`: SO_MARK of the connection to the server.
+    SetBackMark(Expression),
+    /// `set-bc-tos`: IP_TOS or IPV6_TCLASS of the connection to the server.
+    SetBackTos(Expression),
+    /// `set-retries`: in place of the backend's.
+    SetRetries(Expression),
+    /// An action that is accepted without effect.
+    Nothing,
     /// `set-priority-class EXPR`: the place in the queues.
     SetPriorityClass(Expression),
     /// `set-priority-offset EXPR`: the place within the class.
@@ -231,6 +243,28 @@ pub enum HttpAction {
     ReplacePathQuery(Regex, LogFormat),
     /// `replace-uri REGEX FMT`.
     ReplaceUri(Regex, LogFormat),
+    /// `add-headers-bin`, `set-headers-bin`.
+    ChangeFields {
+        /// The fields, in the form of `req.hdrs_bin`.
+        fields: Expression,
+        /// What is done with them.
+        change: FieldChange,
+        /// `prefix`: only fields whose names begin so.
+        prefix: String,
+    },
+    /// `del-headers-bin`.
+    DeleteFields {
+        /// Names, each behind its length.
+        names: Expression,
+        /// Which part of a field's name they are.
+        part: NamePart,
+    },
+    /// `early-hint NAME FMT`.
+    EarlyHint(String, LogFormat),
+    /// `pause MILLIS`.
+    Pause(Expression),
+    /// `wait-for-handshake`: requests here never come before its end.
+    WaitForHandshake,
     /// `normalize-uri NORMALIZER`.
     NormalizeUri(Normalizer),
     /// `set-status CODE [reason R]`.
@@ -313,36 +347,6 @@ impl HttpAction {
     }
 }
 
-/// What `normalize-uri` does to a target (manual §4.4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Normalizer {
-    /// `fragment-encode`.
-    FragmentEncode,
-    /// `fragment-strip`.
-    FragmentStrip,
-    /// `path-merge-slashes`.
-    PathMergeSlashes,
-    /// `path-strip-dot`.
-    PathStripDot,
-    /// `path-strip-dotdot [full]`.
-    PathStripDotDot {
-        /// Those at the beginning too.
-        full: bool,
-    },
-    /// `percent-decode-unreserved [strict]`.
-    PercentDecodeUnreserved {
-        /// Broken sequences refuse the request.
-        strict: bool,
-    },
-    /// `percent-to-uppercase [strict]`.
-    PercentToUppercase {
-        /// Broken sequences refuse the request.
-        strict: bool,
-    },
-    /// `query-sort-by-name`.
-    QuerySortByName,
-}
-
 /// A service answered inside the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
@@ -355,8 +359,14 @@ pub enum Service {
 pub enum TimeoutKind {
     /// `client`.
     Client,
+    /// `connect`.
+    Connect,
+    /// `queue`.
+    Queue,
     /// `server`.
     Server,
+    /// `tarpit`.
+    Tarpit,
     /// `tunnel`.
     Tunnel,
 }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::connection::Ends;
 use super::logging;
-use super::transaction::{LogLevel, Transaction};
+use super::transaction::{BackOverrides, LogLevel, Transaction};
 use super::view::SessionView;
 use crate::clock;
 use crate::expr::{Expression, Fetched, Sample, SampleType, Scope, VariableName, View};
@@ -101,6 +101,34 @@ pub fn perform(action: &CommonAction, view: &SessionView<'_>) -> Performed {
         CommonAction::SetTos(tos) => {
             let _ = view.client.map(|client| client.socket().set_tos(*tos));
         }
+        CommonAction::SetMarkTo(value) => {
+            if let Some(mark) = integer(value, view) {
+                let _ = view
+                    .client
+                    .map(|client| client.socket().set_mark(mark as u32));
+            }
+        }
+        CommonAction::SetTosTo(value) => {
+            if let Some(tos) = integer(value, view).and_then(|tos| u8::try_from(tos).ok()) {
+                let _ = view.client.map(|client| client.socket().set_tos(tos));
+            }
+        }
+        CommonAction::SetBackMark(value) => {
+            if let Some(mark) = integer(value, view) {
+                on_back(view, |back| back.mark = Some(mark as u32));
+            }
+        }
+        CommonAction::SetBackTos(value) => {
+            if let Some(tos) = integer(value, view).and_then(|tos| u8::try_from(tos).ok()) {
+                on_back(view, |back| back.tos = Some(tos));
+            }
+        }
+        CommonAction::SetRetries(value) => {
+            if let Some(retries @ 0..=100) = integer(value, view) {
+                on_back(view, |back| back.retries = Some(retries as u32));
+            }
+        }
+        CommonAction::Nothing => {}
         CommonAction::SetPriorityClass(value) => {
             if let Some(class) = integer(value, view) {
                 on_transaction(view, |transaction| {
@@ -187,6 +215,14 @@ fn on_transaction(view: &SessionView<'_>, act: impl FnOnce(&Transaction)) {
     if let Some(transaction) = view.transaction {
         act(transaction);
     }
+}
+
+fn on_back(view: &SessionView<'_>, change: impl FnOnce(&mut BackOverrides)) {
+    on_transaction(view, |transaction| {
+        let mut back = transaction.back.get();
+        change(&mut back);
+        transaction.back.set(back);
+    });
 }
 
 fn set_variable(

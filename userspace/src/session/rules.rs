@@ -46,6 +46,17 @@ impl Walk {
                 Outcome::Undecided => return Verdict::Wait,
                 Outcome::Match => {}
             }
+            let is_final = matches!(
+                rule.action,
+                TcpAction::Accept
+                    | TcpAction::Reject
+                    | TcpAction::SilentDrop
+                    | TcpAction::Close
+                    | TcpAction::SwitchModeHttp
+            );
+            if let Some(transaction) = view.transaction.filter(|_| is_final) {
+                transaction.note_last_rule(&rule.place);
+            }
             match &rule.action {
                 TcpAction::Accept => return Verdict::Accept,
                 TcpAction::Reject => return Verdict::Reject,

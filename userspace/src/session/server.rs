@@ -98,7 +98,7 @@ impl<'a> ServerSearch<'a> {
             preferred: last.map(|last| last.server),
             hash: side.hash(view),
             avoid: None,
-            attempts_left: proxy.retries,
+            attempts_left: transaction.back.get().retries.unwrap_or(proxy.retries),
         })
     }
 
@@ -109,7 +109,9 @@ impl<'a> ServerSearch<'a> {
             line.head.get_or_insert(began);
             line.held = Some(began);
         });
-        let deadline = self.proxy.timeouts.queue.or(self.proxy.timeouts.connect);
+        let overrides = self.transaction.timeouts.get();
+        let usual = self.proxy.timeouts.queue.or(self.proxy.timeouts.connect);
+        let deadline = overrides.queue.or(usual);
         let slot = loop {
             match self.choose()? {
                 Chosen::Slot(slot) => break slot,
@@ -128,7 +130,9 @@ impl<'a> ServerSearch<'a> {
     pub async fn connect(&self, slot: &Slot, view: &dyn View) -> Result<Stream, SearchError> {
         let state = self.connection.generation.state().server(slot.server());
         state.counters.count(Counter::ConnectAttempts);
-        let limit = self.proxy.timeouts.connect.map(Millis::duration);
+        let overrides = self.transaction.timeouts.get();
+        let limit = overrides.connect.or(self.proxy.timeouts.connect);
+        let limit = limit.map(Millis::duration);
         let made = transport::connect(
             self.connection,
             self.transaction,
@@ -387,7 +391,8 @@ impl<'a> ServerSearch<'a> {
                 return true;
             }
         }
-        let retry = self.proxy.retries - self.attempts_left;
+        let retries = self.transaction.back.get().retries;
+        let retry = retries.unwrap_or(self.proxy.retries) - self.attempts_left;
         match self.proxy.redispatch {
             Redispatch::Off => false,
             Redispatch::LastRetry => self.attempts_left == 0,

@@ -68,6 +68,10 @@ pub struct Transaction {
     pub priority: Cell<Priority>,
     /// `set-timeout`.
     pub timeouts: Cell<TimeoutOverrides>,
+    /// `file:line` of the rule that ended the last rule set that one did.
+    pub last_rule: RefCell<Option<Box<str>>>,
+    /// What rules want of the server's connection.
+    pub back: Cell<BackOverrides>,
     /// The rendered `unique-id-format`.
     pub unique_id: OnceCell<Box<[u8]>>,
     /// Whether it is being rendered.
@@ -146,6 +150,30 @@ pub struct TimeoutOverrides {
     pub server: Option<Millis>,
     /// `timeout tunnel`.
     pub tunnel: Option<Millis>,
+    /// `timeout connect`.
+    pub connect: Option<Millis>,
+    /// `timeout queue`.
+    pub queue: Option<Millis>,
+    /// `timeout tarpit`.
+    pub tarpit: Option<Millis>,
+}
+
+/// What rules want of the connection to the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BackOverrides {
+    /// `set-bc-mark`.
+    pub mark: Option<u32>,
+    /// `set-bc-tos`.
+    pub tos: Option<u8>,
+    /// `set-retries`.
+    pub retries: Option<u32>,
+}
+
+impl BackOverrides {
+    /// Whether the connection has options of its own, so that no other request may use it.
+    pub const fn marks(&self) -> bool {
+        self.mark.is_some() || self.tos.is_some()
+    }
 }
 
 impl Transaction {
@@ -191,6 +219,11 @@ impl Transaction {
             number: Cell::new(connection.worker.next_transaction()),
             ..Self::default()
         }
+    }
+
+    /// Remembers the rule that ended a rule set.
+    pub fn note_last_rule(&self, place: &str) {
+        *self.last_rule.borrow_mut() = Some(place.into());
     }
 
     /// Changes its clocks.

@@ -65,6 +65,8 @@ async fn establish(
     let options = Outgoing {
         source: model.source.as_ref().or(proxy.source.as_ref()),
         keepalive: proxy.server_keepalive.then(Keepalive::default),
+        mark: transaction.back.get().mark,
+        tos: transaction.back.get().tos,
         ..Outgoing::default()
     };
     let first = match (&destination, model.socks4) {

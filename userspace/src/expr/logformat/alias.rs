@@ -83,6 +83,21 @@ impl Alias {
         ALIASES.iter().find(|alias| alias.name == name).copied()
     }
 
+    /// Whether its value is a number.
+    pub(super) fn is_number(self) -> bool {
+        matches!(
+            self.value,
+            Value::Port(_)
+                | Value::Number(..)
+                | Value::Total(_)
+                | Value::Date(_, DateForm::Epoch | DateForm::Millis)
+                | Value::LogCounter
+                | Value::RequestCounter
+                | Value::Pid
+                | Value::Retries
+        )
+    }
+
     /// Every alias's name.
     pub fn names() -> impl Iterator<Item = &'static str> {
         ALIASES.iter().map(|alias| alias.name)

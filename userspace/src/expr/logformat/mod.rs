@@ -5,6 +5,7 @@
 //! missing values apply depends on the [`Purpose`].
 
 mod alias;
+mod encode;
 mod escape;
 mod parse;
 mod render;
@@ -13,6 +14,7 @@ use std::fmt;
 
 use super::{Expression, Reference, View, raw};
 pub use alias::Alias;
+use encode::Encoding;
 
 /// A compiled format.
 #[derive(Clone)]
@@ -20,6 +22,8 @@ pub struct LogFormat {
     text: Box<str>,
     purpose: Purpose,
     items: Vec<Item>,
+    /// What `%o` says of the line as a whole: encoded as one object, in bytes or in digits.
+    object: Option<(Encoding, bool)>,
 }
 
 /// What a format is for.
@@ -57,6 +61,18 @@ enum Item {
     Space,
     Alias(Alias, Options),
     Expression(Expression, Options),
+    /// An alias or expression with a name or type, or to be encoded.
+    Named(Box<encode::Named>),
+}
+
+impl Item {
+    /// The item itself, whatever it is called.
+    fn plain(&self) -> &Self {
+        match self {
+            Self::Named(named) => &named.item,
+            item => item,
+        }
+    }
 }
 
 /// The flags of an item.
@@ -70,6 +86,8 @@ struct Options {
     escaped: bool,
     /// `+bin`, for the whole format only: bytes are not changed at all.
     binary: bool,
+    /// `+json`, `+cbor`
+    encoding: Option<Encoding>,
 }
 
 impl LogFormat {
@@ -80,6 +98,7 @@ impl LogFormat {
             text: text.into(),
             purpose,
             items: vec![Item::Literal(raw::bytes(text).into())],
+            object: None,
         }
     }
 
@@ -92,6 +111,9 @@ impl LogFormat {
     /// The text, where the format has nothing to evaluate.
     #[must_use]
     pub fn constant(&self) -> Option<&[u8]> {
+        if self.object.is_some() {
+            return None;
+        }
         match &*self.items {
             [] => Some(b""),
             [Item::Literal(text)] => Some(text),
@@ -101,7 +123,7 @@ impl LogFormat {
 
     /// The expressions in it, in order.
     pub fn expressions(&self) -> impl Iterator<Item = &Expression> {
-        self.items.iter().filter_map(|item| match item {
+        self.items.iter().filter_map(|item| match item.plain() {
             Item::Expression(expression, _) => Some(expression),
             _ => None,
         })
@@ -109,7 +131,7 @@ impl LogFormat {
 
     /// The aliases in it, in order.
     pub fn aliases(&self) -> impl Iterator<Item = Alias> {
-        self.items.iter().filter_map(|item| match item {
+        self.items.iter().filter_map(|item| match item.plain() {
             Item::Alias(alias, _) => Some(*alias),
             _ => None,
         })

@@ -1,5 +1,6 @@
 //! From the string to items.
 
+use super::encode::{Encoding, Kind, Named};
 use super::{Alias, Item, LogFormat, Options, Purpose};
 use crate::expr::{Expression, ParseError, Parsing};
 use crate::expr::{raw, suggest};
@@ -19,6 +20,7 @@ impl LogFormat {
             at: 0,
             purpose,
             defaults: Options::default(),
+            name: None,
             items: Vec::new(),
             literal: Vec::new(),
         };
@@ -26,6 +28,10 @@ impl LogFormat {
         Ok(Self {
             text: text.into(),
             purpose,
+            object: reader
+                .defaults
+                .encoding
+                .map(|encoding| (encoding, reader.defaults.binary)),
             items: reader.items,
         })
     }
@@ -37,6 +43,8 @@ struct Reader<'t> {
     purpose: Purpose,
     /// What `%o` set for the items that follow.
     defaults: Options,
+    /// The name in front of the item being read.
+    name: Option<(Box<str>, Option<Kind>)>,
     items: Vec<Item>,
     literal: Vec<u8>,
 }
@@ -75,7 +83,7 @@ impl Reader<'_> {
     fn item(&mut self, parsing: &mut Parsing<'_>) -> Result<(), ParseError> {
         let start = self.at;
         self.at += 1;
-        self.skip_name()?;
+        self.item_name()?;
         let mut options = self.defaults;
         let has_options = self.rest().starts_with('{');
         if has_options {
@@ -124,21 +132,41 @@ impl Reader<'_> {
     }
 
     /// `(name:type)`: used by encodings only.
-    fn skip_name(&mut self) -> Result<(), ParseError> {
+    fn item_name(&mut self) -> Result<(), ParseError> {
+        self.name = None;
         if !self.rest().starts_with('(') {
             return Ok(());
         }
         let Some(end) = self.rest().find(')') else {
             return Err(self.error(self.at, "missing ')' after an item's name".into()));
         };
-        if let Some((_, kind)) = self.rest()[1..end].split_once(':')
-            && !matches!(kind, "str" | "sint" | "bool")
-        {
-            let message = format!("unknown item type '{kind}': expected 'str', 'sint' or 'bool'");
-            return Err(self.error(self.at, message));
-        }
+        let inside = &self.rest()[1..end];
+        let (name, kind) = match inside.split_once(':') {
+            None => (inside, None),
+            Some((name, "str")) => (name, Some(Kind::Text)),
+            Some((name, "sint")) => (name, Some(Kind::Int)),
+            Some((name, "bool")) => (name, Some(Kind::Bool)),
+            Some((_, kind)) => {
+                let message =
+                    format!("unknown item type '{kind}': expected 'str', 'sint' or 'bool'");
+                return Err(self.error(self.at, message));
+            }
+        };
+        self.name = Some((name.into(), kind));
         self.at += end + 1;
         Ok(())
+    }
+
+    /// Adds an item under its name, where it has one or is encoded.
+    fn add(&mut self, item: Item, options: Options) {
+        let name = self.name.take();
+        self.items.push(match (name, options.encoding) {
+            (None, None) => item,
+            (name, _) => {
+                let (name, kind) = name.unwrap_or_default();
+                Item::Named(Box::new(Named { name, kind, item }))
+            }
+        });
     }
 
     /// `{+Q,-X}`.
@@ -162,20 +190,30 @@ impl Reader<'_> {
                 // As in HAProxy, a flag without a sign changes nothing.
                 _ => (None, word),
             };
+            let encoding = match flag {
+                "json" => Some(Encoding::Json),
+                "cbor" => Some(Encoding::Cbor),
+                _ => None,
+            };
+            if let Some(encoding) = encoding {
+                options.encoding = match set {
+                    Some(true) => Some(encoding),
+                    Some(false) => None,
+                    None => options.encoding,
+                };
+                continue;
+            }
             let target = match flag {
                 "Q" => &mut options.quoted,
                 "X" => &mut options.hexadecimal,
                 "E" => &mut options.escaped,
                 "bin" => &mut options.binary,
-                "json" | "cbor" => {
-                    return Err(
-                        self.error(self.at, format!("the encoding '{flag}' is not supported"))
-                    );
-                }
                 _ => {
                     return Err(self.error(
                         self.at,
-                        format!("unknown flag '{flag}': expected 'Q', 'X', 'E' or 'bin'"),
+                        format!(
+                            "unknown flag '{flag}': expected 'Q', 'X', 'E', 'bin', 'json' or 'cbor'"
+                        ),
                     ));
                 }
             };
@@ -208,7 +246,8 @@ impl Reader<'_> {
         };
         self.at += length;
         self.end_literal();
-        self.items.push(Item::Alias(alias, self.for_item(options)));
+        let options = self.for_item(options);
+        self.add(Item::Alias(alias, options), options);
         Ok(())
     }
 
@@ -252,8 +291,8 @@ impl Reader<'_> {
         }
         self.at = end + 1;
         self.end_literal();
-        self.items
-            .push(Item::Expression(expression, self.for_item(options)));
+        let options = self.for_item(options);
+        self.add(Item::Expression(expression, options), options);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::IpAddr;
 
 use super::alias::{Absent, Alias, DateForm, RequestPart, Value};
+use super::encode;
 use super::escape::Escape;
 use super::{Item, LogFormat, Options, Purpose};
 use crate::expr::fetch::process_id;
@@ -14,6 +15,9 @@ use crate::expr::{
 use crate::proto::http::uri;
 
 pub(super) fn render(format: &LogFormat, view: &dyn View, out: &mut Vec<u8>) {
+    if let Some((encoding, binary)) = format.object {
+        return encode::object(format, encoding, binary, view, out);
+    }
     let mut line = Line {
         view,
         purpose: format.purpose,
@@ -22,6 +26,40 @@ pub(super) fn render(format: &LogFormat, view: &dyn View, out: &mut Vec<u8>) {
     };
     for item in &format.items {
         line.item(item);
+    }
+}
+
+/// The value of an item before anything is escaped, for encodings: a number where the item is one.
+pub(super) fn value_of<'a>(item: &'a Item, view: &'a dyn View) -> Option<Sample<'a>> {
+    match item {
+        Item::Expression(expression, _) => match expression.eval(view)? {
+            sample @ (Sample::Bool(_) | Sample::Int(_) | Sample::Bin(_)) => Some(sample),
+            sample => Some(Sample::str(sample.to_text().into_owned())),
+        },
+        Item::Alias(alias, options) => {
+            let mut text = Vec::new();
+            let mut line = Line {
+                view,
+                purpose: Purpose::Variable,
+                out: &mut text,
+                after_space: true,
+            };
+            let options = Options {
+                hexadecimal: options.hexadecimal,
+                ..Options::default()
+            };
+            line.alias(*alias, options);
+            if alias.is_number() && !options.hexadecimal {
+                let digits = text.strip_prefix(b"+").unwrap_or(&text);
+                return std::str::from_utf8(digits)
+                    .ok()?
+                    .parse()
+                    .ok()
+                    .map(Sample::Int);
+            }
+            (!text.is_empty()).then(|| Sample::str(text))
+        }
+        Item::Literal(_) | Item::Space | Item::Named(_) => None,
     }
 }
 
@@ -49,6 +87,16 @@ impl Line<'_> {
             Item::Alias(alias, options) => self.alias(*alias, *options),
             Item::Expression(expression, options) => {
                 self.sample(expression.eval(self.view), *options);
+            }
+            Item::Named(named) => {
+                let options = match &named.item {
+                    Item::Alias(_, options) | Item::Expression(_, options) => *options,
+                    _ => Options::default(),
+                };
+                match options.encoding {
+                    Some(encoding) => encode::single(named, encoding, options, self.view, self.out),
+                    None => return self.item(&named.item),
+                }
             }
         }
         // An empty list of captures leaves no second space behind; other empty values stand for themselves.

@@ -216,7 +216,6 @@ fn mistakes_are_named_where_they_are() {
         ),
         ("%{+Q r", 0, "missing '}'"),
         ("%{+Z}r", 1, "unknown flag 'Z'"),
-        ("%{+json}o", 1, "the encoding 'json' is not supported"),
         ("a% b", 1, "unexpected variable name near ' '"),
         ("%[src", 5, "missing ']' after 'src'"),
         (
@@ -281,5 +280,29 @@ proptest::proptest! {
         *view.captures.borrow_mut() = vec![(Direction::Request, Some(field))];
         let line = render("%[capture.req.hdr(0)] %hr %hrl %{+Q}hrl", Purpose::Log, &view);
         proptest::prop_assert!(line.bytes().all(|byte| byte == b'\t' || byte >= b' ' && byte != 0x7f), "{:?}", line);
+    }
+}
+
+#[test]
+fn lines_and_values_are_encoded() {
+    let view = Literal::request("GET /a%22b HTTP/1.1\r\n\r\n").with_number(Number::Status, 200);
+    for (format, expected) in [
+        (
+            "%{+json}o ignored %(status)ST %(s)[str(\"a\\\"b\")] %[int(7)] %(none)[var(txn.none)]",
+            r#"{"status": 200, "s": "a\"b", "none": null}"#,
+        ),
+        (
+            "%{+json}o %(a:str)[int(3)] %(b:bool)[int(2)] %(c:sint)[str(5)] %(d)[bool(true)]",
+            r#"{"a": "3", "b": true, "c": 5, "d": true}"#,
+        ),
+        ("status=%{+json}ST %{+json}[str(x)]", r#"status=200 "x""#),
+        ("%(name)ST plain", "200 plain"),
+        (
+            "%{+cbor}o %(n)[int(-1)] %(big)[int(1000)] %(s)[str(hi)] %(b)[bin(00ff)]",
+            "BF616E20636269671903E8617362686961624200FFFF",
+        ),
+    ] {
+        let text = render(format, Purpose::Log, &view);
+        assert_eq!(text, expected, "{format}");
     }
 }

@@ -81,7 +81,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
                 ("maxqueue", Affinity::Maxqueue),
             ];
             let word = args.only("'always', 'maxconn' or 'maxqueue'")?;
-            draft.proxy.balance.affinity = super::logging::choose(word, "affinity", &choices)?;
+            draft.proxy.balance.affinity = choose(word, "affinity", &choices)?;
             Ok(())
         }),
     },

@@ -231,14 +231,14 @@ impl Head {
 
 /// Editing fields.
 impl Head {
-    /// Appends a field. White space around the value is not part of it.
+    /// Appends a field. White space around the value is kept: readers leave it out (`url_dec` may end in a space).
     pub fn add(&mut self, name: &[u8], value: &[u8]) {
         let line = self.text.len();
         self.text.extend_from_slice(name);
         let name = Span::between(line, self.text.len());
         self.text[name.range()].make_ascii_lowercase();
         self.text.extend_from_slice(b": ");
-        let value = self.append(super::trim(value));
+        let value = self.append(value);
         self.text.extend_from_slice(b"\r\n");
         self.fields.push(Field { name, value });
     }

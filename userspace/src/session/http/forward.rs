@@ -151,7 +151,7 @@ impl HttpStream<'_, '_> {
 
     /// An idle connection to the slot's server that this request may use.
     fn reusable(&mut self, slot: &Slot, proxy: &Proxy, fresh: Fresh) -> Option<Upstream> {
-        if fresh == Fresh::Yes || keeps_nothing(proxy) {
+        if fresh == Fresh::Yes || keeps_nothing(proxy) || self.transaction.back.get().marks() {
             return None;
         }
         let key = self.key(slot.server());

@@ -8,11 +8,13 @@
 mod answer;
 pub mod applet;
 mod body;
+mod bulk;
 mod cache;
 mod captures;
 mod carried;
 mod compress;
 mod cookie;
+mod early;
 mod edits;
 mod errors;
 mod exchange;

@@ -60,6 +60,12 @@ impl HttpStream<'_, '_> {
                     }
                 })
             }
+            HttpAction::ChangeFields {
+                fields,
+                change,
+                prefix,
+            } => self.change_fields(fields, *change, prefix, message),
+            HttpAction::DeleteFields { names, part } => self.delete_fields(names, *part, message),
             HttpAction::SetStatus(status, reason) => {
                 let usual = super::pages::reason(*status);
                 let reason = reason.as_deref().unwrap_or(usual);
@@ -150,7 +156,7 @@ impl HttpStream<'_, '_> {
         done
     }
 
-    fn head_mut(&mut self, message: Direction) -> &mut Head {
+    pub(super) fn head_mut(&mut self, message: Direction) -> &mut Head {
         match message {
             Direction::Request => &mut self.messages.request,
             Direction::Response => &mut self.messages.response,

@@ -39,13 +39,25 @@ impl<'c> HttpStream<'c, '_> {
         let proxy = self.connection.generation.proxy(proxy);
         self.apply_content_rules(proxy)?;
         let mut rewrites = Rewrites::Strict;
+        let mut hints = None;
         for rule in &proxy.http_request {
-            if self.applies(rule)
-                && self.apply_request_rule(&rule.action, &mut rewrites).await? == Step::Last
-            {
+            if !self.applies(rule) {
+                continue;
+            }
+            if let HttpAction::EarlyHint(name, value) = &rule.action {
+                self.hint(&mut hints, name, value);
+                continue;
+            }
+            self.send_early_hints(&mut hints).await?;
+            let step = self.apply_request_rule(&rule.action, &mut rewrites).await;
+            if step != Ok(Step::Next) {
+                self.transaction.note_last_rule(&rule.place);
+            }
+            if step? == Step::Last {
                 break;
             }
         }
+        self.send_early_hints(&mut hints).await?;
         self.serve_statistics(proxy).await?;
         for (redirect, condition) in &proxy.redirects {
             if condition
@@ -74,12 +86,14 @@ impl<'c> HttpStream<'c, '_> {
         for proxy in self.both().into_iter().flatten() {
             let mut rewrites = Rewrites::Strict;
             for rule in &proxy.http_response {
-                if self.applies(rule)
-                    && self
-                        .apply_response_rule(&rule.action, &mut rewrites)
-                        .await?
-                        == Step::Last
-                {
+                if !self.applies(rule) {
+                    continue;
+                }
+                let step = self.apply_response_rule(&rule.action, &mut rewrites).await;
+                if step != Ok(Step::Next) {
+                    self.transaction.note_last_rule(&rule.place);
+                }
+                if step? == Step::Last {
                     break;
                 }
             }
@@ -167,6 +181,8 @@ impl<'c> HttpStream<'c, '_> {
                 self.mirror(*backend, *share);
                 Ok(Step::Next)
             }
+            HttpAction::Pause(time) => self.pause(time).await.map(|()| Step::Next),
+            HttpAction::WaitForHandshake => Ok(Step::Next),
             HttpAction::DisableL7Retry => {
                 self.no_retry = true;
                 Ok(Step::Next)
@@ -181,6 +197,7 @@ impl<'c> HttpStream<'c, '_> {
         rewrites: &mut Rewrites,
     ) -> Result<Step, Failure> {
         match action {
+            HttpAction::Pause(time) => self.pause(time).await.map(|()| Step::Next),
             HttpAction::Deny(reply) => Err(self.refuse(reply, Failure::Denied)),
             HttpAction::CacheStore(cache) => {
                 self.store_in_cache(*cache);
@@ -314,7 +331,9 @@ impl<'c> HttpStream<'c, '_> {
         let now = clock::now();
         self.stage = Stage::Tarpit;
         self.transaction.mark(|line| line.held = Some(now));
-        let time = timeouts.tarpit.or(timeouts.connect).unwrap_or(Millis(0));
+        let overrides = self.transaction.timeouts.get();
+        let usual = timeouts.tarpit.or(timeouts.connect);
+        let time = overrides.tarpit.or(usual).unwrap_or(Millis(0));
         let held = tokio::time::sleep(time.duration());
         self.front.attend(Stays::No, None, held).await
     }
@@ -331,7 +350,10 @@ impl<'c> HttpStream<'c, '_> {
         let mut timeouts: TimeoutOverrides = self.transaction.timeouts.get();
         match kind {
             TimeoutKind::Client => timeouts.client = Some(time),
+            TimeoutKind::Connect => timeouts.connect = Some(time),
+            TimeoutKind::Queue => timeouts.queue = Some(time),
             TimeoutKind::Server => timeouts.server = Some(time),
+            TimeoutKind::Tarpit => timeouts.tarpit = Some(time),
             TimeoutKind::Tunnel => timeouts.tunnel = Some(time),
         }
         self.transaction.timeouts.set(timeouts);

@@ -77,6 +77,10 @@ pub(super) fn text<'a>(view: &SessionView<'a>, which: Text) -> Option<Data<'a>> 
             let algorithm = view.http?.compressed?;
             Some(Data::from(algorithm.name()))
         }
+        Text::LastRuleFile => {
+            let place = view.transaction?.last_rule.borrow();
+            owned(place.as_deref()?.rsplit_once(':')?.0)
+        }
         Text::RequestLine => some_text(&view.http?.line),
         Text::CapturedRequestCookie => some_text(&view.http?.request_cookie),
         Text::CapturedResponseCookie => some_text(&view.http?.response_cookie),
@@ -235,6 +239,10 @@ fn transaction(view: &SessionView<'_>, which: Number) -> Option<i64> {
         Number::FirstRequest => view.http?.first.into(),
         Number::BackGlitches => transaction.back_glitches.get().into(),
         Number::BackReused => transaction.reused.get().into(),
+        Number::LastRuleLine => {
+            let place = transaction.last_rule.borrow();
+            return place.as_deref()?.rsplit_once(':')?.1.parse().ok();
+        }
         Number::CacheHit => view.http?.cache.is_some().into(),
         Number::Compressed => view.http?.compressed.is_some().into(),
         _ => return None,
@@ -273,14 +281,23 @@ fn timeout(view: &SessionView<'_>, which: Number) -> Option<i64> {
         Number::FrontendClientTimeout => front.client,
         Number::FrontendTarpitTimeout => front.tarpit.or(front.connect),
         Number::CurrentClientTimeout => overrides.client.or(front.client),
-        Number::BackendConnectTimeout | Number::CurrentConnectTimeout => back.connect,
-        Number::BackendQueueTimeout | Number::CurrentQueueTimeout => back.queue.or(back.connect),
+        Number::BackendConnectTimeout => back.connect,
+        Number::CurrentConnectTimeout => overrides.connect.or(back.connect),
+        Number::BackendQueueTimeout => back.queue.or(back.connect),
+        Number::CurrentQueueTimeout => overrides.queue.or(back.queue).or(back.connect),
         Number::BackendServerTimeout => back.server,
         Number::CurrentServerTimeout => overrides.server.or(back.server),
-        Number::BackendTarpitTimeout | Number::CurrentTarpitTimeout => back.tarpit.or(back.connect),
+        Number::BackendTarpitTimeout => back.tarpit.or(back.connect),
+        Number::CurrentTarpitTimeout => overrides.tarpit.or(back.tarpit).or(back.connect),
         Number::BackendTunnelTimeout => back.tunnel,
         Number::CurrentTunnelTimeout => overrides.tunnel.or(back.tunnel),
         Number::BackendMaxRetries | Number::CurrentMaxRetries => {
+            let set = view
+                .transaction
+                .and_then(|transaction| transaction.back.get().retries);
+            if let (Number::CurrentMaxRetries, Some(retries)) = (which, set) {
+                return Some(retries.into());
+            }
             let id = backend.unwrap_or(view.connection.frontend);
             return Some(generation.proxy(id).retries.into());
         }

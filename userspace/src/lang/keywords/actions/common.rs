@@ -1,4 +1,4 @@
-//! Actions that TCP and HTTP rule sets share: counters, variables, addresses, marks, log level.
+//! Actions that TCP and HTTP rule sets share: counters, variables, addresses, log level.
 
 use super::{Action, Built, RuleParts, RuleSets, action, refused};
 use crate::expr::Expression;
@@ -227,34 +227,6 @@ pub(super) const ACTIONS: &[Action] = &[
         },
     ),
     action(
-        "set-mark",
-        SOCKETS,
-        "<mark>",
-        "Marks the packets to the client.",
-        mark,
-    ),
-    action(
-        "set-fc-mark",
-        SOCKETS,
-        "<mark>",
-        "Marks the packets to the client.",
-        mark,
-    ),
-    action(
-        "set-tos",
-        SOCKETS,
-        "<tos>",
-        "Sets the TOS byte of packets to the client.",
-        tos,
-    ),
-    action(
-        "set-fc-tos",
-        SOCKETS,
-        "<tos>",
-        "Sets the TOS byte of packets to the client.",
-        tos,
-    ),
-    action(
         "set-priority-class",
         QUEUED,
         "<expr>",
@@ -311,30 +283,6 @@ pub(super) const ACTIONS: &[Action] = &[
         SOCKETS,
         "<name>",
         "bandwidth is not limited",
-    ),
-    refused(
-        "set-bc-mark",
-        QUEUED,
-        "<mark>",
-        "only packets to the client can be marked",
-    ),
-    refused(
-        "set-bc-tos",
-        QUEUED,
-        "<tos>",
-        "only packets to the client can be marked",
-    ),
-    refused(
-        "set-nice",
-        CONTENTS,
-        "<nice>",
-        "sessions are not given priorities",
-    ),
-    refused(
-        "set-retries",
-        QUEUED,
-        "<number>",
-        "use 'retries' in the backend",
     ),
     refused(
         "send-spoe-group",
@@ -403,7 +351,7 @@ fn slot_of(text: &str, word: &Word) -> Parsed<TrackSlot> {
 }
 
 /// An integer or an expression; an integer is an expression too.
-fn amount(rule: &mut RuleParts<'_, '_, '_>) -> Parsed<Expression> {
+pub(super) fn amount(rule: &mut RuleParts<'_, '_, '_>) -> Parsed<Expression> {
     let Some(word) = rule
         .args
         .peek()
@@ -434,33 +382,6 @@ fn target(
         })
     };
     Ok((name, parts.map(condition).collect::<Parsed<_>>()?))
-}
-
-fn mark(rule: &mut RuleParts<'_, '_, '_>) -> Parsed<Built> {
-    let word = rule.args.need("exactly 1 argument (integer/hex value)")?;
-    integer(word).map(CommonAction::SetMark).map(Built::Common)
-}
-
-fn tos(rule: &mut RuleParts<'_, '_, '_>) -> Parsed<Built> {
-    let word = rule.args.need("exactly 1 argument (integer/hex value)")?;
-    match u8::try_from(integer(word)?) {
-        Ok(tos) => Ok(Built::Common(CommonAction::SetTos(tos))),
-        Err(_) => Err(Complaint::new(word.span, "expects a value from 0 to 255")),
-    }
-}
-
-/// Decimal, or hexadecimal after `0x`.
-fn integer(word: &Word) -> Parsed<u32> {
-    let number = match word.text.strip_prefix("0x") {
-        Some(digits) => u32::from_str_radix(digits, 16),
-        None => word.text.parse(),
-    };
-    number.map_err(|_| {
-        Complaint::new(
-            word.span,
-            format!("invalid value '{}' (integer/hex value expected)", word.text),
-        )
-    })
 }
 
 const CONDITIONS: &[(&str, VariableCondition)] = &[

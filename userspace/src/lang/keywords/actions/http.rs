@@ -2,12 +2,12 @@
 
 use super::reply::{reply, return_reply};
 use super::tcp::capture_slot;
-use super::{Action, Built, RuleParts, RuleSets, action, redirect, refused};
+use super::{Action, Built, RuleParts, RuleSets, action, redirect};
 use crate::expr::Case;
-use crate::lang::keywords::args::{Complaint, Parsed, Unit, size, time};
+use crate::lang::keywords::args::{Complaint, Parsed, Unit, size};
 use crate::lang::keywords::expressions::regex;
 use crate::lang::keywords::logging::choose;
-use crate::model::{HttpAction, NameMatch, Normalizer, Service, TimeoutKind};
+use crate::model::{HttpAction, NameMatch, Service};
 
 const MESSAGES: RuleSets = RuleSets::MESSAGES;
 const HTTP: RuleSets = RuleSets::HTTP;
@@ -225,27 +225,6 @@ pub(super) const ACTIONS: &[Action] = &[
         },
     ),
     action(
-        "normalize-uri",
-        REQUEST,
-        "<normalizer>",
-        "Puts the URI into a canonical form.",
-        |rule| {
-            let chosen = choose(rule.args.need("a normalizer")?, "normalizer", NORMALIZERS)?;
-            http(HttpAction::NormalizeUri(match chosen {
-                Normalizer::PathStripDotDot { .. } => Normalizer::PathStripDotDot {
-                    full: rule.args.take_if("full"),
-                },
-                Normalizer::PercentDecodeUnreserved { .. } => Normalizer::PercentDecodeUnreserved {
-                    strict: rule.args.take_if("strict"),
-                },
-                Normalizer::PercentToUppercase { .. } => Normalizer::PercentToUppercase {
-                    strict: rule.args.take_if("strict"),
-                },
-                other => other,
-            }))
-        },
-    ),
-    action(
         "set-status",
         RuleSets::RESPONSE.or(RuleSets::AFTER_RESPONSE),
         "<status> [reason <str>]",
@@ -278,33 +257,6 @@ pub(super) const ACTIONS: &[Action] = &[
         "time <time> [at-least <bytes>]",
         "Waits for the body.",
         wait_for_body,
-    ),
-    action(
-        "set-timeout",
-        MESSAGES,
-        "{ client | server | tunnel } { <timeout> | <expr> }",
-        "Changes a timeout.",
-        |rule| {
-            let kinds = [
-                ("client", TimeoutKind::Client),
-                ("server", TimeoutKind::Server),
-                ("tunnel", TimeoutKind::Tunnel),
-            ];
-            let kind = choose(
-                rule.args.need("'client', 'server' or 'tunnel'")?,
-                "timeout",
-                &kinds,
-            )?;
-            let value = match rule.args.peek().map(|word| time(word, Unit::Milliseconds)) {
-                Some(Ok(millis)) => {
-                    let place = rule.args.line().span();
-                    rule.args.skip(1);
-                    rule.integer(i64::try_from(millis.0).unwrap_or(i64::MAX), place)?
-                }
-                _ => rule.expression()?,
-            };
-            http(HttpAction::SetTimeout(kind, value))
-        },
     ),
     action(
         "strict-mode",
@@ -381,7 +333,6 @@ pub(super) const ACTIONS: &[Action] = &[
             })
         },
     ),
-    refused("add-headers-bin", HTTP, "<expr>", "use 'add-header'"),
     action(
         "cache-store",
         RuleSets::RESPONSE,
@@ -409,21 +360,6 @@ pub(super) const ACTIONS: &[Action] = &[
         "<backend> [sample <percent>%]",
         "Sends a copy of the request to another backend.",
         mirror,
-    ),
-    refused("del-headers-bin", HTTP, "<expr>", "use 'del-header'"),
-    refused(
-        "early-hint",
-        REQUEST,
-        "<name> <fmt>",
-        "early hints are not sent",
-    ),
-    refused("pause", MESSAGES, "<timeout>", "messages are not delayed"),
-    refused("set-headers-bin", HTTP, "<expr>", "use 'set-header'"),
-    refused(
-        "wait-for-handshake",
-        REQUEST,
-        "",
-        "early data is not accepted: the handshake is always over",
     ),
 ];
 
@@ -544,24 +480,4 @@ const NAME_METHODS: &[(&str, &str)] = &[
     ("end", "end"),
     ("sub", "sub"),
     ("reg", "reg"),
-];
-
-const NORMALIZERS: &[(&str, Normalizer)] = &[
-    ("fragment-encode", Normalizer::FragmentEncode),
-    ("fragment-strip", Normalizer::FragmentStrip),
-    ("path-merge-slashes", Normalizer::PathMergeSlashes),
-    ("path-strip-dot", Normalizer::PathStripDot),
-    (
-        "path-strip-dotdot",
-        Normalizer::PathStripDotDot { full: false },
-    ),
-    (
-        "percent-decode-unreserved",
-        Normalizer::PercentDecodeUnreserved { strict: false },
-    ),
-    (
-        "percent-to-uppercase",
-        Normalizer::PercentToUppercase { strict: false },
-    ),
-    ("query-sort-by-name", Normalizer::QuerySortByName),
 ];

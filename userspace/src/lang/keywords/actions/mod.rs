@@ -4,7 +4,9 @@
 //! optional condition.
 
 mod common;
+mod connection;
 pub(super) mod http;
+mod message;
 pub(super) mod redirect;
 pub(super) mod reply;
 mod tcp;
@@ -232,9 +234,15 @@ fn unknown(word: &Word, name: &str, set: RuleSets) -> Complaint {
 
 /// All actions.
 pub(in crate::lang) fn all() -> impl Iterator<Item = &'static Action> {
-    [common::ACTIONS, tcp::ACTIONS, http::ACTIONS]
-        .into_iter()
-        .flatten()
+    [
+        common::ACTIONS,
+        connection::ACTIONS,
+        tcp::ACTIONS,
+        http::ACTIONS,
+        message::ACTIONS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 const fn action(
