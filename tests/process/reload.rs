@@ -93,6 +93,36 @@ fn servers_and_stick_tables_keep_their_state() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says why")]
+fn a_daemon_in_a_chroot_is_reloaded_from_outside_of_it() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: chroot needs root");
+        return;
+    }
+    let globals = |text: &str| {
+        format!(
+            "http-request return content-type text/plain string {text}
+global
+  chroot /tmp
+  user nobody
+  group nogroup"
+        )
+    };
+    let flags = ["-D", "-W", "-S", "unix@master"];
+    let program = Program::start(&flags, &globals("one"));
+    program.configure(&globals("two"));
+    let answer = program.ask("master", "reload");
+    assert!(answer.starts_with("Success=1"), "{answer}");
+    until("the new worker answers", || {
+        program.get().as_deref() == Some("two")
+    });
+    let pid = std::fs::read_to_string(program.path("pid")).expect("written");
+    let ended = std::process::Command::new("kill").arg(pid.trim()).status();
+    assert!(ended.expect("kill").success());
+    until("the service is gone", || program.get().is_none());
+}
+
+#[test]
 fn commands_reach_the_worker_through_the_master() {
     let program = Program::start(
         MASTER,

@@ -21,7 +21,13 @@ pub(super) enum Side {
 }
 
 /// The daemon's way to say that it serves.
-pub(super) struct Report(OwnedFd);
+pub(super) struct Report {
+    parent: OwnedFd,
+    null: Null,
+}
+
+/// What stands in for the terminal. It is opened before `chroot` hides it.
+pub(super) struct Null(File);
 
 /// Forks. The parent returns once the child reported or died.
 ///
@@ -30,7 +36,10 @@ pub(super) struct Report(OwnedFd);
 pub(super) fn fork() -> io::Result<Side> {
     let (reader, writer) = sys::pipe()?;
     match sys::fork()? {
-        Forked::Child => Ok(Side::Child(Report(writer))),
+        Forked::Child => Ok(Side::Child(Report {
+            parent: writer,
+            null: Null::open()?,
+        })),
         Forked::Parent => {
             drop(writer);
             let mut byte = [0];
@@ -44,21 +53,29 @@ impl Report {
     /// Tells the parent that the service runs, and lets go of the terminal.
     ///
     /// # Errors
-    /// `/dev/null` cannot be opened.
+    /// The system is out of descriptors, or the parent is gone.
     pub(super) fn started(self) -> io::Result<()> {
-        let_go_of_terminal()?;
-        File::from(self.0).write_all(b"1")
+        self.null.replace_terminal()?;
+        File::from(self.parent).write_all(b"1")
     }
 }
 
-/// Nothing is read from or written to the terminal from now on.
-///
-/// # Errors
-/// `/dev/null` cannot be opened.
-pub(super) fn let_go_of_terminal() -> io::Result<()> {
-    let null = File::options().read(true).write(true).open("/dev/null")?;
-    rustix::stdio::dup2_stdin(&null)?;
-    rustix::stdio::dup2_stdout(&null)?;
-    rustix::stdio::dup2_stderr(&null)?;
-    Ok(())
+impl Null {
+    /// # Errors
+    /// `/dev/null` cannot be opened.
+    pub(super) fn open() -> io::Result<Self> {
+        let null = File::options().read(true).write(true).open("/dev/null")?;
+        Ok(Self(null))
+    }
+
+    /// Nothing is read from or written to the terminal from now on.
+    ///
+    /// # Errors
+    /// The system is out of descriptors.
+    pub(super) fn replace_terminal(&self) -> io::Result<()> {
+        rustix::stdio::dup2_stdin(&self.0)?;
+        rustix::stdio::dup2_stdout(&self.0)?;
+        rustix::stdio::dup2_stderr(&self.0)?;
+        Ok(())
+    }
 }

@@ -15,7 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
-use super::background::{self, Report as Parent, Side};
+use super::background::{self, Null, Report as Parent, Side};
 use super::limits;
 use super::link::Report;
 use super::listeners::{self, Inherited};
@@ -97,6 +97,11 @@ pub fn serve(
         Some(Side::Child(report)) => Some(report),
         None => None,
     };
+    let in_background = (start.daemon || model.global.daemon) && !start.foreground;
+    let null = (employment.is_some() && in_background)
+        .then(Null::open)
+        .transpose()
+        .map_err(step("open /dev/null"))?;
     let threads = threads_of(&model);
     if let Some(short) = limits::apply(&mut model, threads) {
         notice::warning(format_args!(
@@ -169,7 +174,7 @@ pub fn serve(
     let workers =
         Workers::start(generation, sockets.into()).map_err(step("start the worker threads"))?;
     let news = match employment {
-        Some(employment) => News::Master(employment),
+        Some(employment) => News::Master(employment, null),
         None => News::Everybody(report),
     };
     let house = keep_house(&workers, kernel.clone(), news, start, runtime_api);
@@ -191,7 +196,7 @@ pub fn serve(
 /// Who waits to hear that the service runs.
 enum News {
     /// The master of this worker.
-    Master(Employment),
+    Master(Employment, Option<Null>),
     /// The service manager, the process this one was forked from, and those it replaces.
     Everybody(Option<Parent>),
 }
@@ -257,12 +262,12 @@ async fn keep_house(
     tokio::task::spawn_local(cli::serve(sockets, Arc::clone(&world), Arc::clone(&model)));
     let (lost, mut master_lost) = oneshot::channel::<()>();
     let _nobody_to_lose = match news {
-        News::Master(employment) => {
+        News::Master(employment, null) => {
             let link = employment.link()?;
             notice::end_of_start();
             link.report(&Report::Ready(notice::startup_logs()))?;
-            if start.daemon || model.global.daemon {
-                background::let_go_of_terminal()?;
+            if let Some(null) = null {
+                null.replace_terminal()?;
             }
             let world = Arc::clone(&world);
             let model = Arc::clone(&model);

@@ -100,6 +100,14 @@ fn set(call: &mut Call<'_>) -> Answer {
         "addr" => set_address(call, server),
         "check-addr" | "check-port" => Answer::of(set_check_target(call, server)),
         "agent-addr" | "agent-port" => Answer::of(set_agent_target(call, server)),
+        "fqdn" if server.resolution.is_none() => {
+            Answer::error("set server <b>/<s> fqdn failed because no resolution is configured.")
+        }
+        "fqdn" => Answer::error("changing the FQDN of a server is not supported by this version."),
+        "ssl" if server.tls.is_none() => Answer::error(
+            "'set server <srv> ssl' cannot be set.  default-server should define ssl settings",
+        ),
+        "ssl" => Answer::error("'set server <srv> ssl' is not supported by this version."),
         _ => Answer::error(
             "usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | check-addr | check-port | health | state | weight",
         ),
