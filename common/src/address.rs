@@ -82,6 +82,16 @@ impl Address {
         [a, b, c, d]
     }
 
+    /// The network it is in, in terms of all 128 bits: an IPv4 prefix of 24 has 120.
+    #[inline(always)]
+    pub const fn network(self, bits: u8) -> Self {
+        let bits = bits as u32;
+        Self {
+            high: self.high & mask(bits),
+            low: self.low & mask(bits.saturating_sub(64)),
+        }
+    }
+
     /// The network it is in: all bits after the first `length` cleared. Lengths count in the address's own family
     /// (0–32 or 0–128); longer ones mean the whole address.
     #[inline(always)]

@@ -2,7 +2,8 @@
 //!
 //! Map `binds` is an array of 64-byte buckets with two entries each, in two halves of which one is in force. A packet
 //! looks for its exact (address, port, protocol) first; if that is missing, for the entry of the address alone, which
-//! leads to the port ranges of that address in map `ranges`. A packet for anyone else therefore costs two cache lines.
+//! leads to the port ranges of that address in map `ranges`;
+//! then for the networks around the address, which lead to port ranges too. A packet for anyone else therefore costs two cache lines.
 //! Every address of a bind has an address entry, also without ranges: it tells the normaliser (and later ICMP) that the
 //! address is ours. A `bind` on all addresses is entered once for every address the machine has.
 
@@ -104,6 +105,16 @@ impl BindKey {
             address,
             port_be: [0, 0],
             protocol: 0,
+        }
+    }
+
+    /// The key of a network, of which `bits` counts all 128 ([`Address::network`]).
+    #[inline(always)]
+    pub const fn network(network: Address, bits: u8) -> Self {
+        Self {
+            address: network,
+            port_be: [bits, 1],
+            protocol: NETWORK,
         }
     }
 
@@ -282,6 +293,8 @@ const RANGES: u8 = 2;
 const ANSWERS: u8 = 3;
 /// In place of a protocol; IANA has reserved this number.
 const ANSWERING: u8 = 255;
+/// The same; for experiments, and in no packet that gets this far.
+const NETWORK: u8 = 254;
 #[cfg(any(feature = "user", test))]
 const SEEDS: u32 = 4096;
 #[cfg(any(feature = "user", test))]

@@ -52,6 +52,16 @@ impl Delta {
         (!fold(sum)).to_ne_bytes()
     }
 
+    /// The checksum of an ICMP message after the changes. One of zeros only has all bits set, which updating alone cannot
+    /// tell from none; for any other message both are right.
+    #[inline(always)]
+    pub const fn apply_message(self, checksum: [u8; 2]) -> [u8; 2] {
+        match self.apply(checksum) {
+            [0, 0] => [0xff, 0xff],
+            checksum => checksum,
+        }
+    }
+
     /// The checksum of a UDP datagram after the changes: none stays none, and a sum of zero is sent as its complement.
     #[inline(always)]
     pub const fn apply_udp(self, checksum: [u8; 2]) -> [u8; 2] {

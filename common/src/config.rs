@@ -60,11 +60,14 @@ pub struct Clock {
 pub struct BindView {
     /// 0 or 1.
     pub half: u32,
-    /// What [`crate::bind::place`] chose.
+    /// What [`crate::bind::place`] chose; 16 bits.
     pub seed: u32,
     /// Whether it holds servers whose answers come back through here ([`crate::bind::BindKey::answers`]); else nobody
     /// looks for any.
     pub answers: bool,
+    /// The lengths of the networks it holds, a byte each, the longest in the lowest, in terms of all 128 bits and plus one;
+    /// 0 is none.
+    pub prefixes: u64,
 }
 
 impl NatSizes {
@@ -106,7 +109,8 @@ impl Clock {
 impl BindView {
     /// As the word in the record.
     pub const fn word(self) -> u64 {
-        pair(self.half | ((self.answers as u32) << 8), self.seed)
+        let flags = (self.half & 1) as u64 | ((self.answers as u64) << 1);
+        flags | ((self.seed as u16 as u64) << 8) | (self.prefixes << 24)
     }
 
     /// From the word in the record.
@@ -114,10 +118,20 @@ impl BindView {
     pub const fn from_word(word: u64) -> Self {
         Self {
             half: low(word) & 1,
-            seed: high(word),
-            answers: low(word) & 0x100 != 0,
+            seed: (low(word) >> 8) & 0xffff,
+            answers: word & 2 != 0,
+            prefixes: word >> 24,
         }
     }
+
+    /// The length of a network, if there are so many.
+    #[inline(always)]
+    pub const fn prefix(&self, at: usize) -> Option<u8> {
+        ((self.prefixes >> (at * 8)) as u8).checked_sub(1)
+    }
 }
+
+/// How many lengths networks may have.
+pub const PREFIXES: usize = 5;
 
 const _: () = assert!(size_of::<Config>() == 64);

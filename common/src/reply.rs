@@ -30,7 +30,9 @@ pub fn echo(frame: &mut impl Frame, packet: &Packet) -> Option<()> {
     };
     let message_at = frame.hide(message_at);
     let [_, code, c, d] = frame.load::<4>(message_at)?;
-    let [c, d] = Delta::NONE.word([kind, code], [answer, code]).apply([c, d]);
+    let [c, d] = Delta::NONE
+        .word([kind, code], [answer, code])
+        .apply_message([c, d]);
     frame.store(message_at, [answer, code, c, d])?;
     let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5] = frame.load::<12>(0)?;
     frame.store(0, [s0, s1, s2, s3, s4, s5, d0, d1, d2, d3, d4, d5])

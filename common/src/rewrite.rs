@@ -140,7 +140,7 @@ pub fn quoted(
     }
     let message_at = frame.hide(network.payload_at as usize) + 2;
     let checksum = frame.load::<2>(message_at)?;
-    frame.store(message_at, message.apply(checksum))
+    frame.store(message_at, message.apply_message(checksum))
 }
 
 /// Writes the IPv4 header from the time to live on; what its addresses change in the transport's checksum.

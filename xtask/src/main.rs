@@ -63,7 +63,7 @@ enum Command {
     Docs(docs::Options),
     /// Feed the language with random and damaged text
     Fuzz(fuzz::Options),
-    /// Malformed and random frames against the kernel program, run by hand
+    /// Malformed, well-formed and random frames against the kernel program, run by hand
     Packets(packets::Options),
     /// Check format, clippy for host and kernel crates, licences
     Lint,

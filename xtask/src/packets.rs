@@ -4,7 +4,7 @@
 //! acceptable or on which program and function disagree, and a last line `N passed, M failed`. What is run is the example
 //! `packets` of the daemon's package (`tests/xdp/tool`); here it is only built, with the kernel object, and started.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// Malformed frames, one JSON object a line: name, class, hex, accept
     #[arg(long, value_name = "FILE")]
     corpus: Option<PathBuf>,
+    /// Well-formed packets with neutral expectations, services and servers (JSON)
+    #[arg(long, value_name = "FILE")]
+    l4: Option<PathBuf>,
     /// How many random mutations of valid frames program and function decide about
     #[arg(long, value_name = "N")]
     mutations: Option<u64>,
@@ -32,10 +35,17 @@ pub(crate) struct Options {
 
 /// Builds what is needed and runs it.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<Verdict> {
+    let by_example = options.corpus.is_some() || options.mutations.is_some();
     ensure!(
-        options.corpus.is_some() || options.mutations.is_some(),
-        "say what to run: --corpus FILE, --mutations N, or both"
+        by_example || options.l4.is_some(),
+        "say what to run: --corpus FILE, --l4 FILE, --mutations N, or several of them"
     );
+    if let Some(file) = &options.l4 {
+        let verdict = run_cases(workspace, file)?;
+        if verdict == Verdict::Failed || !by_example {
+            return Ok(verdict);
+        }
+    }
     ebpf::build(workspace)?;
     let mut cargo = workspace.cargo();
     cargo.args([
@@ -70,6 +80,35 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<Verdict> {
     let status = command
         .status()
         .with_context(|| format!("cannot start {}", program.display()))?;
+    Ok(if status.success() {
+        Verdict::Passed
+    } else {
+        Verdict::Failed
+    })
+}
+
+/// Runs the cases of a file; the test of the program has the plumbing for them.
+fn run_cases(workspace: &Workspace, file: &Path) -> Result<Verdict> {
+    let file = file
+        .canonicalize()
+        .with_context(|| format!("cannot find {}", file.display()))?;
+    ebpf::build(workspace)?;
+    let mut cargo = workspace.cargo();
+    cargo
+        .args([
+            "test",
+            "--quiet",
+            "--package",
+            "tidegate",
+            "--test",
+            "xdp_packets",
+            "--",
+            "--exact",
+            "l4_cases::every_case_of_the_file_is_met",
+            "--nocapture",
+        ])
+        .env("TIDEGATE_L4_PACKETS", file);
+    let status = cargo.status().context("cannot run cargo")?;
     Ok(if status.success() {
         Verdict::Passed
     } else {

@@ -10,13 +10,14 @@ mod choose;
 mod forward;
 mod guard;
 mod mapping;
+mod owner;
 mod part;
 mod work;
 
 pub use work::Work;
 
 use crate::action::Action;
-use crate::bind::{BindKey, RANGE_ROWS, Target};
+use crate::bind::{BindKey, Target};
 use crate::config::BindView;
 use crate::counters::ServerCounters;
 use crate::frame::{Frame, Tables};
@@ -26,8 +27,8 @@ use crate::reply;
 use crate::rewrite;
 use crate::service::{Guard, ListedFlows, Nature, ServiceIndex};
 use crate::verdict::{DropReason, Verdict};
-use crate::word::low;
 use guard::Deed;
+use owner::{answers_for, find, is_ours, service_of};
 use work::{Mode, Scene};
 
 /// Decides about one frame. What `work` held before does not matter.
@@ -133,14 +134,7 @@ fn treat<T: Tables>(
 #[inline(always)]
 fn echo(frame: &mut impl Frame, scene: &Scene<'_, impl Tables>, work: &mut Work) -> Verdict {
     work.service = ServiceIndex::default();
-    let target = find(scene, BindKey::address(work.packet.network.destination));
-    let Some(Target::Ranges {
-        forwarded: true, ..
-    }) = target
-    else {
-        return Verdict::Pass;
-    };
-    if !scene.is_for_us(frame, work) {
+    if !answers_for(scene, work) || !scene.is_for_us(frame, work) {
         return Verdict::Pass;
     }
     if let Some(reason) = work.packet.network.defect() {
@@ -180,9 +174,10 @@ fn broken(
     reason: DropReason,
 ) -> Verdict {
     work.service = ServiceIndex::default();
-    match find(scene, BindKey::address(work.packet.network.destination)) {
-        Some(_) if scene.is_for_us(frame, work) => refuse(reason, work),
-        _ => Verdict::Pass,
+    if is_ours(scene, work) && scene.is_for_us(frame, work) {
+        refuse(reason, work)
+    } else {
+        Verdict::Pass
     }
 }
 
@@ -192,36 +187,6 @@ fn refuse(reason: DropReason, work: &Work) -> Verdict {
         reason,
         service: work.service,
     }
-}
-
-/// The service of the packet's destination: its exact port, else a range of ports of its address.
-#[inline(always)]
-fn service_of(scene: &Scene<'_, impl Tables>, work: &Work) -> Option<ServiceIndex> {
-    let key = BindKey {
-        address: work.packet.network.destination,
-        port_be: work.packet.transport.destination_port_be,
-        protocol: work.packet.network.protocol,
-    };
-    if let Some(Target::Service(service)) = find(scene, key) {
-        return Some(service);
-    }
-    let Some(Target::Ranges { first, rows, .. }) = find(scene, BindKey::address(key.address))
-    else {
-        return None;
-    };
-    let port = u16::from_be_bytes(key.port_be);
-    let mut row = 0;
-    while row < RANGE_ROWS && row < rows {
-        let found = scene
-            .tables
-            .range_row(first as u32 + row as u32)?
-            .find(port, key.protocol);
-        if found.is_some() {
-            return found;
-        }
-        row += 1;
-    }
-    None
 }
 
 /// The mapping of an answer to a client whose address the server knows, where there are such servers.
@@ -238,17 +203,6 @@ fn direct_answer<'a, T: Tables>(
         Some(Target::Answers) => answer::direct_entry_of(frame, scene, work),
         _ => None,
     }
-}
-
-#[inline(always)]
-fn find(scene: &Scene<'_, impl Tables>, key: BindKey) -> Option<Target> {
-    let view = BindView::from_word(scene.config.bind_view.load());
-    let buckets = low(scene.config.sizes.load());
-    let index = view
-        .half
-        .wrapping_mul(buckets)
-        .wrapping_add(key.bucket(view.seed, buckets));
-    scene.tables.bind_bucket(index)?.find(key)
 }
 
 /// Rewrites the frame, counts it and names its exit.

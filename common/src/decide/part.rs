@@ -4,10 +4,10 @@
 //! and [`follow`] sends them the same way with their addresses rewritten alike. One that comes without its first is dropped
 //! and counted if it is for an address that only this program answers for; anyone else's is the stack's.
 
+use super::owner::answers_for;
 use super::work::{Mode, Scene, Sending, Work, keeps_flows};
-use super::{Step, find, forward};
+use super::{Step, forward};
 use crate::address::Address;
-use crate::bind::{BindKey, Target};
 use crate::config::Clock;
 use crate::flow::FlowHash;
 use crate::fragment::{FragmentBucket, FragmentHash, LIFETIME_MILLIS, Path};
@@ -55,11 +55,10 @@ pub(super) fn follow<T: Tables>(
     if let Some(step) = step {
         return step;
     }
-    match find(scene, BindKey::address(work.packet.network.destination)) {
-        Some(Target::Ranges {
-            forwarded: true, ..
-        }) => Err(DropReason::UnknownFragment),
-        _ => Ok(Step::Pass),
+    if answers_for(scene, work) {
+        Err(DropReason::UnknownFragment)
+    } else {
+        Ok(Step::Pass)
     }
 }
 

@@ -23,6 +23,8 @@ mod frames;
 mod mutations;
 
 mod agreement;
+mod l4_cases;
+mod outer;
 mod test_run;
 
 use fixtures::packet;

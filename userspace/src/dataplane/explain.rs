@@ -123,7 +123,7 @@ fn service(service: &Service) -> Vec<[String; 3]> {
         }
     };
     let named = |bind: &super::plan::Bind| {
-        let all = bind.address.is_unspecified();
+        let all = bind.is_wildcard();
         format!(
             "{} {bind}{}",
             service.protocol.name(),
@@ -265,11 +265,7 @@ mod tests {
                     proxy: ProxyId(0),
                     protocol: Protocol::Tcp,
                     family: Family::V4,
-                    binds: vec![Bind {
-                        address: "0.0.0.0".parse().unwrap(),
-                        first: 80,
-                        last: 80,
-                    }],
+                    binds: vec![Bind::one("0.0.0.0".parse().unwrap(), 80, 80)],
                     policy: Some(PolicyId(0)),
                     delivery: Delivery::Local,
                 }],

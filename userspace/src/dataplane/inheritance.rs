@@ -98,9 +98,9 @@ fn counts_stay(
             .and_then(|policy| plan.policies[usize::from(policy.0)].rate.as_ref());
         let Some(limit) = limit else { return true };
         let listens = listens(service, own);
-        let mut before = listens.iter().filter_map(|(address, first, _)| {
-            predecessor.service(*address, *first, service.protocol)
-        });
+        let mut before = listens
+            .iter()
+            .filter_map(|bind| predecessor.service(bind, service.protocol));
         let region = regions.get(limit.table_name.as_str()).copied();
         before.next().and_then(|number| predecessor.region(number)) == region
     })

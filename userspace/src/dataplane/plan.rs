@@ -147,15 +147,40 @@ pub struct Service {
     pub delivery: Delivery,
 }
 
-/// One address, or all addresses, with one port or a range of ports.
+/// One address, a network, or all addresses, with one port or a range of ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Bind {
-    /// The address; the unspecified one means every address of this machine.
+    /// The address, or that of the network; the unspecified one means every address of this machine, if it is whole.
     pub address: IpAddr,
+    /// How many bits of it count: all, or those of a network.
+    pub length: u8,
     /// The first port.
     pub first: u16,
     /// The last port, usually the same.
     pub last: u16,
+}
+
+impl Bind {
+    /// One address with these ports.
+    pub const fn one(address: IpAddr, first: u16, last: u16) -> Self {
+        let length = if address.is_ipv4() { 32 } else { 128 };
+        Self {
+            address,
+            length,
+            first,
+            last,
+        }
+    }
+
+    /// Whether it is a network rather than an address.
+    pub const fn is_network(&self) -> bool {
+        self.length < if self.address.is_ipv4() { 32 } else { 128 }
+    }
+
+    /// Whether it is every address of this machine.
+    pub const fn is_wildcard(&self) -> bool {
+        self.address.is_unspecified() && !self.is_network()
+    }
 }
 
 /// IPv4 or IPv6.
@@ -356,7 +381,11 @@ impl Protocol {
 /// As messages name it: `192.0.2.1:80`, `192.0.2.1:8000-8010`.
 impl fmt::Display for Bind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", SocketAddr::new(self.address, self.first))?;
+        if self.is_network() {
+            write!(formatter, "{}/{}:{}", self.address, self.length, self.first)?;
+        } else {
+            write!(formatter, "{}", SocketAddr::new(self.address, self.first))?;
+        }
         if self.first == self.last {
             Ok(())
         } else {

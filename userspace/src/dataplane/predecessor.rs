@@ -19,7 +19,7 @@ use super::loader::LoadError;
 use super::mmap::Mapped;
 use super::netlink::Interface;
 use super::pins::TableSet;
-use super::plan::Protocol;
+use super::plan::{Bind, Protocol};
 use super::tables::pinned;
 
 /// The maps of an earlier program that are not taken over as they are.
@@ -76,23 +76,23 @@ impl Predecessor {
         })
     }
 
-    /// The service that answers for an address and port.
-    pub(super) fn service(
-        &self,
-        address: IpAddr,
-        port: u16,
-        protocol: Protocol,
-    ) -> Option<ServiceIndex> {
-        let protocol = protocol.number();
+    /// The service that answers for an address, or for a network, and its first port.
+    pub(super) fn service(&self, bind: &Bind, protocol: Protocol) -> Option<ServiceIndex> {
+        let (protocol, port) = (protocol.number(), bind.first);
         let exact = BindKey {
-            address: address.into(),
+            address: bind.address.into(),
             port_be: port.to_be_bytes(),
             protocol,
+        };
+        let around = match bind.address {
+            _ if !bind.is_network() => BindKey::address(bind.address.into()),
+            IpAddr::V4(_) => BindKey::network(bind.address.into(), 96 + bind.length),
+            IpAddr::V6(_) => BindKey::network(bind.address.into(), bind.length),
         };
         if let Some(Target::Service(service)) = self.find(exact) {
             return Some(service);
         }
-        match self.find(BindKey::address(address.into()))? {
+        match self.find(around)? {
             Target::Ranges { first, rows, .. } => (u32::from(first)
                 ..u32::from(first) + u32::from(rows))
                 .filter_map(|row| self.ranges.get(row as usize))

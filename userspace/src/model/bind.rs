@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
+
 use super::{HttpProtocol, Principal, Verify};
 use crate::types::{BindId, Millis, ProxyId};
 
@@ -46,6 +48,17 @@ pub enum BindAddress {
     PortRange {
         /// The first port's address.
         first: SocketAddr,
+        /// The last port.
+        last: u16,
+        /// True for UDP.
+        udp: bool,
+    },
+    /// Every address of a network, only with `mode l4`.
+    Network {
+        /// The network.
+        network: IpNet,
+        /// The first port.
+        first: u16,
         /// The last port.
         last: u16,
         /// True for UDP.

@@ -91,7 +91,9 @@ impl Bound {
             BindAddress::Abstract(name) => bind_abstract(&padded(name), backlog),
             BindAddress::AbstractUnpadded(name) => bind_abstract(name, backlog),
             BindAddress::Inherited(number) => adopt(*number, backlog),
-            BindAddress::Udp(_) | BindAddress::PortRange { .. } => Err(BindError::NotStream),
+            BindAddress::Udp(_) | BindAddress::PortRange { .. } | BindAddress::Network { .. } => {
+                Err(BindError::NotStream)
+            }
         }
     }
 

@@ -156,6 +156,12 @@ fn describe(address: &BindAddress) -> String {
     match address {
         BindAddress::Tcp(address) | BindAddress::Udp(address) => address.to_string(),
         BindAddress::PortRange { first, last, .. } => format!("{first}-{last}"),
+        BindAddress::Network {
+            network,
+            first,
+            last,
+            ..
+        } => format!("{network}:{first}-{last}"),
         BindAddress::Unix(path) => path.display().to_string(),
         BindAddress::Abstract(bytes) => format!("abns@{}", name(bytes)),
         BindAddress::AbstractUnpadded(bytes) => format!("abnsz@{}", name(bytes)),

@@ -17,6 +17,8 @@ mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tidegate_common::config::PREFIXES;
+
 use super::classes::Classes;
 use super::plan::{Delivery, ListedFlows, Plan, Policy, PolicyId, Protocol, Service, SourceTable};
 use crate::model::{self, HttpRule, Mode, Model, Proxy, TcpRule};
@@ -59,6 +61,7 @@ pub fn compile(model: &Model) -> Compiled {
             services.extend(services::services(model, proxy, &mut compiled.refusals));
         }
         overlap::separate(model, &mut services, &mut compiled.refusals);
+        refuse_many_lengths(model, &services, &mut compiled.refusals);
     }
     compiled.plan.services = services;
     for proxy in &model.proxies {
@@ -273,6 +276,22 @@ fn frontends(model: &Model) -> impl Iterator<Item = &Proxy> {
         .proxies
         .iter()
         .filter(|proxy| proxy.kind.has_frontend() && !proxy.disabled)
+}
+
+/// Every packet for nobody is looked up once for each length that networks have.
+fn refuse_many_lengths(model: &Model, services: &[Service], refusals: &mut Vec<Refusal>) {
+    let mut lengths = BTreeSet::new();
+    for service in services {
+        let networks = service.binds.iter().filter(|bind| bind.is_network());
+        lengths.extend(networks.map(|bind| (service.family, bind.length)));
+        if lengths.len() > PREFIXES {
+            refusals.push(Refusal {
+                place: model.proxy(service.proxy).place.clone(),
+                message: format!("'bind' lines with more than {PREFIXES} prefix lengths"),
+            });
+            return;
+        }
+    }
 }
 
 fn refuse_without_interface(model: &Model, refusals: &mut Vec<Refusal>) {

@@ -34,9 +34,10 @@ pub(super) fn separate(model: &Model, services: &mut Vec<Service>, refusals: &mu
     }
     for (one, other, bind) in shared {
         for service in [one, other] {
-            services[service]
-                .binds
-                .retain(|known| !collide(known, &bind) || known.address != bind.address);
+            services[service].binds.retain(|known| {
+                !collide(known, &bind)
+                    || (known.address, known.length) != (bind.address, bind.length)
+            });
         }
     }
     services.retain(|service| !service.binds.is_empty());
@@ -44,12 +45,12 @@ pub(super) fn separate(model: &Model, services: &mut Vec<Service>, refusals: &mu
 
 /// Pairs of services with the same bind, or port ranges that overlap.
 fn shared(services: &[Service]) -> Vec<(usize, usize, Bind)> {
-    let mut by_address: BTreeMap<(Protocol, IpAddr), Vec<(usize, Bind)>> = BTreeMap::new();
+    let mut by_address: BTreeMap<(Protocol, IpAddr, u8), Vec<(usize, Bind)>> = BTreeMap::new();
     let mut found = Vec::new();
     for (number, service) in services.iter().enumerate() {
         for bind in &service.binds {
             let known = by_address
-                .entry((service.protocol, bind.address))
+                .entry((service.protocol, bind.address, bind.length))
                 .or_default();
             for (other, earlier) in known.iter() {
                 if collide(earlier, bind) && *other != number {

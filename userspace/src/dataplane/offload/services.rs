@@ -68,16 +68,7 @@ fn local(bind: &model::Bind) -> Vec<(Protocol, Bind)> {
     if address.port() == 0 || bind.options.interface.is_some() || bind.options.transparent {
         return Vec::new();
     }
-    let one = |ip: IpAddr| {
-        (
-            Protocol::Tcp,
-            Bind {
-                address: ip,
-                first: address.port(),
-                last: address.port(),
-            },
-        )
-    };
+    let one = |ip: IpAddr| (Protocol::Tcp, Bind::one(ip, address.port(), address.port()));
     let both =
         bind.options.family == model::AddressFamily::Both && address.ip() == Ipv6Addr::UNSPECIFIED;
     let v4 = both.then(|| one(std::net::Ipv4Addr::UNSPECIFIED.into()));
@@ -101,11 +92,7 @@ fn forwarded(bind: &model::Bind, refusals: &mut Vec<Refusal>) -> Vec<(Protocol, 
             "'accept-proxy' needs a connection that ends here, which 'mode l4' does not have",
         );
     }
-    let one = |address: &SocketAddr| Bind {
-        address: address.ip(),
-        first: address.port(),
-        last: address.port(),
-    };
+    let one = |address: &SocketAddr| Bind::one(address.ip(), address.port(), address.port());
     let (protocol, listen) = match &bind.address {
         BindAddress::Tcp(address) => (Protocol::Tcp, one(address)),
         BindAddress::Udp(address) => (Protocol::Udp, one(address)),
@@ -118,6 +105,19 @@ fn forwarded(bind: &model::Bind, refusals: &mut Vec<Refusal>) -> Vec<(Protocol, 
                     ..one(first)
                 },
             )
+        }
+        BindAddress::Network {
+            network,
+            first,
+            last,
+            udp,
+        } => {
+            let protocol = if *udp { Protocol::Udp } else { Protocol::Tcp };
+            let bind = Bind {
+                length: network.prefix_len(),
+                ..Bind::one(network.addr(), *first, *last)
+            };
+            (protocol, bind)
         }
         _ => return refuse("'mode l4' listens on IP addresses only"),
     };

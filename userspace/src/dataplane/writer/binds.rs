@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use tidegate_common::bind::{self, BindKey, PortRange, RANGE_ROWS, RANGES_PER_ROW, Target};
-use tidegate_common::config::BindView;
+use tidegate_common::config::{BindView, PREFIXES};
+use tidegate_common::service::ServiceIndex;
 use tidegate_common::word::low;
 
 use super::{WriteError, Writer};
 use crate::dataplane::mmap::wait_for_programs;
-use crate::dataplane::plan::{Family, Method, Plan, Service};
+use crate::dataplane::plan::{Bind, Family, Method, Plan, Service};
 
 /// What the tables of binds must hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub(crate) fn sizes(plan: &Plan, own: &BTreeSet<IpAddr>) -> BindSizes {
     let entries = Entries::of(
         plan.services
             .iter()
-            .map(|service| (tidegate_common::service::ServiceIndex(0), service)),
+            .map(|service| (ServiceIndex(0), service)),
         own,
     );
     let range_rows = entries
@@ -48,77 +49,92 @@ pub(crate) fn sizes(plan: &Plan, own: &BTreeSet<IpAddr>) -> BindSizes {
     }
 }
 
-/// Address, first and last port of everything a service listens on.
-pub(in crate::dataplane) fn listens(
-    service: &Service,
-    own: &BTreeSet<IpAddr>,
-) -> Vec<(IpAddr, u16, u16)> {
-    let named = service
-        .binds
-        .iter()
-        .filter(|bind| !bind.address.is_unspecified());
-    let named = named.map(|bind| (bind.address, bind.first, bind.last));
-    let wildcards = service
-        .binds
-        .iter()
-        .filter(|bind| bind.address.is_unspecified());
-    let all = wildcards.flat_map(|bind| {
+/// Everything a service listens on, one by one: those on all addresses come last.
+pub(in crate::dataplane) fn listens(service: &Service, own: &BTreeSet<IpAddr>) -> Vec<Bind> {
+    let (wildcards, named): (Vec<&Bind>, Vec<&Bind>) =
+        service.binds.iter().partition(|bind| bind.is_wildcard());
+    let all = wildcards.into_iter().flat_map(|bind| {
         let family = own
             .iter()
             .filter(|address| Family::of(**address) == service.family);
-        family.map(|address| (*address, bind.first, bind.last))
+        family.map(|address| Bind::one(*address, bind.first, bind.last))
     });
-    named.chain(all).collect()
+    named.into_iter().copied().chain(all).collect()
 }
 
 /// The content of the tables.
+#[derive(Default)]
 struct Entries {
-    exact: BTreeMap<(IpAddr, u16, u8), tidegate_common::service::ServiceIndex>,
-    /// Every address, with its ranges.
-    ranges: BTreeMap<IpAddr, Vec<PortRange>>,
-    /// The addresses with a service that is forwarded.
-    forwarded: BTreeSet<IpAddr>,
+    exact: BTreeMap<(IpAddr, u16, u8), ServiceIndex>,
+    /// Every address and network, with its ranges.
+    ranges: BTreeMap<(IpAddr, u8), Vec<PortRange>>,
+    /// Those with a service that is forwarded.
+    forwarded: BTreeSet<(IpAddr, u8)>,
 }
 
 impl Entries {
     fn of<'a>(
-        services: impl Iterator<Item = (tidegate_common::service::ServiceIndex, &'a Service)> + Clone,
+        services: impl Iterator<Item = (ServiceIndex, &'a Service)> + Clone,
         own: &BTreeSet<IpAddr>,
     ) -> Self {
-        let mut entries = Self {
-            exact: BTreeMap::new(),
-            ranges: BTreeMap::new(),
-            forwarded: BTreeSet::new(),
-        };
+        let mut entries = Self::default();
         for wildcards in [false, true] {
             for (index, service) in services.clone() {
                 let mut binds = service.clone();
-                binds
-                    .binds
-                    .retain(|bind| bind.address.is_unspecified() == wildcards);
-                for (address, first, last) in listens(&binds, own) {
-                    let protocol = service.protocol.number();
-                    if service.delivery.forwarding().is_some() {
-                        entries.forwarded.insert(address);
-                    }
-                    let ranges = entries.ranges.entry(address).or_default();
-                    if first == last {
-                        entries
-                            .exact
-                            .entry((address, first, protocol))
-                            .or_insert(index);
-                    } else {
-                        ranges.push(PortRange {
-                            first,
-                            last,
-                            service: index,
-                            protocol,
-                        });
-                    }
+                binds.binds.retain(|bind| bind.is_wildcard() == wildcards);
+                for bind in listens(&binds, own) {
+                    entries.enter(index, service, &bind);
                 }
             }
         }
+        // One port goes before a range around it, as it does for an address.
+        for ranges in entries.ranges.values_mut() {
+            ranges.sort_by_key(|range| range.first != range.last);
+        }
         entries
+    }
+
+    fn enter(&mut self, index: ServiceIndex, service: &Service, bind: &Bind) {
+        let protocol = service.protocol.number();
+        let key = (bind.address, bind.length);
+        if service.delivery.forwarding().is_some() {
+            self.forwarded.insert(key);
+        }
+        let ranges = self.ranges.entry(key).or_default();
+        if bind.first == bind.last && !bind.is_network() {
+            self.exact
+                .entry((bind.address, bind.first, protocol))
+                .or_insert(index);
+        } else {
+            ranges.push(PortRange {
+                first: bind.first,
+                last: bind.last,
+                service: index,
+                protocol,
+            });
+        }
+    }
+
+    /// The lengths of the networks, as the program looks for them.
+    fn prefixes(&self) -> u64 {
+        let networks = self
+            .ranges
+            .keys()
+            .map(|(address, length)| bits(*address, *length));
+        let lengths: BTreeSet<u8> = networks.filter(|bits| *bits < 128).collect();
+        let longest = lengths.into_iter().rev().take(PREFIXES);
+        longest.zip(0..).fold(0, |word, (bits, at)| {
+            word | (u64::from(bits) + 1) << (8 * at)
+        })
+    }
+}
+
+/// A length in terms of all 128 bits.
+const fn bits(address: IpAddr, length: u8) -> u8 {
+    if address.is_ipv4() {
+        96 + length
+    } else {
+        length
     }
 }
 
@@ -148,7 +164,7 @@ impl Writer {
             };
             binds.push((key, Target::Service(*service)));
         }
-        for (address, ranges) in &entries.ranges {
+        for ((address, length), ranges) in &entries.ranges {
             let count = ranges.len().div_ceil(RANGES_PER_ROW);
             if count > usize::from(RANGE_ROWS) || next + count > end {
                 return Err(WriteError::Full("port ranges"));
@@ -162,9 +178,14 @@ impl Writer {
             let target = Target::Ranges {
                 first: next as u16,
                 rows: count as u8,
-                forwarded: entries.forwarded.contains(address) && !self.own.contains(address),
+                forwarded: entries.forwarded.contains(&(*address, *length))
+                    && !self.own.contains(address),
             };
-            binds.push((BindKey::address((*address).into()), target));
+            let key = match bits(*address, *length) {
+                128 => BindKey::address((*address).into()),
+                bits => BindKey::network((*address).into(), bits),
+            };
+            binds.push((key, target));
             next += count;
         }
         for server in &self.answering {
@@ -181,6 +202,7 @@ impl Writer {
             half,
             seed,
             answers: !self.answering.is_empty(),
+            prefixes: entries.prefixes(),
         };
         config.bind_view.store(view.word());
         self.half = half;

@@ -218,13 +218,8 @@ impl Writer {
     /// Enters wildcard binds for exactly these addresses of this machine.
     pub(super) fn set_own_addresses(&mut self, own: &[IpAddr]) -> Result<(), WriteError> {
         let own: BTreeSet<IpAddr> = own.iter().copied().collect();
-        let wildcard = |service: &ServiceRecord| {
-            service
-                .plan
-                .binds
-                .iter()
-                .any(|bind| bind.address.is_unspecified())
-        };
+        let wildcard =
+            |service: &ServiceRecord| service.plan.binds.iter().any(plan::Bind::is_wildcard);
         if own == self.own || !self.services.iter().any(wildcard) {
             return Ok(());
         }
@@ -412,9 +407,9 @@ fn number_services(
     let earlier = |service: &plan::Service| {
         let predecessor = surroundings.predecessor?;
         let listens = listens(service, &surroundings.own.iter().copied().collect());
-        let mut known = listens.iter().filter_map(|(address, first, _)| {
-            predecessor.service(*address, *first, service.protocol)
-        });
+        let mut known = listens
+            .iter()
+            .filter_map(|bind| predecessor.service(bind, service.protocol));
         known.find(|number| predecessor.nature(*number) == Some(nature(plan, service)))
     };
     let mut taken: BTreeSet<ServiceIndex> = BTreeSet::from([ServiceIndex(0)]);

@@ -177,11 +177,7 @@ fn server(id: u32, address: &str) -> plan::Server {
 }
 
 fn bind(address: &str, first: u16, last: u16) -> Bind {
-    Bind {
-        address: address.parse().unwrap(),
-        first,
-        last,
-    }
+    Bind::one(address.parse().unwrap(), first, last)
 }
 
 fn service(frontend: &str, binds: Vec<Bind>, delivery: Delivery) -> plan::Service {

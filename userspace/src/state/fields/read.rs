@@ -277,6 +277,12 @@ pub(super) fn address<'a>(row: &Row<'a>) -> Read<'a> {
         Object::Listener(bind) => match &bind.address {
             BindAddress::Tcp(address) | BindAddress::Udp(address) => address.to_string().into(),
             BindAddress::PortRange { first, last, .. } => format!("{first}-{last}").into(),
+            BindAddress::Network {
+                network,
+                first,
+                last,
+                ..
+            } => format!("{network}:{first}-{last}").into(),
             BindAddress::Inherited(number) => format!("fd@{number}").into(),
             _ => "unix".into(),
         },
@@ -371,7 +377,8 @@ pub(super) fn protocol<'a>(row: &Row<'a>) -> Read<'a> {
                 BindAddress::Tcp(address) if address.is_ipv4() => "tcpv4",
                 BindAddress::Tcp(_) => "tcpv6",
                 BindAddress::Udp(_) | BindAddress::PortRange { udp: true, .. } => "udp",
-                BindAddress::PortRange { .. } => "tcp",
+                BindAddress::Network { udp: true, .. } => "udp",
+                BindAddress::PortRange { .. } | BindAddress::Network { .. } => "tcp",
                 BindAddress::Inherited(_) => "fd",
                 _ => "unix_stream",
             },

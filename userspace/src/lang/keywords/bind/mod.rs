@@ -3,6 +3,7 @@
 //! Every option is one [`BindOption`]. An address list and a port range become one [`Bind`] per address and port, except in
 //! `mode l4`, where a range is one service.
 
+mod networks;
 pub(in crate::lang) mod options;
 
 use std::net::SocketAddr;
@@ -134,8 +135,21 @@ fn addresses(word: &Word, draft: &ProxyDraft, context: &Context<'_>) -> Parsed<V
     let is_l4 = draft.proxy.mode == crate::model::Mode::L4;
     let mut list = Vec::new();
     for text in word.text.split(',').filter(|text| !text.is_empty()) {
-        let address = Address::parse(text, word.span)?;
-        list.extend(endpoints(&address, is_l4, word, context)?);
+        let (text, length) = if is_l4 {
+            networks::without_length(text)
+        } else {
+            (text.into(), None)
+        };
+        let address = Address::parse(&text, word.span)?;
+        let endpoints = endpoints(&address, is_l4, word, context)?;
+        match length {
+            None => list.extend(endpoints),
+            Some(length) => {
+                for endpoint in endpoints {
+                    list.push(networks::network(endpoint, length, word)?);
+                }
+            }
+        }
         if list.len() > MOST_ADDRESSES {
             return Err(Complaint::new(
                 word.span,
