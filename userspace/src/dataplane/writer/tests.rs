@@ -278,7 +278,7 @@ impl Written {
     fn find(&mut self, address: &str, port: u16) -> Option<ServiceIndex> {
         self.files
             .predecessor(&self.sizes)
-            .service(address.parse().unwrap(), port, Protocol::Tcp)
+            .service(&bind(address, port, port), Protocol::Tcp)
     }
 
     fn refresh(&mut self, world: &World) -> Vec<Notice> {
