@@ -12,6 +12,7 @@
 mod netns;
 
 mod configuration;
+mod flood;
 mod guard;
 mod l4;
 mod lab;

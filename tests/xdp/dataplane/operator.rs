@@ -254,3 +254,50 @@ fn knock(lab: &Lab, source: &str, target: &str) -> std::io::Result<()> {
         socket.connect_timeout(&target.into(), std::time::Duration::from_millis(20))
     })
 }
+
+#[test]
+fn flows_are_shown_with_both_ends_and_can_be_forgotten() {
+    let Some(lab) = Lab::new("flows") else { return };
+    lab.serve("s1", "10.0.0.1:80");
+    let process = Process::start(
+        &lab,
+        "",
+        &format!("listen web\n mode l4\n bind {VIP}:80\n server s1 10.0.0.1:80"),
+    );
+    let target = format!("{VIP}:80");
+    let mut one = from(&lab, "192.0.2.10", &target).unwrap();
+    let mut other = from(&lab, "192.0.2.11", &target).unwrap();
+    let shown = process.ask("show flows client 192.0.2.10");
+    let line = format!("-> {VIP}:80 frontend web server s1 established");
+    assert!(
+        shown.starts_with("tcp 192.0.2.10:") && shown.contains(&line),
+        "{shown}"
+    );
+    assert_eq!(
+        shown.lines().filter(|line| !line.is_empty()).count(),
+        1,
+        "{shown}"
+    );
+    let all = process.ask("show flows server s1 state established service 198.51.100.0/24");
+    assert!(
+        all.contains("192.0.2.10:") && all.contains("192.0.2.11:"),
+        "{all}"
+    );
+    assert_eq!(process.ask("show flows state closing"), "\n");
+    assert!(
+        process
+            .ask("show flows colour red")
+            .contains("'colour' is not one of")
+    );
+    let told = process.ask("show xdp");
+    assert!(
+        told.contains("notice 198.51.100.80 of 'web' is on no interface"),
+        "{told}"
+    );
+
+    let forgotten = process.ask("clear flows client 192.0.2.10");
+    assert!(forgotten.starts_with("1 flows forgotten"), "{forgotten}");
+    other.ping().expect("the other one goes on");
+    assert_eq!(process.ask("show flows client 192.0.2.10"), "\n");
+    assert!(one.ping().is_err(), "its packets find no flow");
+}

@@ -4,6 +4,7 @@
 //! leaves untouched what ran before; [`Engine::refresh`] is called whenever a server or the network may have changed.
 //! When that is, is the facade's business ([`super::Dataplane`]).
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use arc_swap::ArcSwap;
 use tidegate_common::maps::Sizes;
 
 use super::attach::Attached;
+use super::diagnosis::diagnose;
 use super::feedback::{Feedback, KnownServer, KnownService};
 use super::inheritance::{Inheritance, inherit};
 use super::loader::{self, LoadError, Loaded};
@@ -40,6 +42,13 @@ pub(super) struct Engine {
     interfaces: Vec<Interface>,
     feedback: Arc<Feedback>,
     lists_version: u64,
+}
+
+/// Whether what is found is told at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Aloud,
+    OnRequest,
 }
 
 /// Why the kernel tier does not start.
@@ -99,6 +108,7 @@ impl Engine {
         let mut loaded = Loaded::new(object, &layout(&sizes, sources), pins, set.as_ref())?;
         let ticks = Ticks::calibrate(|| loaded.tick())?;
 
+        let own_addresses = own.clone();
         let surroundings = Surroundings {
             sizes,
             interfaces: &plain,
@@ -137,6 +147,7 @@ impl Engine {
         engine.writer.settle();
         engine.tell(&notices);
         engine.publish_servers();
+        engine.diagnose(&own_addresses, Said::Aloud);
         Ok(engine)
     }
 
@@ -167,6 +178,7 @@ impl Engine {
         self.publish_servers();
         let own = self.netlink.addresses()?;
         self.writer.set_own_addresses(&own)?;
+        self.diagnose(&own, Said::OnRequest);
         self.refresh_interfaces()
     }
 
@@ -213,6 +225,21 @@ impl Engine {
             }
         }
         Ok(self.writer.write_interfaces(&changed)?)
+    }
+
+    /// Finds out what an operator should know of how the plan meets this machine.
+    fn diagnose(&self, own: &[IpAddr], said: Said) {
+        let attached = self.loaded.attached().iter();
+        let interfaces: Vec<_> = attached
+            .map(|at| (at.interface.clone(), at.attachment))
+            .collect();
+        let diagnoses = diagnose(self.writer.plan(), &interfaces, own);
+        if said == Said::Aloud {
+            for diagnosis in &diagnoses {
+                notice::notice(format_args!("Kernel tier: {diagnosis}."));
+            }
+        }
+        self.feedback.diagnoses.store(Arc::new(diagnoses));
     }
 
     fn publish_servers(&self) {
@@ -419,12 +446,14 @@ fn feedback(
         drops,
         sources,
         flows,
+        nat,
     } = readings;
     Feedback {
         counters,
         drops,
         sources,
         flows,
+        nat,
         flow_limit: u64::from(model.global.xdp.flows),
         ticks,
         key: writer.table_key(),
@@ -434,6 +463,7 @@ fn feedback(
             .map(|at| (at.interface.name.clone(), at.attachment.name()))
             .collect(),
         services: services.collect(),
+        diagnoses: ArcSwap::default(),
         servers: ArcSwap::default(),
     }
 }

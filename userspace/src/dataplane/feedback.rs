@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use aya::maps::{MapData, MapError, PerCpuArray};
 use tidegate_common::counters::{ServerCounters, drop_index, server_index};
 use tidegate_common::flow::{FlowBucket, FlowState};
+use tidegate_common::nat::NatEntry;
 use tidegate_common::server::{ServerIndex, ServerState};
 use tidegate_common::service::ServiceIndex;
 use tidegate_common::source::SourceBucket;
@@ -28,6 +29,7 @@ pub struct Feedback {
     pub(super) drops: PerCpuArray<MapData, u64>,
     pub(super) sources: Mapped<SourceBucket>,
     pub(super) flows: Mapped<FlowBucket>,
+    pub(super) nat: Mapped<NatEntry>,
     pub(super) flow_limit: u64,
     pub(super) ticks: Ticks,
     /// Key of the tables' hashes.
@@ -36,6 +38,8 @@ pub struct Feedback {
     pub(super) regions: Vec<Region>,
     pub(super) interfaces: Vec<(String, &'static str)>,
     pub(super) services: Vec<KnownService>,
+    /// What an operator should know of how the plan meets this machine.
+    pub(super) diagnoses: ArcSwap<Vec<String>>,
     /// The servers as of the last change.
     pub(super) servers: ArcSwap<Vec<KnownServer>>,
 }
@@ -106,6 +110,7 @@ impl Feedback {
                 .filter(|state| ![FlowState::NONE, FlowState::CLOSING].contains(state))
                 .count() as u64,
             flow_limit: self.flow_limit,
+            notices: self.diagnoses.load().to_vec(),
         })
     }
 

@@ -8,9 +8,11 @@
 mod attach;
 mod classes;
 pub mod decap;
+mod diagnosis;
 mod engine;
 pub mod explain;
 mod feedback;
+mod flows;
 mod inheritance;
 mod loader;
 mod mmap;
@@ -42,6 +44,7 @@ pub use attach::AttachError;
 use engine::Engine;
 pub use engine::StartError;
 pub use feedback::Feedback;
+pub use flows::FlowSnapshot;
 pub use loader::{LoadError, OBJECT};
 pub use snapshot::{
     DropCount, InterfaceSnapshot, ServerCounts, ServerSnapshot, ServiceSnapshot, Snapshot,

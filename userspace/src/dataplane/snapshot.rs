@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub flows: u64,
     /// Its size.
     pub flow_limit: u64,
+    /// What an operator should know of how the configuration meets this machine.
+    pub notices: Vec<String>,
 }
 
 /// One interface.
@@ -127,6 +129,9 @@ impl fmt::Display for Snapshot {
             writeln!(formatter, "interface {} {}", interface.name, interface.mode)?;
         }
         writeln!(formatter, "flows {} of {}", self.flows, self.flow_limit)?;
+        for notice in &self.notices {
+            writeln!(formatter, "notice {notice}")?;
+        }
         for drop in &self.unknown_drops {
             writeln!(formatter, "drop {} {}", drop.reason, drop.packets)?;
         }
@@ -221,6 +226,7 @@ mod tests {
             }],
             flows: 2,
             flow_limit: 4096,
+            notices: Vec::new(),
         };
         insta::assert_snapshot!(snapshot.to_string(), @r"
         interface eth0 native

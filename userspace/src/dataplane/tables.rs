@@ -117,6 +117,8 @@ pub(super) struct Readings {
     pub sources: Mapped<SourceBucket>,
     /// Flows, to count them.
     pub flows: Mapped<FlowBucket>,
+    /// Their addresses, where they are known.
+    pub nat: Mapped<NatEntry>,
 }
 
 /// What the maps look like with these sizes.
@@ -221,6 +223,7 @@ impl Tables {
             drops: other(map(name::DROPS)?, name::DROPS)?,
             sources: mapped(&map(name::SOURCES)?, name::SOURCES, size(name::SOURCES))?,
             flows: mapped(&map(name::FLOWS)?, name::FLOWS, size(name::FLOWS))?,
+            nat: mapped(&map(name::NAT)?, name::NAT, size(name::NAT))?,
         };
         Ok((tables, readings))
     }

@@ -104,20 +104,18 @@ fn drops(kernel: &Kernel) -> String {
     }
 }
 
+/// How many servers are up, and which are not.
 fn servers(statistics: &[Line]) -> String {
-    let parts: Vec<String> = statistics
-        .iter()
-        .filter(|line| line.text("type") == "2")
-        .map(|line| {
-            format!(
-                "{}/{} {}",
-                line.text("pxname"),
-                line.text("svname"),
-                line.text("status")
-            )
-        })
+    let all = statistics.iter().filter(|line| line.text("type") == "2");
+    let (up, others): (Vec<&Line>, Vec<&Line>) = all.partition(|line| line.text("status") == "UP");
+    let told = others.iter().map(|line| {
+        let (proxy, server) = (line.text("pxname"), line.text("svname"));
+        format!("{proxy}/{server} {}", line.text("status"))
+    });
+    let told: Vec<String> = std::iter::once(format!("{} up", up.len()))
+        .chain(told)
         .collect();
-    parts.join("  ")
+    told.join(", ")
 }
 
 /// The summary: one line per claim, each with the numbers that prove it.

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::format::Escaped;
-use crate::dataplane::{Dataplane, DropCount, ServerCounts};
+use super::format::{Escaped, grouped};
+use crate::dataplane::{Dataplane, DropCount, ServerCounts, ServiceSnapshot};
 
 /// Renders what the kernel counts; empty when its counters cannot be read.
 pub(in crate::admin) fn section(kernel: &Dataplane) -> String {
@@ -27,27 +27,50 @@ pub(in crate::admin) fn section(kernel: &Dataplane) -> String {
         snapshot.flow_limit,
     );
     for service in &snapshot.services {
-        let sum = |count: fn(&ServerCounts) -> u64| {
-            service
-                .servers
-                .iter()
-                .map(|server| count(&server.counts))
-                .sum::<u64>()
-        };
         let _ = write!(
             html,
-            "<tr><td>{} {}</td><td class=\"text\">{}</td><td>{}</td><td>{}</td><td>{}</td><td class=\"text\">{}</td></tr>",
+            "<tr class=\"side\"><td>{} {}</td><td class=\"text\">{}</td>{}<td class=\"text\">{}</td></tr>",
             Escaped(&service.frontend),
             service.protocol,
             service.binds.join(" "),
-            sum(|counts| counts.packets_in),
-            sum(|counts| counts.packets_out),
-            sum(|counts| counts.flows),
+            sums(service),
             reasons(&service.drops),
         );
+        for server in &service.servers {
+            let _ = write!(
+                html,
+                "<tr><td class=\"member\">{}</td><td class=\"text\">{}</td><td>{}</td><td>{}</td><td>{}</td>\
+                 <td class=\"text\">{}</td></tr>",
+                Escaped(&server.name),
+                server.state,
+                grouped(server.counts.packets_in),
+                grouped(server.counts.packets_out),
+                grouped(server.counts.flows),
+                Escaped(server.trouble.as_deref().unwrap_or_default()),
+            );
+        }
     }
-    html.push_str("</tbody></table></section>");
+    html.push_str("</tbody></table>");
+    for notice in &snapshot.notices {
+        let _ = write!(html, "<p class=\"notice\">{}</p>", Escaped(notice));
+    }
+    html.push_str("</section>");
     html
+}
+
+/// The cells of a service: what all its servers got and sent, nothing where userspace is the server.
+fn sums(service: &ServiceSnapshot) -> String {
+    if service.backend.is_none() {
+        return "<td colspan=\"3\" class=\"quiet\">guarded, then passed to userspace</td>"
+            .to_owned();
+    }
+    let sum = |count: fn(&ServerCounts) -> u64| {
+        let counts = service.servers.iter().map(|server| count(&server.counts));
+        format!("<td>{}</td>", grouped(counts.sum()))
+    };
+    sum(|counts| counts.packets_in)
+        + &sum(|counts| counts.packets_out)
+        + &sum(|counts| counts.flows)
 }
 
 fn reasons(drops: &[DropCount]) -> String {

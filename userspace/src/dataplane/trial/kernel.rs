@@ -51,13 +51,14 @@ impl Kernel {
         let Readings {
             sources,
             flows,
+            nat,
             drops,
             ..
         } = readings;
         let ground = Ground {
             sources,
             flows,
-            nat: mapped(&loaded.take_map(name::NAT)?, name::NAT, entries(&sizes))?,
+            nat,
             fragments: mapped(&loaded.take_map(name::FRAGMENTS)?, name::FRAGMENTS, BUCKETS)?,
         };
         let written = Written::fill(tables, ground, trie, ticks, sizes, compiled, running, place)?;

@@ -3,16 +3,121 @@
 use std::fmt::Write as _;
 
 use super::{Answer, Call, Command};
-use crate::dataplane::{DropCount, Snapshot};
+use ipnet::IpNet;
+
+use crate::dataplane::{DropCount, FlowSnapshot, Snapshot};
+use crate::expr::parse_network;
 use crate::model::Level;
 
-pub(super) const COMMANDS: &[Command] = &[Command {
-    words: &["show", "xdp"],
-    usage: "show xdp [json]",
-    doc: "report what the kernel part does: interfaces, services, servers, drops",
-    level: Level::User,
-    run: show,
-}];
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        words: &["show", "xdp"],
+        usage: "show xdp [json]",
+        doc: "report what the kernel part does: interfaces, services, servers, drops",
+        level: Level::User,
+        run: show,
+    },
+    Command {
+        words: &["show", "flows"],
+        usage: "show flows [client <net>] [service <net>] [server <name>] [state <state>]",
+        doc: "list the flows the kernel forwards, with both ends",
+        level: Level::User,
+        run: |call| flows(call).unwrap_or_else(Answer::error),
+    },
+    Command {
+        words: &["clear", "flows"],
+        usage: "clear flows [client <net>] [service <net>] [server <name>] [state <state>]",
+        doc: "let the kernel forget flows; their next packets find none",
+        level: Level::Admin,
+        run: |call| clear_flows(call).unwrap_or_else(Answer::error),
+    },
+];
+
+fn flows(call: &Call<'_>) -> Result<Answer, String> {
+    let chosen = Chosen::of(call.words)?;
+    let Some(kernel) = &call.world.kernel else {
+        return Err(NO_KERNEL.to_owned());
+    };
+    let flows = kernel
+        .feedback()
+        .flows(|flow| chosen.is(flow), MOST_FLOWS + 1);
+    let mut text = String::new();
+    for flow in flows.iter().take(MOST_FLOWS) {
+        let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "-".to_owned());
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "{} {} -> {} frontend {} server {} {} expires {}",
+            flow.protocol,
+            flow.client,
+            flow.service,
+            name(&flow.frontend),
+            name(&flow.server),
+            flow.state,
+            flow.expires
+        );
+    }
+    if flows.len() > MOST_FLOWS {
+        let _ = writeln!(text, "# and more: only {MOST_FLOWS} are shown");
+    }
+    Ok(Answer::Output(text))
+}
+
+fn clear_flows(call: &Call<'_>) -> Result<Answer, String> {
+    let chosen = Chosen::of(call.words)?;
+    let Some(kernel) = &call.world.kernel else {
+        return Err(NO_KERNEL.to_owned());
+    };
+    let forgotten = kernel.feedback().forget_flows(|flow| chosen.is(flow));
+    Ok(Answer::info(format!("{forgotten} flows forgotten")))
+}
+
+/// Which flows a command is about: those for which everything that was said holds.
+#[derive(Default)]
+struct Chosen<'a> {
+    client: Option<IpNet>,
+    service: Option<IpNet>,
+    server: Option<&'a str>,
+    state: Option<&'a str>,
+}
+
+impl<'a> Chosen<'a> {
+    fn of(words: &'a [String]) -> Result<Self, String> {
+        let mut chosen = Self::default();
+        for pair in words.chunks(2) {
+            let [what, value] = pair else {
+                return Err(format!("'{}' expects a value", pair[0]));
+            };
+            let network = || {
+                parse_network(value).ok_or_else(|| format!("'{value}' is no address or network"))
+            };
+            match what.as_str() {
+                "client" => chosen.client = Some(network()?),
+                "service" => chosen.service = Some(network()?),
+                "server" => chosen.server = Some(value),
+                "state" => chosen.state = Some(value),
+                _ => {
+                    return Err(format!(
+                        "'{what}' is not one of 'client', 'service', 'server', 'state'"
+                    ));
+                }
+            }
+        }
+        Ok(chosen)
+    }
+
+    fn is(&self, flow: &FlowSnapshot) -> bool {
+        self.client
+            .is_none_or(|net| net.contains(&flow.client.ip()))
+            && self
+                .service
+                .is_none_or(|net| net.contains(&flow.service.ip()))
+            && self
+                .server
+                .is_none_or(|name| flow.server.as_deref() == Some(name))
+            && self.state.is_none_or(|state| flow.state == state)
+    }
+}
 
 fn show(call: &mut Call<'_>) -> Answer {
     let json = match call.words {
@@ -21,9 +126,7 @@ fn show(call: &mut Call<'_>) -> Answer {
         _ => return Answer::error("Usage: show xdp [json]".to_owned()),
     };
     let Some(kernel) = &call.world.kernel else {
-        return Answer::info(
-            "No kernel part: there is no 'xdp interface', or nothing for it to do.",
-        );
+        return Answer::info(NO_KERNEL);
     };
     match kernel.feedback().snapshot() {
         Ok(snapshot) if json => match serde_json::to_string(&snapshot) {
@@ -42,6 +145,9 @@ fn text(snapshot: &Snapshot) -> String {
         let _ = writeln!(text, "interface {} {}", interface.name, interface.mode);
     }
     let _ = writeln!(text, "flows {} of {}", snapshot.flows, snapshot.flow_limit);
+    for notice in &snapshot.notices {
+        let _ = writeln!(text, "notice {notice}");
+    }
     drops(&mut text, "", &snapshot.unknown_drops);
     for service in &snapshot.services {
         let target = service.backend.as_deref().unwrap_or("userspace");
@@ -81,3 +187,8 @@ fn drops(text: &mut String, indent: &str, drops: &[DropCount]) {
         let _ = writeln!(text, "{indent}dropped {} {}", drop.packets, drop.reason);
     }
 }
+
+const NO_KERNEL: &str = "No kernel part: there is no 'xdp interface', or nothing for it to do.";
+
+/// Flows in one answer.
+const MOST_FLOWS: usize = 10_000;
