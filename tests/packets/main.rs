@@ -5,6 +5,20 @@
 #[path = "../fixtures/mod.rs"]
 mod fixtures;
 
+#[path = "../xdp/tool/configuration.rs"]
+mod configuration;
+#[path = "../xdp/tool/frames.rs"]
+mod frames;
+#[path = "../xdp/tool/mutations.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the comparison with the program, which needs a kernel"
+)]
+mod mutations;
+mod properties;
+
+use fixtures::packet;
+
 use std::collections::BTreeSet;
 
 use fixtures::check::Known;

@@ -144,7 +144,8 @@ pub(crate) const LOOPBACK: u32 = 1;
 const BATCH: u64 = 20_000;
 const MOST: usize = 10;
 
-const CONFIG: &str = "
+/// Every way of forwarding, lists and limits.
+pub(crate) const CONFIG: &str = "
 listen nat
     mode l4
     bind 198.51.100.1:80
