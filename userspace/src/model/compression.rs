@@ -36,16 +36,6 @@ pub enum CompressionDirection {
 }
 
 impl CompressionDirection {
-    /// Whether requests are compressed.
-    pub const fn has_request(self) -> bool {
-        matches!(self, Self::Request | Self::Both)
-    }
-
-    /// Whether responses are compressed.
-    pub const fn has_response(self) -> bool {
-        matches!(self, Self::Response | Self::Both)
-    }
-
     /// Both sets.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
@@ -98,19 +88,5 @@ impl CompressionAlgorithm {
             Self::RawDeflate => "deflate",
             other => other.name(),
         }
-    }
-}
-
-impl Compression {
-    /// The algorithms for requests, unless they are not to be compressed.
-    pub fn for_requests(&self) -> Option<&CompressionSide> {
-        let asked = self.filters.unwrap_or(self.direction).has_request();
-        Some(&self.request).filter(|side| asked && !side.algorithms.is_empty())
-    }
-
-    /// The algorithms for responses, unless they are not to be compressed.
-    pub fn for_responses(&self) -> Option<&CompressionSide> {
-        let asked = self.filters.unwrap_or(self.direction).has_response();
-        Some(&self.response).filter(|side| asked && !side.algorithms.is_empty())
     }
 }

@@ -78,7 +78,7 @@ fn a_list_gives_names_exclusions_and_settings_of_their_own() {
             alpn: Some(vec![b"h2".to_vec()]),
             ..files.server_tls()
         },
-        &super::files::Loader::new(&super::files::Files::default()),
+        &files::Loader::new(&files::Files::default()),
         &mut Warnings {
             place: "",
             list: &mut Vec::new(),
@@ -593,7 +593,7 @@ impl Files {
             tls,
             Mode::Tcp,
             Bases::default(),
-            &super::files::Loader::new(&super::files::Files::default()),
+            &files::Loader::new(&files::Files::default()),
             &mut Warnings {
                 place: "",
                 list: &mut Vec::new(),
@@ -604,7 +604,7 @@ impl Files {
     fn connector(&self, tls: &ServerTls) -> Result<Connector, String> {
         Connector::load(
             tls,
-            &super::files::Loader::new(&super::files::Files::default()),
+            &files::Loader::new(&files::Files::default()),
             &mut Warnings {
                 place: "",
                 list: &mut Vec::new(),

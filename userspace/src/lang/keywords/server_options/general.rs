@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{InitAddr, ServerOption, ServerOptions, no_op, option, refused, source};
+use super::{InitAddr, ServerOption, ServerOptions, option, refused, source};
 use crate::expr::Stage;
 use crate::lang::keywords::address::{Address, Endpoint, Ports};
 use crate::lang::keywords::args::{Args, Complaint, Parsed, Unit, number};

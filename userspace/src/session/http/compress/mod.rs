@@ -14,7 +14,7 @@ use encoder::{Effort, Tally};
 
 use super::stream::HttpStream;
 use crate::clock;
-use crate::model::{Compression, CompressionAlgorithm, CompressionSide};
+use crate::model::{Compression, CompressionAlgorithm, CompressionDirection, CompressionSide};
 use crate::proto::http::http1::Framing;
 use crate::proto::http::{Head, Method, Version, items};
 use crate::state::{Counter, ProcessRate};
@@ -43,7 +43,7 @@ impl<'c> HttpStream<'c, '_> {
     }
 
     fn wish(&self) -> Option<Wish> {
-        let side = self.side(Compression::for_responses)?;
+        let side = self.side(for_responses)?;
         if self.version < Version::Http11 || self.method == Method::Head {
             return None;
         }
@@ -56,7 +56,7 @@ impl<'c> HttpStream<'c, '_> {
     /// Has the response's body compressed if it should be; its framing is then chunked.
     pub(super) fn compress_response(&mut self, framing: Framing) -> Option<Compressor> {
         let wish = self.messages.wish?;
-        let side = self.side(Compression::for_responses)?;
+        let side = self.side(for_responses)?;
         let head = &mut self.messages.response;
         let suits = matches!(head.status(), 200..=203) && head.version() >= Version::Http11;
         if !suits || !is_compressible(head, framing, side) {
@@ -87,7 +87,7 @@ impl<'c> HttpStream<'c, '_> {
         if let Some(algorithm) = self.messages.request_coding {
             return self.compressor(algorithm, Box::new(|_, _| {}));
         }
-        let side = self.side(Compression::for_requests)?;
+        let side = self.side(for_requests)?;
         let algorithm = *side.algorithms.first()?;
         let head = &self.messages.request;
         let suits = self.version >= Version::Http11 && !self.request.upgrade;
@@ -158,6 +158,26 @@ impl<'c> HttpStream<'c, '_> {
         frontend.add(counter, amount);
         backend.add(counter, amount);
     }
+}
+
+/// The algorithms for requests, unless they are not to be compressed. Filter lines say it before `direction` does.
+fn for_requests(settings: &Compression) -> Option<&CompressionSide> {
+    use CompressionDirection::{Both, Request};
+    let asked = matches!(
+        settings.filters.unwrap_or(settings.direction),
+        Request | Both
+    );
+    Some(&settings.request).filter(|side| asked && !side.algorithms.is_empty())
+}
+
+/// The same for responses.
+fn for_responses(settings: &Compression) -> Option<&CompressionSide> {
+    use CompressionDirection::{Both, Response};
+    let asked = matches!(
+        settings.filters.unwrap_or(settings.direction),
+        Response | Both
+    );
+    Some(&settings.response).filter(|side| asked && !side.algorithms.is_empty())
 }
 
 /// Whether the body behind a head may be compressed, whoever it is for.
