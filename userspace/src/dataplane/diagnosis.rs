@@ -28,10 +28,9 @@ pub(super) fn diagnose(
         let Delivery::Forward(forwarding) = &service.delivery else {
             continue;
         };
-        let foreign = service
-            .binds
-            .iter()
-            .filter(|bind| !bind.address.is_unspecified() && !own.contains(&bind.address));
+        let foreign = service.binds.iter().filter(|bind| {
+            !bind.is_network() && !bind.is_wildcard() && !own.contains(&bind.address)
+        });
         nowhere.extend(foreign.map(|bind| (&service.frontend, bind.address)));
         if forwarding.servers.is_empty() {
             said.push(format!(
@@ -96,11 +95,7 @@ mod tests {
             proxy: ProxyId(0),
             protocol: Protocol::Tcp,
             family: Family::of(address),
-            binds: vec![Bind {
-                address,
-                first: 80,
-                last: 80,
-            }],
+            binds: vec![Bind::one(address, 80, 80)],
             policy: None,
             delivery: Delivery::Forward(Forwarding {
                 backend: "app".to_owned(),
