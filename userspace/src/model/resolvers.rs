@@ -37,8 +37,6 @@ pub struct Hold {
     pub timeout: Millis,
     /// Any other failure.
     pub other: Millis,
-    /// For how long `do-resolve` may use an answer again.
-    pub valid: Millis,
     /// For how long an address stays in use after answers stopped to have it.
     pub obsolete: Millis,
 }
@@ -96,7 +94,6 @@ impl Resolvers {
                 refused: half_minute,
                 timeout: half_minute,
                 other: half_minute,
-                valid: Millis(10_000),
                 obsolete: Millis(0),
             },
         }

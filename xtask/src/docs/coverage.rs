@@ -159,7 +159,7 @@ impl Coverage {
             let mut entries: Vec<&Word> = Vec::new();
             if let Some(same) = known.get(&(key, word.name.as_str())) {
                 entries.extend(same);
-            } else if SPLIT.contains(&key) {
+            } else if SPLIT.contains(&key) || word.name == "compression" {
                 // `timeout` is `timeout resolve` and `timeout retry` here.
                 let longer = format!("{} ", word.name);
                 let parts = ours.iter().filter(|own| own.kind == key);
@@ -296,7 +296,7 @@ fn percent(count: Count) -> String {
     format!("{}.{} %", tenths / 10, tenths % 10)
 }
 
-/// Sections whose keywords the table lists by their first word.
+/// Sections whose keywords the table lists by their first word, as it does with `compression`.
 const SPLIT: &[&str] = &["resolvers"];
 
 /// Parts of names and kinds that are left out on purpose.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::actions::{self, RuleSets};
 use super::registry::{self, Keyword, Sections};
-use super::{balance, bind, server_options, stick, tls};
+use super::{balance, bind, compression, server_options, stick, tls};
 use crate::expr::{
     KeywordKind, Match, PREDEFINED_ACLS, StickData, keywords as expression_keywords,
 };
@@ -199,6 +199,11 @@ fn names() -> Vec<Entry> {
         balance::ALGORITHMS
             .iter()
             .map(|name| entry("balance-algo", *name, "An algorithm of 'balance'.")),
+    );
+    all.extend(
+        compression::FILTERS
+            .iter()
+            .map(|name| entry("filter", *name, "A filter.")),
     );
     all.extend(StickData::NAMES.iter().map(|(name, args)| Entry {
         args: (*args).to_owned(),

@@ -163,12 +163,21 @@ fn min_size(args: &mut Args<'_>, side: &mut CompressionSide) -> Parsed {
 }
 
 /// `filter`: what is always there is only named; what is not is refused.
-fn filter(args: &mut Args<'_>, draft: &mut ProxyDraft, _: &mut Context<'_>) -> Parsed {
+fn filter(args: &mut Args<'_>, draft: &mut ProxyDraft, context: &mut Context<'_>) -> Parsed {
     let word = args.need("a filter's name")?;
     let named = match word.text.as_str() {
         "comp-req" => CompressionDirection::Request,
         "comp-res" => CompressionDirection::Response,
         "compression" => CompressionDirection::Both,
+        "cache" => {
+            let name = args.need("a cache's name")?;
+            if !context.caches.iter().any(|cache| cache.name == name.text) {
+                let names = context.caches.iter().map(|cache| cache.name.as_str());
+                return Err(Complaint::unknown(name, "cache", names));
+            }
+            context.ignore(word, "what is stored is compressed for each client anew");
+            return args.end();
+        }
         "bwlim-in" | "bwlim-out" | "fcgi-app" | "opentelemetry" | "opentracing" | "spoe"
         | "trace" => {
             let message = format!("filter '{}' is not supported", word.text);
@@ -186,4 +195,5 @@ fn filter(args: &mut Args<'_>, draft: &mut ProxyDraft, _: &mut Context<'_>) -> P
     Ok(())
 }
 
-const FILTERS: &[&str] = &["comp-req", "comp-res", "compression"];
+/// What `filter` may name.
+pub(super) const FILTERS: &[&str] = &["cache", "comp-req", "comp-res", "compression"];

@@ -46,6 +46,7 @@ use registry::Keyword;
 /// The families of keywords.
 const FAMILIES: &[&[Keyword]] = &[
     global::KEYWORDS,
+    process_limits::KEYWORDS,
     values::KEYWORDS,
     http2::KEYWORDS,
     tls::KEYWORDS,
@@ -70,5 +71,4 @@ const FAMILIES: &[&[Keyword]] = &[
     userlist::KEYWORDS,
     resolvers::KEYWORDS,
     server_state::KEYWORDS,
-    process_limits::KEYWORDS,
 ];

@@ -69,7 +69,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "hold",
         "{ nx | refused | timeout | other | valid | obsolete } <period>",
         "Says for how long an earlier answer counts more than this status.",
-        |args, resolvers, _| {
+        |args, resolvers, context| {
             let status = args.need("a status")?;
             let hold = &mut resolvers.hold;
             let field = match status.text.as_str() {
@@ -77,7 +77,11 @@ pub(super) const KEYWORDS: &[Keyword] = &[
                 "refused" => &mut hold.refused,
                 "timeout" => &mut hold.timeout,
                 "other" => &mut hold.other,
-                "valid" => &mut hold.valid,
+                "valid" => {
+                    context.ignore(status, "it counts for 'do-resolve' only");
+                    args.time(Unit::Milliseconds)?;
+                    return args.end();
+                }
                 "obsolete" => &mut hold.obsolete,
                 _ => {
                     let known = ["nx", "refused", "timeout", "other", "valid", "obsolete"];
