@@ -29,12 +29,12 @@ impl Moment {
 
 /// The monotonic clock now.
 pub fn now() -> Moment {
-    Moment(started().elapsed().as_millis() as u64)
+    Moment(elapsed() / 1_000_000)
 }
 
 /// The monotonic clock now, in microseconds.
 pub fn now_micros() -> u64 {
-    started().elapsed().as_micros() as u64
+    elapsed() / 1000
 }
 
 /// The calendar time now, as the time since 1970-01-01 00:00 UTC.
@@ -46,12 +46,34 @@ pub fn wall() -> Duration {
 
 /// The instant of [`Moment`] zero.
 pub fn started() -> Instant {
-    static STARTED: OnceLock<Instant> = OnceLock::new();
-    *STARTED.get_or_init(|| {
+    zero().0
+}
+
+/// Nanoseconds since [`Moment`] zero. A request reads the clock some twenty times; this is the clock of [`Instant`] without
+/// its arithmetic, which took 4 % of a request's instructions.
+fn elapsed() -> u64 {
+    (raw() - zero().1) as u64
+}
+
+/// [`Moment`] zero, as an instant and as nanoseconds of the same clock.
+fn zero() -> (Instant, i64) {
+    static ZERO: OnceLock<(Instant, i64)> = OnceLock::new();
+    *ZERO.get_or_init(|| {
+        // In this order a moment is never behind its instant, so that a timer that fired is over.
+        let raw = raw();
         #[expect(clippy::disallowed_methods, reason = "this module is the clock")]
         let now = Instant::now();
-        now.checked_sub(BEFORE_THE_PROCESS).unwrap_or(now)
+        match now.checked_sub(BEFORE_THE_PROCESS) {
+            Some(zero) => (zero, raw - BEFORE_THE_PROCESS.as_nanos() as i64),
+            None => (now, raw),
+        }
     })
+}
+
+/// The monotonic clock of the system, in nanoseconds.
+fn raw() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec * 1_000_000_000 + now.tv_nsec
 }
 
 /// Longer than the 24 days a configured time can be.
