@@ -325,3 +325,33 @@ fn a_cookie_that_caches_would_hand_to_everybody_is_not_let_through() {
         assert_eq!(status(&setup.start().get("/")), expected);
     }
 }
+
+#[test]
+fn a_connection_that_its_server_closed_takes_no_other_ones_place() {
+    let proxy = {
+        let closes = std::sync::atomic::AtomicBool::new(true);
+        let closes = std::sync::Arc::new(closes);
+        let mut setup = Setup::with_server(move |mut link| {
+            let first = closes.swap(false, std::sync::atomic::Ordering::SeqCst);
+            let mut count = 0;
+            while !link.message().is_empty() {
+                count += 1;
+                link.say(&ok(&count.to_string()));
+                if first {
+                    return;
+                }
+            }
+        });
+        setup.proxy().http_reuse = HttpReuse::Always;
+        setup.start()
+    };
+    assert_eq!(body(&proxy.get("/")), "1");
+    let state = proxy.generation.state();
+    let server = tidegate::types::ServerId(0);
+    crate::support::until("the first connection rests", || {
+        state.server(server).connections.used.current() == 0
+    });
+    // The second connection is kept, whether or not the end of the first was noticed before.
+    let seen: Vec<_> = (0..3).map(|_| body(&proxy.get("/")).to_owned()).collect();
+    assert_eq!(seen, ["1", "2", "3"]);
+}

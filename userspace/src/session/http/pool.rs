@@ -126,15 +126,23 @@ impl Pool {
 
     /// Keeps a connection for later, unless there are enough.
     pub(crate) fn put(&self, mut upstream: Upstream, server: &Server, now: Moment) {
-        let connections = &upstream.state.connections;
-        let idle = connections.idle_safe.current() + connections.idle_unsafe.current();
         let worn_out = server
             .max_reuse
             .is_some_and(|most| upstream.requests > most);
-        let used = connections.used.current();
-        let enough = idle + used > self.needed(&upstream.state, used) + server.pool_low;
-        let full = server.pool_max.is_some_and(|most| idle >= most);
-        if worn_out || full || enough || !upstream.is_alive() {
+        let state = &upstream.state;
+        let used = state.connections.used.current();
+        let room = self.needed(state, used) + server.pool_low;
+        let is_full = || {
+            let connections = &state.connections;
+            let idle = connections.idle_safe.current() + connections.idle_unsafe.current();
+            idle + used > room || server.pool_max.is_some_and(|most| idle >= most)
+        };
+        let full = is_full() && {
+            // Those that their server has closed do not count.
+            self.drop_dead(state);
+            is_full()
+        };
+        if worn_out || full || !upstream.is_alive() {
             return;
         }
         let mut servers = self.resting.borrow_mut();
@@ -148,6 +156,12 @@ impl Pool {
             });
             let until = now.after(server.pool_purge_delay.0);
             resting.push_back(Resting { upstream, until });
+        }
+    }
+
+    fn drop_dead(&self, state: &ServerState) {
+        if let Some(resting) = self.resting.borrow_mut().get_mut(&identity(state)) {
+            resting.retain_mut(|one| one.upstream.is_alive());
         }
     }
 
