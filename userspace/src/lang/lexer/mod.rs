@@ -132,7 +132,7 @@ impl Lexer<'_> {
                         Quote::Strong
                     };
                     opened = self.at;
-                    self.open_word();
+                    self.open_word(self.at);
                     self.at += 1;
                 }
                 (b'"', Quote::Weak) | (b'\'', Quote::Strong) => {
@@ -255,8 +255,7 @@ impl Lexer<'_> {
         found
     }
 
-    fn open_word(&mut self) -> &mut Building {
-        let start = self.at;
+    fn open_word(&mut self, start: usize) -> &mut Building {
         self.word.get_or_insert_with(|| Building {
             start,
             text: Vec::new(),
@@ -269,7 +268,7 @@ impl Lexer<'_> {
         if self.total > LONGEST_LINE {
             return self.fail(column, LexErrorKind::TooLong);
         }
-        let word = self.open_word();
+        let word = self.open_word(column);
         word.text.push(byte);
         word.columns.push(to_column(column));
         Ok(())

@@ -184,6 +184,15 @@ fn doubling_a_variable_cannot_exhaust_memory() {
     assert_eq!(error.kind, LexErrorKind::TooLong);
 }
 
+#[test]
+fn a_word_begins_at_its_backslash() {
+    for line in [r"\", r"\ ", r"\q", r"\x41", r"\ b"] {
+        let words = lex(line.as_bytes()).expect("a good line");
+        assert_eq!(words[0].span.start, 0, "{line}");
+        assert!(words[0].span.end as usize <= line.len(), "{line}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_give_words_or_an_error_inside_the_line(line in prop::collection::vec(any::<u8>(), 0..200)) {
