@@ -180,8 +180,12 @@ pub(in crate::lang) fn find(words: &[Word], section: Sections) -> Found {
         let fitting = candidates
             .iter()
             .filter(|candidate| is_allowed(candidate.keyword) && candidate.begins(words));
+        // Of equal ones a proxy's: who writes it in the wrong proxy section means that one.
         fitting
-            .max_by_key(|candidate| candidate.words.len())
+            .max_by_key(|candidate| {
+                let of_proxies = candidate.keyword.sections.meets(Sections::ANY_PROXY);
+                (candidate.words.len(), of_proxies)
+            })
             .map(|candidate| candidate.keyword)
     };
     if let Some(keyword) = longest(&|keyword| keyword.sections.meets(section)) {
