@@ -110,7 +110,7 @@ fn nat_reaches_all_servers_and_back_in_both_families() {
             .iter()
             .map(|server| server.counts.established)
             .sum::<u64>()
-            == 90)
+            == 120)
             .then_some(servers)
     });
     for server in &totals {
@@ -125,7 +125,7 @@ fn nat_reaches_all_servers_and_back_in_both_families() {
     }
     assert_eq!(
         totals.iter().map(|server| server.counts.flows).sum::<u64>(),
-        90
+        120
     );
     dataplane.stop(Stop::Detach).expect("it detaches");
     assert!(!lab.attached("lb0") && !lab.attached("lb1"));
