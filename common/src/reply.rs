@@ -57,7 +57,7 @@ pub fn too_big(frame: &mut impl Frame, packet: &Packet, mtu: u16) -> Option<()> 
         source: link.destination(frame),
         tags: link.tags(frame)?,
     };
-    let room = header as i32 + MESSAGE as i32;
+    let room = header + MESSAGE as i32;
     let at = rewrite::link(frame, packet, &back, room, network.is_v4)?;
     let message_at = frame.hide(at + header as usize);
     let end = message_at + (MESSAGE + quoted) as usize;

@@ -2,6 +2,10 @@
 //!
 //! Each target runs for `FUZZ_SECONDS` (a fraction of a second without it) from `FUZZ_SEED`; a failure names the seed of the
 //! input, which alone repeats it. `cargo xtask fuzz` runs them for as long as one likes.
+#![expect(
+    clippy::print_stdout,
+    reason = "seeds and counts are for the person who runs this"
+)]
 
 use std::time::{Duration, Instant};
 
@@ -123,9 +127,9 @@ fn fuzz(mut run: impl FnMut(&mut Random)) {
     let mut inputs = 0_u64;
     while began.elapsed() < limit {
         let started = now();
-        let guard = Guard(seed);
+        let guard = Guard(Some(seed));
         run(&mut Random(seed));
-        std::mem::forget(guard);
+        guard.disarm();
         let taken = started.elapsed();
         assert!(
             taken < LONGEST,
@@ -139,11 +143,19 @@ fn fuzz(mut run: impl FnMut(&mut Random)) {
 }
 
 /// Tells the seed when an input panics.
-struct Guard(u64);
+struct Guard(Option<u64>);
+
+impl Guard {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        println!("panicked: repeat with FUZZ_SEED={}", self.0);
+        if let Some(seed) = self.0 {
+            println!("panicked: repeat with FUZZ_SEED={seed}");
+        }
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn parse(frame: &impl Frame, packet: &mut Packet) -> Parsed {
         let error = kind == UNREACHABLE || kind == TIME_EXCEEDED || kind == PARAMETER_PROBLEM;
         (ECHO_V4, error)
     } else {
-        (ECHO_V6, kind >= FIRST_ERROR_V6 && kind <= LAST_ERROR_V6)
+        (ECHO_V6, (FIRST_ERROR_V6..=LAST_ERROR_V6).contains(&kind))
     };
     if kind == echo && code == 0 {
         return Parsed::Echo;

@@ -148,7 +148,7 @@ impl Network {
 fn part(network: &mut Network, offset: u16, more: bool, id: u32) -> Parsed {
     let length = network.payload_length;
     // Only the last one may end anywhere; a part of a TCP header alone is no packet (RFC 1858, RFC 3128).
-    let ends = !more || length % 8 == 0;
+    let ends = !more || length.is_multiple_of(8);
     let fits = offset as u32 * 8 + length as u32 <= u16::MAX as u32;
     if length == 0 || !ends || !fits || (offset == 1 && network.protocol == TCP) {
         return Parsed::Broken(DropReason::BadFragment);

@@ -68,11 +68,11 @@ struct Template {
     mask: u64,
 }
 
-// SAFETY: plain numbers without padding; every bit pattern is a value.
 #[expect(
     unsafe_code,
     reason = "aya asks for it; the layout is the kernel object's"
 )]
+// SAFETY: plain numbers without padding; every bit pattern is a value.
 unsafe impl Pod for Template {}
 
 impl Bed {

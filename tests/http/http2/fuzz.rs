@@ -1,6 +1,10 @@
 //! Seeded noise on the HTTP/2 path: whatever a client sends, the proxy goes on, and a server sees whole, valid requests.
 //!
 //! `SEED=…` repeats a run, `ROUNDS=…` lengthens it.
+#![expect(
+    clippy::print_stderr,
+    reason = "what went through is for the person who repeats the seed"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -15,7 +15,6 @@ use tidegate::dataplane::trial::{Fate, Kernel, Outcome, Place, PlaceHop};
 use tidegate::lang::{Machine, Settings, load_sources};
 use tidegate::state::Running;
 
-use super::netns;
 use super::outer::{self, Outer};
 use super::test_run::Devices;
 

@@ -113,7 +113,7 @@ impl Engine {
             sizes,
             interfaces: &plain,
             own,
-            nat_ports: nat_ports(),
+            nat_ports: super::nat_ports::free(),
             predecessor: predecessor.as_ref(),
         };
         let (tables, readings) = Tables::open(&mut loaded, &sizes)?;
@@ -468,47 +468,8 @@ fn feedback(
     }
 }
 
-/// Source ports for NAT: the larger of the two ranges around the one the kernel itself takes ports from. First port and
-/// how many.
-fn nat_ports() -> (u16, u16) {
-    let text =
-        std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let mut numbers = text
-        .split_whitespace()
-        .filter_map(|word| word.parse::<u16>().ok());
-    nat_ports_beside(
-        numbers.next().unwrap_or(32_768),
-        numbers.next().unwrap_or(60_999),
-    )
-}
-
-fn nat_ports_beside(first: u16, last: u16) -> (u16, u16) {
-    let below = first.saturating_sub(LOWEST_PORT);
-    let above = u16::MAX - last;
-    if below >= above {
-        (LOWEST_PORT, below)
-    } else {
-        (last + 1, above)
-    }
-}
-
-/// Ports below belong to services.
-const LOWEST_PORT: u16 = 1024;
-
 /// How long a start waits for ARP and neighbour discovery to find all servers, in milliseconds.
 const FIRST_ANSWERS: u64 = 500;
 
 /// How long it waits for services that have none yet. The kernel gives up asking a little earlier.
 const LAST_ANSWERS: u64 = 3_500;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nat_ports_stay_out_of_the_kernels_own() {
-        assert_eq!(nat_ports_beside(32_768, 60_999), (1024, 31_744));
-        assert_eq!(nat_ports_beside(1024, 20_000), (20_001, 45_535));
-        assert_eq!(nat_ports_beside(1024, 65_535), (1024, 0));
-    }
-}

@@ -16,6 +16,7 @@ mod flows;
 mod inheritance;
 mod loader;
 mod mmap;
+mod nat_ports;
 mod neighbours;
 mod netlink;
 pub mod offload;

@@ -96,8 +96,10 @@ impl Feedback {
         };
         let known = self.source(table, source);
         let counts = Counts {
-            rate: rate.or(known.map(|known| known.rate)).unwrap_or(0),
-            total: total.or(known.map(|known| known.total)).unwrap_or(0),
+            rate: rate.or_else(|| known.map(|known| known.rate)).unwrap_or(0),
+            total: total
+                .or_else(|| known.map(|known| known.total))
+                .unwrap_or(0),
         };
         let now = self.not_before(bucket, address);
         bucket.set(&HostAtomics, address, counts, region.period, now);

@@ -29,10 +29,13 @@ pub enum Role {
     List,
 }
 
+/// What each file is for, and what is in it.
+type Known = BTreeMap<PathBuf, (Role, Arc<[u8]>)>;
+
 /// Every file that was read, or made at run time.
 #[derive(Default)]
 pub(super) struct Files {
-    known: Mutex<BTreeMap<PathBuf, (Role, Arc<[u8]>)>>,
+    known: Mutex<Known>,
     sealed: AtomicBool,
 }
 

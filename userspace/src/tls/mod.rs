@@ -191,11 +191,13 @@ impl Bases<'_> {
     }
 
     fn certificate(&self, path: &str) -> PathBuf {
-        self.certificates.unwrap_or(Path::new("")).join(path)
+        self.certificates
+            .unwrap_or_else(|| Path::new(""))
+            .join(path)
     }
 
     fn authority(&self, path: &str) -> PathBuf {
-        self.authorities.unwrap_or(Path::new("")).join(path)
+        self.authorities.unwrap_or_else(|| Path::new("")).join(path)
     }
 }
 

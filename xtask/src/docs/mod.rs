@@ -43,7 +43,7 @@ pub(crate) fn run(workspace: &Workspace, options: Options) -> Result<Verdict> {
         }
         stale.push(file.as_str());
         if !options.check {
-            std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+            std::fs::create_dir_all(path.parent().unwrap_or_else(|| Path::new(".")))?;
             std::fs::write(&path, text)
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }

@@ -156,7 +156,7 @@ impl<'a> Reader<'a> {
     }
 
     fn line(&self) -> usize {
-        let last = self.tokens.get(self.at).or(self.tokens.last());
+        let last = self.tokens.get(self.at).or_else(|| self.tokens.last());
         last.map_or(1, |token| token.line)
     }
 

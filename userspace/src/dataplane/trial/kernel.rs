@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aya::maps::{MapData, PerCpuArray};
 use tidegate_common::counters::drop_index;
 use tidegate_common::fragment::BUCKETS;
-use tidegate_common::maps::{Sizes, name};
+use tidegate_common::maps::name;
 use tidegate_common::memory::{Besides, Bytes, Memory, View, words};
 use tidegate_common::service::ServiceIndex;
 use tidegate_common::verdict::DropReason;
@@ -210,10 +210,6 @@ fn note(tables: &mut Tables, trie: &Trie) {
         trie: Arc::clone(trie),
         kernel: Some(kernel),
     });
-}
-
-fn entries(sizes: &Sizes) -> u32 {
-    sizes.nat_entries.max(1)
 }
 
 /// Bytes of metadata before a frame, which leave no room for a header.

@@ -156,7 +156,7 @@ fn system_servers(text: &[u8]) -> Vec<NameServer> {
         let address = words
             .next()
             .filter(|word| *word == "nameserver")
-            .and(words.next())?;
+            .and_then(|_| words.next())?;
         let ip = address.split('%').next()?.parse().ok()?;
         Some(NameServer {
             name: address.to_owned(),

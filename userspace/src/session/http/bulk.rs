@@ -35,10 +35,11 @@ impl HttpStream<'_, '_> {
         }
         let most = self.connection.generation.model().global.tune.http_maxhdr;
         let head = self.head_mut(message);
-        if change == FieldChange::Set {
-            for (name, _) in pairs() {
+        match change {
+            FieldChange::Set => pairs().for_each(|(name, _)| {
                 head.remove(name);
-            }
+            }),
+            FieldChange::Add => {}
         }
         if head.fields().count() + pairs().count() > most {
             return false;

@@ -275,7 +275,10 @@ impl Relay {
             return Ok(());
         }
         self.ended = true;
-        let trailers = self.trailers.as_ref().unwrap_or(self.decoder.trailers());
+        let trailers = self
+            .trailers
+            .as_ref()
+            .unwrap_or_else(|| self.decoder.trailers());
         sink.end_with(trailers).map_err(RelayError::Sink)
     }
 
@@ -296,7 +299,10 @@ impl Relay {
             }
             self.trailers = source.take_trailers();
             if self.encoding == Encoding::Chunked {
-                let trailers = self.trailers.as_ref().unwrap_or(self.decoder.trailers());
+                let trailers = self
+                    .trailers
+                    .as_ref()
+                    .unwrap_or_else(|| self.decoder.trailers());
                 encode_last_chunk(trailers, self.writer.prefix());
             }
         }

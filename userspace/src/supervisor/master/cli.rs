@@ -211,7 +211,7 @@ impl Client {
 
     /// `@@`: the rest of the connection belongs to the worker.
     async fn tunnel(
-        &mut self,
+        &self,
         line: &str,
         mut client: Lines,
         writer: &mut tokio::io::WriteHalf<Stream>,

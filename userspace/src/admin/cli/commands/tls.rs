@@ -198,7 +198,7 @@ fn contexts(call: &Call<'_>) -> Result<Arc<Contexts>, Answer> {
     loaded.ok_or_else(|| Answer::error("TLS is not ready yet.".to_owned()))
 }
 
-fn show(call: &mut Call<'_>, kind: &Kind) -> Answer {
+fn show(call: &Call<'_>, kind: &Kind) -> Answer {
     let contexts = match contexts(call) {
         Ok(contexts) => contexts,
         Err(answer) => return answer,
@@ -264,7 +264,7 @@ fn named(word: &str) -> (&str, bool) {
     }
 }
 
-fn stage(call: &mut Call<'_>, kind: &Kind, append: bool) -> Answer {
+fn stage(call: &Call<'_>, kind: &Kind, append: bool) -> Answer {
     let contexts = match contexts(call) {
         Ok(contexts) => contexts,
         Err(answer) => return answer,
@@ -288,7 +288,7 @@ fn stage(call: &mut Call<'_>, kind: &Kind, append: bool) -> Answer {
     }
 }
 
-fn commit(call: &mut Call<'_>, kind: &Kind) -> Answer {
+fn commit(call: &Call<'_>, kind: &Kind) -> Answer {
     let contexts = match contexts(call) {
         Ok(contexts) => contexts,
         Err(answer) => return answer,
@@ -300,7 +300,7 @@ fn commit(call: &mut Call<'_>, kind: &Kind) -> Answer {
     }
 }
 
-fn abort(call: &mut Call<'_>, kind: &Kind) -> Answer {
+fn abort(call: &Call<'_>, kind: &Kind) -> Answer {
     let contexts = match contexts(call) {
         Ok(contexts) => contexts,
         Err(answer) => return answer,
@@ -312,7 +312,7 @@ fn abort(call: &mut Call<'_>, kind: &Kind) -> Answer {
     }
 }
 
-fn create(call: &mut Call<'_>, kind: &Kind) -> Answer {
+fn create(call: &Call<'_>, kind: &Kind) -> Answer {
     let contexts = match contexts(call) {
         Ok(contexts) => contexts,
         Err(answer) => return answer,
@@ -327,7 +327,7 @@ fn create(call: &mut Call<'_>, kind: &Kind) -> Answer {
     }
 }
 
-fn delete(call: &mut Call<'_>, kind: &Kind) -> Answer {
+fn delete(call: &Call<'_>, kind: &Kind) -> Answer {
     let contexts = match contexts(call) {
         Ok(contexts) => contexts,
         Err(answer) => return answer,

@@ -145,10 +145,13 @@ struct Score {
     refused_by_userspace_alone: usize,
 }
 
+/// The lists, the rules, two switches, and the sources to ask about.
+type Draw = (Vec<String>, Drawn, bool, bool, Vec<IpAddr>);
+
 /// The draws of one run, and the seed that replays them.
 struct Draws {
     runner: TestRunner,
-    strategy: BoxedStrategy<(Vec<String>, Drawn, bool, bool, Vec<IpAddr>)>,
+    strategy: BoxedStrategy<Draw>,
     seed: u64,
 }
 

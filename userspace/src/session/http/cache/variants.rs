@@ -91,7 +91,7 @@ fn bit(coding: &[u8]) -> Option<u16> {
     let at = match coding.as_slice() {
         b"x-gzip" => 1,
         b"x-compress" => 3,
-        _ => CODINGS.iter().position(|name| known(name))?,
+        _ => CODINGS.iter().position(known)?,
     };
     Some(1 << at)
 }

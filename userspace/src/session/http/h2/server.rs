@@ -162,7 +162,7 @@ impl Call {
     }
 
     /// Ready once the server has said what it can do.
-    pub(crate) fn poll_introduced(&self, context: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_introduced(&self, context: &Context<'_>) -> Poll<()> {
         if self.carrier.traffic.is_introduced() || self.carrier.dead.get() {
             Poll::Ready(())
         } else {

@@ -174,7 +174,7 @@ impl Watched {
     }
 
     /// Writes frames of ours, if the crate is not in the middle of one.
-    fn poll_pending(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_pending(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.writer.is_between_frames() && self.traffic.has_pending() {
             let mut pending = self.traffic.pending.borrow_mut();
             let mut stream = self.base.stream.borrow_mut();
@@ -276,12 +276,12 @@ impl AsyncWrite for Watched {
         self.base.stream.borrow().is_write_vectored()
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_pending(context))?;
         Pin::new(&mut *self.base.stream.borrow_mut()).poll_flush(context)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_pending(context))?;
         Pin::new(&mut *self.base.stream.borrow_mut()).poll_shutdown(context)
     }
