@@ -128,6 +128,9 @@ fn commands_reach_the_worker_through_the_master() {
         MASTER,
         "http-request return content-type text/plain string x",
     );
+    until("the worker has said that it is ready", || {
+        program.ask("master", "@1 show info").contains("\nPid: ")
+    });
     let processes = program.ask("master", "show proc");
     let worker = processes
         .lines()

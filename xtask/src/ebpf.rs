@@ -92,6 +92,9 @@ pub(crate) fn cargo(workspace: &Workspace, toolchain: &Toolchain, subcommand: &s
             "CARGO_ENCODED_RUSTFLAGS",
             flags(workspace.root(), &toolchain.linker()).join("\x1f"),
         )
+        // Makes the compiler cut the program into units by module, which the linker joins again. As a single unit it is
+        // unrolled and merged further, until the verifier meets a register on a path that never wrote it.
+        .env("CARGO_INCREMENTAL", "1")
         .env_remove("RUSTFLAGS")
         .env_remove("RUSTC_WRAPPER")
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
