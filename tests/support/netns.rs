@@ -49,9 +49,12 @@ impl Namespace {
 
     /// Runs a program inside and returns what it printed.
     pub(crate) fn exec(&self, words: &str) -> String {
-        let mut arguments = vec!["netns", "exec", &self.name];
-        arguments.extend(words.split_whitespace());
-        command("ip", &arguments)
+        self.exec_words(&words.split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// The same where words have spaces in them.
+    pub(crate) fn exec_words(&self, words: &[&str]) -> String {
+        command("ip", &[&["netns", "exec", &self.name], words].concat())
     }
 
     /// Runs `work` on a thread of its own inside, and waits for it. Sockets made there stay there.

@@ -9,7 +9,6 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use tidegate::model::XdpMode;
 use tidegate::state::Running;
 
 use super::netns::{self, Namespace};
+use super::pins::Mount;
 
 /// Where clients send to.
 pub(crate) const VIP: &str = "198.51.100.80";
@@ -35,9 +35,6 @@ pub(crate) struct Lab {
     /// Takes nothing out of anything: what is sent back out of a veth device wakes the other end only if a program is there.
     passing: Option<Decap>,
 }
-
-/// A BPF file system of its own.
-struct Mount(PathBuf);
 
 impl Lab {
     /// The lab, or `None` where it cannot be; then the reason has been said.
@@ -100,13 +97,13 @@ impl Lab {
 
     /// Where the balancer pins its maps.
     pub(crate) fn pin(&self) -> PathBuf {
-        self.pins.0.join("tidegate")
+        self.pins.path().join("tidegate")
     }
 
     /// What is pinned, anywhere on the file system. Two files are the kernel's own: its list of maps and of programs.
     pub(crate) fn pins_left(&self) -> Vec<String> {
         let own = ["maps.debug", "progs.debug"];
-        std::fs::read_dir(&self.pins.0)
+        std::fs::read_dir(self.pins.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .filter(|name| !own.contains(&name.as_str()))
@@ -386,32 +383,6 @@ impl Session {
         let wrong = (0..bytes).find(|at| back[*at] != pattern(*at));
         assert_eq!(wrong, None, "every byte comes back as it was sent");
         Ok(())
-    }
-}
-
-impl Mount {
-    fn new(label: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("tg-{label}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "bpf", "bpf"])
-            .arg(&path)
-            .status()
-            .unwrap();
-        assert!(
-            mounted.success(),
-            "a BPF file system is mounted at {}",
-            path.display()
-        );
-        Self(path)
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        // Pins that a failed test left would keep the program on the wire until the namespace is gone.
-        let _ = Command::new("umount").arg(&self.0).status();
-        let _ = std::fs::remove_dir(&self.0);
     }
 }
 

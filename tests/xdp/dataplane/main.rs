@@ -10,6 +10,8 @@
     reason = "shared with the unit tests, which use other parts of it"
 )]
 mod netns;
+#[path = "../../support/pins.rs"]
+mod pins;
 
 mod configuration;
 mod flood;

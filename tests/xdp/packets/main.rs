@@ -14,6 +14,8 @@ mod fixtures;
     reason = "shared with other tests, which use other parts of it"
 )]
 mod netns;
+#[path = "../../support/pins.rs"]
+mod pins;
 
 #[path = "../tool/configuration.rs"]
 mod configuration;
@@ -26,5 +28,6 @@ mod agreement;
 mod l4_cases;
 mod outer;
 mod test_run;
+mod wire;
 
 use fixtures::packet;
