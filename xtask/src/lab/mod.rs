@@ -208,8 +208,9 @@ impl Lab {
     }
 
     fn kill_server(&mut self) -> Result<Outage> {
-        let killed = Instant::now();
         self.servers[VICTIM].kill()?;
+        // Only now is it gone: what it took until a moment ago was in flight on it.
+        let killed = Instant::now();
         self.until("s2 is down", |lines| {
             watch::everywhere(lines, &VICTIM_NAMES, false)
         })?;
