@@ -83,7 +83,7 @@ async fn life(
     let mut front = Front::new(stream, cut);
     if speaks_http2(connection, &mut front).await {
         begin(connection, 2, Counter::Http2Sessions);
-        return h2::serve(connection, front.into_stream(), cut).await;
+        return Box::pin(h2::serve(connection, front.into_stream(), cut)).await;
     }
     begin(connection, 1, Counter::Http1Sessions);
     let mut start = connection.accepted;
