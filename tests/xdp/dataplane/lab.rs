@@ -6,10 +6,9 @@
 //! ```
 //! The service addresses 198.51.100.80 and 2001:db8:80::80 are nobody's: the client's routes lead to the balancer.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::io::Read;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tidegate::dataplane::decap::Decap;
@@ -20,6 +19,7 @@ use tidegate::state::Running;
 
 use super::netns::{self, Namespace};
 use super::pins::Mount;
+use super::session::{self, Session};
 
 /// Where clients send to.
 pub(crate) const VIP: &str = "198.51.100.80";
@@ -100,6 +100,11 @@ impl Lab {
         self.pins.path().join("tidegate")
     }
 
+    /// Where the file system for pins is.
+    pub(crate) fn pins(&self) -> &std::path::Path {
+        self.pins.path()
+    }
+
     /// What is pinned, anywhere on the file system. Two files are the kernel's own: its list of maps and of programs.
     pub(crate) fn pins_left(&self) -> Vec<String> {
         let own = ["maps.debug", "progs.debug"];
@@ -123,16 +128,7 @@ impl Lab {
 
     /// Serves TCP connections on an address in the servers' namespace: each is greeted with `name`, then echoed.
     pub(crate) fn serve(&self, name: &'static str, address: &str) {
-        let address: SocketAddr = address.parse().unwrap();
-        let listener = self
-            .servers
-            .inside(move || TcpListener::bind(address))
-            .unwrap();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                std::thread::spawn(move || greet_and_echo(name, stream));
-            }
-        });
+        session::serve(&self.servers, name, address);
     }
 
     /// Serves UDP on an address in the servers' namespace: each datagram is answered with `name`.
@@ -271,23 +267,7 @@ impl Lab {
         source: Option<IpAddr>,
         target: &str,
     ) -> std::io::Result<Session> {
-        let target: SocketAddr = target.parse().unwrap();
-        self.client.inside(move || {
-            let domain = socket2::Domain::for_address(target);
-            let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
-            if let Some(source) = source {
-                socket.bind(&SocketAddr::new(source, 0).into())?;
-            }
-            socket.connect_timeout(&target.into(), PATIENCE)?;
-            let mut stream = TcpStream::from(socket);
-            stream.set_read_timeout(Some(PATIENCE))?;
-            let mut name = [0; 2];
-            stream.read_exact(&mut name)?;
-            Ok(Session {
-                stream,
-                server: String::from_utf8_lossy(&name).into_owned(),
-            })
-        })
+        self.client.inside(move || Session::open(source, target))
     }
 
     /// Asks a UDP service from the client and returns who answered.
@@ -346,60 +326,8 @@ impl Lab {
     }
 }
 
-/// A client's connection to some server.
-pub(crate) struct Session {
-    stream: TcpStream,
-    /// Who greeted.
-    pub(crate) server: String,
-}
-
-impl Session {
-    /// Sends something and waits for the echo.
-    pub(crate) fn ping(&mut self) -> std::io::Result<()> {
-        static SERIAL: AtomicU32 = AtomicU32::new(0);
-        let sent = SERIAL.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-        self.stream.write_all(&sent)?;
-        let mut back = [0; 4];
-        self.stream.read_exact(&mut back)?;
-        assert_eq!(sent, back, "the echo is what was sent");
-        Ok(())
-    }
-}
-
-impl Session {
-    /// Sends `bytes` bytes, reads them back at the same time, and compares.
-    pub(crate) fn exchange(&mut self, bytes: usize) -> std::io::Result<()> {
-        let pattern = |at: usize| (at.wrapping_mul(2_654_435_761) >> 13) as u8;
-        let mut out = self.stream.try_clone()?;
-        out.set_write_timeout(Some(PATIENCE))?;
-        let sender = std::thread::spawn(move || {
-            let sent: Vec<u8> = (0..bytes).map(pattern).collect();
-            out.write_all(&sent)
-        });
-        let mut back = vec![0; bytes];
-        let read = self.stream.read_exact(&mut back);
-        sender.join().expect("no panic")?;
-        read?;
-        let wrong = (0..bytes).find(|at| back[*at] != pattern(*at));
-        assert_eq!(wrong, None, "every byte comes back as it was sent");
-        Ok(())
-    }
-}
-
-fn greet_and_echo(name: &str, mut stream: TcpStream) {
-    let mut buffer = [0; 16_384];
-    if stream.write_all(name.as_bytes()).is_err() {
-        return;
-    }
-    while let Ok(length @ 1..) = stream.read(&mut buffer) {
-        if stream.write_all(&buffer[..length]).is_err() {
-            return;
-        }
-    }
-}
-
 /// The first byte of a datagram after whose answer the client's socket is gone.
 pub(crate) const CLOSE: u8 = 0xc1;
 
 /// How long anything may take that should happen.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);

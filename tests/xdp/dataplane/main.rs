@@ -14,12 +14,17 @@ mod netns;
 mod pins;
 
 mod configuration;
+mod crowd;
 mod flood;
+mod fork;
 mod guard;
 mod l4;
 mod lab;
+mod long;
 mod messages;
 mod modes;
 mod operator;
 mod process;
 mod restart;
+mod session;
+mod upgrade;

@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::lab::{Lab, Session, VIP};
+use super::lab::{Lab, VIP};
 use super::netns::eventually;
 use super::process::Process;
+use super::session::Session;
 
 fn from(lab: &Lab, source: &str, target: &str) -> std::io::Result<Session> {
     let source: IpAddr = source.parse().unwrap();
@@ -96,60 +97,6 @@ fn show_set_and_clear_table_work_on_the_counts_the_kernel_enforces() {
     );
     table("clear table local");
     from(&lab, "192.0.2.10", local).expect("both tiers have forgotten");
-}
-
-#[test]
-fn established_flows_survive_kill_9_of_the_program_and_the_next_one_adopts_them() {
-    let Some(lab) = Lab::new("kill9") else { return };
-    for (name, address) in [
-        ("s1", "10.0.0.1:80"),
-        ("s2", "10.0.0.2:80"),
-        ("s3", "10.0.0.3:80"),
-    ] {
-        lab.serve(name, address);
-    }
-    let sections = format!(
-        "listen web\n mode l4\n bind {VIP}:80\n default-server check inter 200ms\n \
-         server s1 10.0.0.1:80\n server s2 10.0.0.2:80\n server s3 10.0.0.3:80"
-    );
-    let target = format!("{VIP}:80");
-    let first = Process::start(&lab, "", &sections);
-    let mut sessions: Vec<_> = (0..30).map(|_| lab.connect(&target).unwrap()).collect();
-    let (stop, pings) = (AtomicBool::new(false), AtomicU64::new(0));
-    let (kernel, flows) = std::thread::scope(|scope| {
-        let traffic = scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                for session in &mut sessions {
-                    session.ping().expect("an established flow goes on");
-                    pings.fetch_add(1, Ordering::Relaxed);
-                }
-                lab.connect(&target).expect("so do new connections");
-            }
-        });
-        let moves_on = |what: &str| {
-            let before = pings.load(Ordering::Relaxed);
-            eventually(what, || {
-                assert!(!traffic.is_finished(), "no packet is lost");
-                (pings.load(Ordering::Relaxed) > before + 90).then_some(())
-            });
-        };
-        moves_on("traffic under the first process");
-        first.kill();
-        assert!(lab.attached("lb0"), "the program is still on the wire");
-        moves_on("traffic without a process");
-        let second = Process::start(&lab, "", &sections);
-        moves_on("traffic under the second process");
-        let kernel: serde_json::Value = serde_json::from_str(&second.ask("show xdp json")).unwrap();
-        stop.store(true, Ordering::Relaxed);
-        let flows = kernel["services"][0]["servers"].as_array().unwrap().iter();
-        let flows: u64 = flows.map(|server| server["flows"].as_u64().unwrap()).sum();
-        (kernel, flows)
-    });
-    assert!(
-        flows >= 30,
-        "the counters of the first process go on: {kernel}"
-    );
-    assert!(kernel["flows"].as_u64().unwrap() >= 30, "{kernel}");
 }
 
 #[test]

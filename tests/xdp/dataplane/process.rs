@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::lab::Lab;
@@ -11,45 +12,71 @@ use super::netns::eventually;
 
 /// The running program; it is killed when this is dropped.
 pub(crate) struct Process {
-    child: Child,
+    child: Mutex<Child>,
     socket: PathBuf,
-    _directory: tempfile::TempDir,
+    /// What comes before the sections.
+    global: String,
+    directory: tempfile::TempDir,
 }
 
 impl Process {
     /// Starts it with these lines behind a `global` section for the lab, and waits until it answers.
     pub(crate) fn start(lab: &Lab, global: &str, sections: &str) -> Self {
+        Self::launch(lab, &["-db"], global, sections)
+    }
+
+    /// The same with these flags; with `-W` it is a master with its worker.
+    pub(crate) fn launch(lab: &Lab, flags: &[&str], global: &str, sections: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("s");
-        let text = format!(
+        let global = format!(
             "global\n xdp interface lb0 mode native\n xdp interface lb1 mode native\n xdp pin {}\n \
              stats socket {} level admin\n{global}\ndefaults\n timeout connect 2s\n timeout client 1m\n \
-             timeout server 1m\n{sections}\n",
+             timeout server 1m\n",
             lab.pin().display(),
             socket.display()
         );
         let file = directory.path().join("lab.cfg");
-        std::fs::write(&file, text).unwrap();
+        std::fs::write(&file, format!("{global}{sections}\n")).unwrap();
         let child = Command::new("nsenter")
             .arg(format!("--net=/run/netns/{}", lab.balancer.name()))
             .arg(env!("CARGO_BIN_EXE_tidegate"))
-            .args(["-db", "-f"])
+            .args(flags)
+            .arg("-f")
             .arg(&file)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
             .expect("nsenter exists");
-        let mut process = Self {
-            child,
+        let process = Self {
+            child: Mutex::new(child),
             socket,
-            _directory: directory,
+            global,
+            directory,
         };
         eventually("the program answers", || {
-            let ended = process.child.try_wait().unwrap();
-            assert!(ended.is_none(), "it runs: {ended:?}");
+            assert!(!process.ended(), "it runs");
             process.try_ask("show info").ok().map(drop)
         });
         process
+    }
+
+    /// Tells a master to start a worker with these lines instead. It has not done so yet when this returns.
+    pub(crate) fn reload(&self, sections: &str) {
+        let file = self.directory.path().join("lab.cfg");
+        std::fs::write(file, format!("{}{sections}\n", self.global)).unwrap();
+        let master = rustix::process::Pid::from_raw(self.number() as i32).unwrap();
+        rustix::process::kill_process(master, rustix::process::Signal::USR2).unwrap();
+    }
+
+    /// Its process number.
+    pub(crate) fn number(&self) -> u32 {
+        self.child.lock().unwrap().id()
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn ended(&self) -> bool {
+        self.child.lock().unwrap().try_wait().unwrap().is_some()
     }
 
     /// A command of the Runtime API and its answer.
@@ -58,9 +85,8 @@ impl Process {
     }
 
     /// Ends it as a crash does.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    pub(crate) fn kill(self) {
+        drop(self);
     }
 
     fn try_ask(&self, command: &str) -> std::io::Result<String> {
@@ -75,8 +101,10 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Ok(child) = self.child.get_mut() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 

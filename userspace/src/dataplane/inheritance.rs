@@ -54,7 +54,10 @@ pub(super) fn inherit(
     let predecessor = match usable(&set, &sizes, interfaces) {
         Ok(predecessor) => predecessor,
         Err(reason) => {
-            notice::warning(format_args!("The kernel's flows begin anew: {reason}."));
+            notice::warning(format_args!(
+                "The kernel's flows begin anew: {reason}. Those through 'forward nat' and 'forward dnat' are lost, others \
+                 find their servers again by their place in the ring."
+            ));
             return Ok(fresh);
         }
     };
