@@ -36,6 +36,12 @@ impl Address {
         }
     }
 
+    /// From the two words it is in memory.
+    #[inline(always)]
+    pub const fn from_words([high, low]: [u64; 2]) -> Self {
+        Self { high, low }
+    }
+
     /// From two words of a shared record.
     #[inline(always)]
     pub fn load(words: &[Word; 2]) -> Self {

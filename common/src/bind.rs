@@ -12,8 +12,9 @@ use alloc::vec;
 
 use crate::address::Address;
 use crate::hash::{Hasher, reduce};
+use crate::parse::Packet;
 use crate::service::ServiceIndex;
-use crate::word::Word;
+use crate::word::{Word, high, low};
 
 /// The record of map `binds`: one cache line.
 #[derive(Debug, Default)]
@@ -108,6 +109,16 @@ impl BindKey {
         }
     }
 
+    /// The key of the address and port a packet is for.
+    #[inline(always)]
+    pub const fn exact(packet: &Packet) -> Self {
+        Self {
+            address: packet.network.destination,
+            port_be: packet.transport.destination_port_be,
+            protocol: packet.network.protocol,
+        }
+    }
+
     /// The key of a network, of which `bits` counts all 128 ([`Address::network`]).
     #[inline(always)]
     pub const fn network(network: Address, bits: u8) -> Self {
@@ -153,7 +164,28 @@ impl BindBucket {
     }
 }
 
+impl BindBucket {
+    /// The service of `key`, if this bucket has it; [`Self::find`] for keys that can lead to nothing else.
+    #[inline(always)]
+    pub fn service(&self, key: BindKey) -> Option<ServiceIndex> {
+        let [first, second] = &self.entries;
+        match first.service(key) {
+            None => second.service(key),
+            found => found,
+        }
+    }
+}
+
 impl BindEntry {
+    #[inline(always)]
+    fn service(&self, key: BindKey) -> Option<ServiceIndex> {
+        let [a, b] = key.port_be;
+        let wanted = u32::from_ne_bytes([a, b, key.protocol, SERVICE]);
+        let target = self.target.load();
+        let is_it = low(target) == wanted && Address::load(&self.address) == key.address;
+        is_it.then_some(ServiceIndex(high(target) as u16))
+    }
+
     #[inline(always)]
     fn find(&self, key: BindKey) -> Option<Target> {
         let [a, b, protocol, kind, v, w, x, y] = self.target.bytes();

@@ -79,6 +79,12 @@ impl NatSizes {
         )
     }
 
+    /// Whether a port is one of them.
+    #[inline(always)]
+    pub const fn has(self, port: u16) -> bool {
+        port.wrapping_sub(self.first_port) < self.ports
+    }
+
     /// From the word in the record.
     #[inline(always)]
     pub const fn from_word(word: u64) -> Self {

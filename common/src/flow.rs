@@ -140,6 +140,12 @@ impl FlowHash {
         reduce(self.0 as u32, buckets)
     }
 
+    /// What tells flows of one tunnel apart on the way.
+    #[inline(always)]
+    pub const fn spread(self) -> u32 {
+        (self.0 >> 40) as u32
+    }
+
     /// The identity word of an entry of this flow.
     #[inline(always)]
     pub const fn identity(self, state: FlowState) -> u64 {
@@ -258,6 +264,38 @@ impl FlowBucket {
         } else {
             NO_WAY
         }
+    }
+
+    /// State and track of the flow's entry, if it has one.
+    #[inline(always)]
+    pub fn read(&self, atomics: &impl Atomics, hash: FlowHash) -> Option<(FlowState, Track)> {
+        let [a, b, c, d] = &self.entries;
+        let entry = if a.is(hash) {
+            a
+        } else if b.is(hash) {
+            b
+        } else if c.is(hash) {
+            c
+        } else if d.is(hash) {
+            d
+        } else {
+            return None;
+        };
+        let (state, track) = entry.read();
+        // Another flow's by now, if another CPU took it meanwhile.
+        if (atomics.reload(&entry.identity) ^ hash.identity(state)) != 0 {
+            return None;
+        }
+        Some((state, track))
+    }
+
+    /// Puts off the end of the flow's entry, unless its track has changed since it was read.
+    #[inline(always)]
+    pub fn refresh(&self, atomics: &impl Atomics, hash: FlowHash, track: Track, expires: Tick) {
+        let entry = self.way(self.find(hash));
+        let fresh = Track { expires, ..track };
+        // Should another flow with just this track have taken the entry meanwhile, it lives a little longer.
+        atomics.replace(&entry.track, track.word(), fresh.word());
     }
 
     /// The way a new flow should take: a free or expired one, else the cheapest; [`NO_WAY`] if all belong to established

@@ -34,6 +34,12 @@ pub trait Frame {
     /// `N` bytes from `at` on. Offsets above [`MAX_OFFSET`] are out of bounds in any frame.
     fn load<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
 
+    /// The first `N` bytes, where they are.
+    fn front<const N: usize>(&self) -> Option<&[u8; N]>;
+
+    /// The first `N` bytes, to be written where they are.
+    fn front_mut<const N: usize>(&mut self) -> Option<&mut [u8; N]>;
+
     /// Replaces `N` bytes from `at` on.
     fn store<const N: usize>(&mut self, at: usize, bytes: [u8; N]) -> Option<()>;
 

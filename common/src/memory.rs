@@ -164,6 +164,10 @@ impl Atomics for View<'_> {
         HostAtomics.add(word, by);
     }
 
+    fn reload(&self, word: &Word) -> u64 {
+        HostAtomics.reload(word)
+    }
+
     fn replace(&self, word: &Word, old: u64, new: u64) -> bool {
         HostAtomics.replace(word, old, new)
     }
@@ -284,6 +288,14 @@ impl Frame for Bytes {
             return None;
         }
         self.bytes.get(at..at + N)?.try_into().ok()
+    }
+
+    fn front<const N: usize>(&self) -> Option<&[u8; N]> {
+        self.bytes.first_chunk()
+    }
+
+    fn front_mut<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
+        self.bytes.first_chunk_mut()
     }
 
     fn store<const N: usize>(&mut self, at: usize, bytes: [u8; N]) -> Option<()> {

@@ -14,6 +14,12 @@ impl Tick {
     pub const fn since(self, earlier: Self) -> u32 {
         self.0.wrapping_sub(earlier.0)
     }
+
+    /// The moment `ticks` after this one.
+    #[inline(always)]
+    pub const fn after(self, ticks: u32) -> Self {
+        Self(self.0.wrapping_add(ticks))
+    }
 }
 
 /// Ticks in `milliseconds` at `per_second` ticks a second, rounded up and at least one; saturates at the longest span

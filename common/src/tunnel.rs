@@ -55,8 +55,7 @@ impl Tunnel {
             return Some(());
         }
         let datagram_at = frame.hide(datagram_at);
-        // The dynamic range (RFC 6335 §6), as GUE recommends.
-        let [s, t] = (flow as u16 | 0xc000).to_be_bytes();
+        let [s, t] = inner.outer(length, flow).port_be();
         let [d, e] = self.port_be;
         let length = inner.length.wrapping_add(DATAGRAM).to_be_bytes();
         let checksum = if self.destination.is_v4() || !inner.is_summed {
@@ -82,27 +81,12 @@ impl Tunnel {
         inner: &Inner,
         length: u16,
     ) -> Option<()> {
-        let [l, m] = length.to_be_bytes();
-        let [c, k] = Sum::of(self.sum)
-            .word([0, inner.traffic_class])
-            .word([l, m])
-            .checksum();
-        frame.store(
-            at,
-            [
-                VERSION_4,
-                inner.traffic_class,
-                l,
-                m,
-                0,
-                0,
-                DO_NOT_FRAGMENT,
-                0,
-            ],
-        )?;
-        frame.store(at + 8, [HOPS, self.protocol(inner.is_v4), c, k])?;
-        frame.store(at + 12, self.source.v4_bytes())?;
-        frame.store(at + 16, self.destination.v4_bytes())
+        let [a, b, c, d, e] = self.header_v4(&inner.outer(length, 0));
+        frame.store(at, a)?;
+        frame.store(at + 4, b)?;
+        frame.store(at + 8, c)?;
+        frame.store(at + 12, d)?;
+        frame.store(at + 16, e)
     }
 
     #[inline(always)]
@@ -114,25 +98,39 @@ impl Tunnel {
         length: u16,
         flow: u32,
     ) -> Option<()> {
-        let class = inner.traffic_class;
-        let [_, f, g, h] = (flow & 0x000f_ffff).to_be_bytes();
-        let [l, m] = length.wrapping_sub(V6).to_be_bytes();
-        let next = self.protocol(inner.is_v4);
-        frame.store(
-            at,
-            [
-                VERSION_6 | class >> 4,
-                class << 4 | f,
-                g,
-                h,
-                l,
-                m,
-                next,
-                HOPS,
-            ],
-        )?;
+        let [a, b] = self.header_v6(&inner.outer(length, flow));
+        frame.store(at, a)?;
+        frame.store(at + 4, b)?;
         frame.store(at + 8, self.source.bytes())?;
         frame.store(at + 24, self.destination.bytes())
+    }
+
+    /// The outer header over IPv4, in words as they are in memory.
+    #[inline(always)]
+    pub const fn header_v4(&self, outer: &Outer) -> [[u8; 4]; 5] {
+        let class = outer.traffic_class;
+        let [l, m] = outer.length.to_be_bytes();
+        let [c, k] = Sum::of(self.sum).word([0, class]).word([l, m]).checksum();
+        [
+            [VERSION_4, class, l, m],
+            [0, 0, DO_NOT_FRAGMENT, 0],
+            [HOPS, self.protocol(outer.inner_is_v4), c, k],
+            self.source.v4_bytes(),
+            self.destination.v4_bytes(),
+        ]
+    }
+
+    /// The outer header over IPv6 before its addresses, in words as they are in memory.
+    #[inline(always)]
+    pub const fn header_v6(&self, outer: &Outer) -> [[u8; 4]; 2] {
+        let class = outer.traffic_class;
+        let [_, f, g, h] = (outer.flow & 0x000f_ffff).to_be_bytes();
+        let [l, m] = outer.length.wrapping_sub(V6).to_be_bytes();
+        let next = self.protocol(outer.inner_is_v4);
+        [
+            [VERSION_6 | class >> 4, class << 4 | f, g, h],
+            [l, m, next, HOPS],
+        ]
     }
 
     #[inline(always)]
@@ -162,7 +160,38 @@ pub struct Inner {
     is_summed: bool,
 }
 
+/// What of the outer headers depends on the packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Outer {
+    /// Whether the inner packet is IPv4.
+    pub inner_is_v4: bool,
+    /// Its type of service or traffic class.
+    pub traffic_class: u8,
+    /// Bytes of the whole, the outer IP header included.
+    pub length: u16,
+    /// What tells flows apart on the way.
+    pub flow: u32,
+}
+
+impl Outer {
+    /// The source port of a datagram: in the dynamic range (RFC 6335 §6), as GUE recommends.
+    #[inline(always)]
+    pub const fn port_be(&self) -> [u8; 2] {
+        (self.flow as u16 | 0xc000).to_be_bytes()
+    }
+}
+
 impl Inner {
+    #[inline(always)]
+    const fn outer(&self, length: u16, flow: u32) -> Outer {
+        Outer {
+            inner_is_v4: self.is_v4,
+            traffic_class: self.traffic_class,
+            length,
+            flow,
+        }
+    }
+
     /// Looks at a packet before the frame is changed.
     #[inline(always)]
     pub fn of(frame: &impl Frame, packet: &Packet) -> Option<Self> {

@@ -83,6 +83,8 @@ impl Word {
 pub trait Atomics {
     /// Adds to the word (wrapping).
     fn add(&self, word: &Word, by: u64);
+    /// The value now, whatever was read of the word before.
+    fn reload(&self, word: &Word) -> u64;
     /// Stores `new` if the word still holds `old`; says whether it did.
     fn replace(&self, word: &Word, old: u64, new: u64) -> bool;
 }
@@ -96,6 +98,10 @@ pub struct HostAtomics;
 impl Atomics for HostAtomics {
     fn add(&self, word: &Word, by: u64) {
         word.0.fetch_add(by, Ordering::Relaxed);
+    }
+
+    fn reload(&self, word: &Word) -> u64 {
+        word.0.load(Ordering::Acquire)
     }
 
     fn replace(&self, word: &Word, old: u64, new: u64) -> bool {

@@ -43,6 +43,23 @@ impl<'a> Packet<'a> {
     }
 }
 
+impl Packet<'_> {
+    /// The address of the first `N` bytes, if the frame has them.
+    #[inline(always)]
+    fn first<const N: usize>(&self) -> Option<*mut [u8; N]> {
+        let begin = self.context.data();
+        let mut end = begin;
+        // SAFETY: one addition, for the reason given above.
+        unsafe {
+            asm!("{end} += {n}", end = inout(reg) end, n = const N, options(pure, nomem, nostack))
+        };
+        if end > self.context.data_end() {
+            return None;
+        }
+        Some(begin as *mut [u8; N])
+    }
+}
+
 /// Zero, which neither compiler nor verifier know: it is in memory that userspace might write.
 static mut ZERO: usize = 0;
 
@@ -62,6 +79,19 @@ impl Frame for Packet<'_> {
         // SAFETY: `bytes` has checked that all of them lie within the frame, which is ours for this run.
         self.bytes(at)
             .map(|bytes| unsafe { bytes.read_unaligned() })
+    }
+
+    #[inline(always)]
+    fn front<const N: usize>(&self) -> Option<&[u8; N]> {
+        // SAFETY: `first` has checked that the bytes lie within the frame, which is ours for this run and does not move as
+        // long as it is borrowed.
+        self.first().map(|bytes| unsafe { &*bytes })
+    }
+
+    #[inline(always)]
+    fn front_mut<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
+        // SAFETY: as in `front`; the borrow is the only one.
+        self.first().map(|bytes| unsafe { &mut *bytes })
     }
 
     #[inline(always)]

@@ -10,11 +10,11 @@
 mod access;
 mod tables;
 
-use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::bindings::{xdp_action, xdp_md};
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use tidegate_common::decap::{Outcome, decapsulate};
-use tidegate_common::decide::decide;
+use tidegate_common::decide::{careful, quick};
 use tidegate_common::frame::Tables;
 use tidegate_common::verdict::Verdict;
 
@@ -23,12 +23,29 @@ use crate::tables::Maps;
 
 /// Runs for every frame of every interface it is attached to.
 #[xdp]
+#[inline(always)]
 pub(crate) fn tidegate(context: XdpContext) -> u32 {
-    let mut packet = Packet::new(&context);
-    let Some(work) = tables::work() else {
-        return xdp_action::XDP_PASS;
-    };
-    match decide(&mut packet, &Maps, work) {
+    match quick(&mut Packet::new(&context), &Maps) {
+        Some(verdict) => act(verdict),
+        None => thorough(context.ctx),
+    }
+}
+
+/// What is left for all other frames. A function of its own, so that the frames that come most need neither its stack nor
+/// its registers.
+#[inline(never)]
+fn thorough(context: *mut xdp_md) -> u32 {
+    let context = XdpContext::new(context);
+    match tables::work() {
+        Some(work) => act(careful(&mut Packet::new(&context), &Maps, work)),
+        None => xdp_action::XDP_PASS,
+    }
+}
+
+/// Carries a verdict out.
+#[inline(always)]
+fn act(verdict: Verdict) -> u32 {
+    match verdict {
         Verdict::Pass => xdp_action::XDP_PASS,
         Verdict::Transmit => xdp_action::XDP_TX,
         Verdict::Redirect(interface) => tables::redirect(interface),

@@ -132,6 +132,12 @@ impl Atomics for Maps {
     }
 
     #[inline(always)]
+    fn reload(&self, word: &Word) -> u64 {
+        // SAFETY: the pointer is to an aligned word of a map value.
+        unsafe { core::ptr::read_volatile(word.as_ptr()) }
+    }
+
+    #[inline(always)]
     fn replace(&self, word: &Word, old: u64, new: u64) -> bool {
         let mut seen = old;
         // SAFETY: the pointer is to an aligned word of a map value; the instruction compares with and answers in r0.

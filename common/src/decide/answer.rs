@@ -9,6 +9,7 @@ use crate::frame::{Frame, Tables};
 use crate::nat::{self, DIRECT_PROBES, Head, NatEntry};
 use crate::rewrite::{Ends, Outgoing};
 use crate::server::{Bounds, Endpoint, Server};
+use crate::service::ServiceIndex;
 use crate::tick::Tick;
 use crate::verdict::DropReason;
 
@@ -22,28 +23,33 @@ pub(super) fn entry_of<'a, T: Tables>(
     let sizes = NatSizes::from_word(scene.config.nat.load());
     let (network, transport) = (&work.packet.network, &work.packet.transport);
     let port = u16::from_be_bytes(transport.destination_port_be);
-    if port.wrapping_sub(sizes.first_port) >= sizes.ports {
+    if !sizes.has(port) {
         return None;
     }
-    let place = nat::place(
-        scene.config.table_key.load(),
-        network.source,
-        transport.source_port_be,
-        port,
-        network.protocol,
-        sizes.entries,
-    );
-    let entry = scene.tables.nat_entry(place)?;
-    let word = entry.head.load();
-    if !Head::is(word, port, network.protocol) {
-        return None;
-    }
+    let from = (network.source, transport.source_port_be);
+    let (place, entry, word) = mapping(scene, from, port, network.protocol, sizes)?;
     let server = scene.server(entry.server())?;
     if Address::load(&server.source) != network.destination {
         return None;
     }
     work.place = place;
     accept(frame, scene, work, entry, server, word)
+}
+
+/// The place of the mapping that an answer of this server to this port belongs to, the mapping, and its head.
+#[inline(always)]
+pub(super) fn mapping<'a, T: Tables>(
+    scene: &Scene<'a, T>,
+    (server, server_port_be): (Address, [u8; 2]),
+    port: u16,
+    protocol: u8,
+    sizes: NatSizes,
+) -> Option<(u32, &'a NatEntry, u64)> {
+    let key = scene.config.table_key.load();
+    let place = nat::place(key, server, server_port_be, port, protocol, sizes.entries);
+    let entry = scene.tables.nat_entry(place)?;
+    let word = entry.head.load();
+    Head::is(word, port, protocol).then_some((place, entry, word))
 }
 
 /// The mapping the packet belongs to, if it is an answer to a client whose address the server knows (`forward dnat`).
@@ -97,16 +103,29 @@ fn accept<'a, T: Tables>(
     server: &Server,
     word: u64,
 ) -> Option<&'a NatEntry> {
-    let endpoint = Endpoint::from_word(server.endpoint.load());
-    let (_, service_port_be) = entry.ports();
-    let expected = Address::load(&server.address) == work.packet.network.source
-        && endpoint.port_for(service_port_be) == work.packet.transport.source_port_be;
-    if !expected || !scene.is_for_us(frame, work) {
+    let (network, transport) = (&work.packet.network, &work.packet.transport);
+    let from = (network.source, transport.source_port_be);
+    let service = sender(from, entry, server)?;
+    if !scene.is_for_us(frame, work.ingress) {
         return None;
     }
-    work.service = endpoint.service;
+    work.service = service;
     work.head = word;
     Some(entry)
+}
+
+/// The service of the mapping, if its server is the one at this address and port.
+#[inline(always)]
+pub(super) fn sender(
+    (address, port_be): (Address, [u8; 2]),
+    entry: &NatEntry,
+    server: &Server,
+) -> Option<ServiceIndex> {
+    let endpoint = Endpoint::from_word(server.endpoint.load());
+    let (_, service_port_be) = entry.ports();
+    let expected =
+        Address::load(&server.address) == address && endpoint.port_for(service_port_be) == port_be;
+    expected.then_some(endpoint.service)
 }
 
 /// How to send the packet to the client.

@@ -1,12 +1,14 @@
 //! Which server a packet goes to whose flow is in no table.
 
 use super::work::{Scene, Work, keeps_flows, takes_flows};
+use crate::address::Address;
 use crate::frame::Tables;
 use crate::hash::{Hasher, mix};
 use crate::parse::Packet;
 use crate::ring::Position;
 use crate::server::{Hop, ServerIndex};
 use crate::service::{Guard, Hashing, Nature, Rings, Service};
+use crate::word::pair;
 
 /// The server for the packet, none if there is none. One that begins a flow gets the server at its place in the current
 /// ring; while that one is out of service and the ring does not know it yet, the one at another place. Any other packet
@@ -68,21 +70,35 @@ fn ring_hash(scene: &Scene<'_, impl Tables>, work: &Work, service: &Service) -> 
 /// The hash of addresses, ports and protocol.
 #[inline(always)]
 pub(super) fn tuple_hash(key: u64, packet: &Packet) -> u64 {
-    let network = &packet.network;
-    let ([s, t], [d, e]) = (
-        packet.transport.source_port_be,
-        packet.transport.destination_port_be,
-    );
-    let ports = u64::from_ne_bytes([s, t, d, e, network.protocol, 0, 0, 0]);
-    let start = Hasher::new(key).word(ports);
-    if network.is_v4 {
-        let [a, b, c, d] = network.source.v4_bytes();
-        let [e, f, g, h] = network.destination.v4_bytes();
+    let (network, transport) = (&packet.network, &packet.transport);
+    let ([s, t], [d, e]) = (transport.source_port_be, transport.destination_port_be);
+    hash_of(
+        key,
+        (network.source, network.destination),
+        network.is_v4,
+        u32::from_ne_bytes([s, t, d, e]),
+        network.protocol,
+    )
+}
+
+/// The same, of which `ports` is the word they are in memory.
+#[inline(always)]
+pub(super) fn hash_of(
+    key: u64,
+    (source, destination): (Address, Address),
+    is_v4: bool,
+    ports: u32,
+    protocol: u8,
+) -> u64 {
+    let start = Hasher::new(key).word(pair(ports, protocol as u32));
+    if is_v4 {
+        let [a, b, c, d] = source.v4_bytes();
+        let [e, f, g, h] = destination.v4_bytes();
         start
             .word(u64::from_ne_bytes([a, b, c, d, e, f, g, h]))
             .finish()
     } else {
-        let ([a, b], [c, d]) = (network.source.words(), network.destination.words());
+        let ([a, b], [c, d]) = (source.words(), destination.words());
         start.word(a).word(b).word(c).word(d).finish()
     }
 }

@@ -1,7 +1,7 @@
 //! Source lists and connection rates.
 
 use super::work::{Scene, Work};
-use crate::action::Action;
+use crate::action::{Action, Class};
 use crate::address::Address;
 use crate::frame::Tables;
 use crate::rate::{Keying, Limit, Refused};
@@ -10,18 +10,10 @@ use crate::verdict::DropReason;
 use crate::word::{high, low};
 use crate::{list4, list6};
 
-/// What the service's policy does with the packet's source.
+/// The class of a source.
 #[inline(always)]
-pub(super) fn action<T: Tables>(
-    scene: &Scene<'_, T>,
-    work: &mut Work,
-    policy: u16,
-) -> Result<Action, DropReason> {
-    if policy == 0 {
-        return Ok(Action::Accept);
-    }
-    let source = work.packet.network.source;
-    work.class = if work.packet.network.is_v4 {
+pub(super) fn class<T: Tables>(scene: &Scene<'_, T>, source: Address) -> Class {
+    if source.is_v4() {
         list4::class(scene.tables, source.v4_bytes())
     } else {
         list6::class(
@@ -31,13 +23,14 @@ pub(super) fn action<T: Tables>(
             high(scene.config.sizes.load()),
             source,
         )
-    };
-    scene.tables.settle(work);
-    let row = scene
-        .tables
-        .action_row(work.class.row(policy))
-        .ok_or(DropReason::Inconsistent)?;
-    Ok(row.action(work.class))
+    }
+}
+
+/// What a policy does with a class.
+#[inline(always)]
+pub(super) fn action<T: Tables>(scene: &Scene<'_, T>, class: Class, policy: u16) -> Option<Action> {
+    let row = scene.tables.action_row(class.row(policy))?;
+    Some(row.action(class))
 }
 
 /// What is asked of a source's account.

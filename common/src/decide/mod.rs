@@ -1,4 +1,5 @@
-//! What happens to one packet. The whole policy is visible in [`decide`] and [`treat`].
+//! What happens to one packet. The whole policy is visible in [`careful`] and [`treat`]; [`quick`] takes what is plain
+//! before them.
 //!
 //! Input is a frame and the tables; output is a verdict, the frame rewritten if it is sent on, and the tables brought up to
 //! date. Nothing is ever forwarded that is not a consistent TCP segment or UDP datagram for a service of ours, a fragment of
@@ -12,8 +13,10 @@ mod guard;
 mod mapping;
 mod owner;
 mod part;
+mod quick;
 mod work;
 
+pub use quick::quick;
 pub use work::Work;
 
 use crate::action::Action;
@@ -28,15 +31,29 @@ use crate::rewrite;
 use crate::service::{Guard, ListedFlows, Nature, ServiceIndex};
 use crate::verdict::{DropReason, Verdict};
 use guard::Deed;
-use owner::{answers_for, find, is_ours, service_of};
+use owner::{answers_for, exact, find, is_ours, ranged};
 use work::{Mode, Scene};
 
 /// Decides about one frame. What `work` held before does not matter.
 #[inline(always)]
 pub fn decide<T: Tables>(frame: &mut impl Frame, tables: &T, work: &mut Work) -> Verdict {
-    let Some(scene) = Scene::of(frame, tables, work) else {
+    match quick(frame, tables) {
+        Some(verdict) => verdict,
+        None => careful(frame, tables, work),
+    }
+}
+
+/// Decides about any frame, plain or not.
+#[inline(always)]
+pub fn careful<T: Tables>(frame: &mut impl Frame, tables: &T, work: &mut Work) -> Verdict {
+    let Some(scene) = Scene::new(tables) else {
         return Verdict::Pass;
     };
+    let Some(ingress) = scene.ingress(frame) else {
+        return Verdict::Pass;
+    };
+    work.ingress = ingress;
+    work.now = tables.now();
     let parsed = parse::parse(frame, &mut work.packet);
     match parsed {
         Parsed::Packet | Parsed::Part => {}
@@ -47,20 +64,21 @@ pub fn decide<T: Tables>(frame: &mut impl Frame, tables: &T, work: &mut Work) ->
     tables.settle(work);
     let step = if parsed == Parsed::Part {
         part::follow(frame, &scene, work)
-    } else if let Some(entry) = answer::entry_of(frame, &scene, work) {
-        answer::send_back(&scene, work, entry)
-    } else if let Some(entry) = direct_answer(frame, &scene, work) {
-        answer::send_back(&scene, work, entry)
-    } else if let Some(service) = service_of(&scene, work) {
-        work.service = service;
-        // Other frames are those that a promiscuous port shows us besides.
-        if !scene.is_for_us(frame, work) {
+    } else {
+        let (mapping, service) = whose(frame, &scene, work);
+        if let Some(entry) = mapping {
+            answer::send_back(&scene, work, entry)
+        } else if let Some(service) = service {
+            work.service = service;
+            // Other frames are those that a promiscuous port shows us besides.
+            if !scene.is_for_us(frame, work.ingress) {
+                return Verdict::Pass;
+            }
+            tables.settle(work);
+            treat(frame, &scene, work)
+        } else {
             return Verdict::Pass;
         }
-        tables.settle(work);
-        treat(frame, &scene, work)
-    } else {
-        return Verdict::Pass;
     };
     match step {
         Ok(Step::Pass) => Verdict::Pass,
@@ -92,6 +110,29 @@ enum Step {
     TooBig,
 }
 
+/// The mapping the packet answers to, or the service it is for. A port that is bound by itself is no client's, whatever a
+/// server that knows its clients may send there.
+#[inline(always)]
+fn whose<'a, T: Tables>(
+    frame: &impl Frame,
+    scene: &Scene<'a, T>,
+    work: &mut Work,
+) -> (Option<&'a NatEntry>, Option<ServiceIndex>) {
+    let mapping = answer::entry_of(frame, scene, work);
+    if mapping.is_some() {
+        return (mapping, None);
+    }
+    let service = exact(scene, BindKey::exact(&work.packet));
+    if service.is_some() {
+        return (None, service);
+    }
+    let mapping = direct_answer(frame, scene, work);
+    if mapping.is_some() {
+        return (mapping, None);
+    }
+    (None, ranged(scene, work))
+}
+
 /// What a service does with a packet that is addressed to it.
 #[inline(always)]
 fn treat<T: Tables>(
@@ -109,7 +150,12 @@ fn treat<T: Tables>(
     let nature = Nature::from_word(service.nature.load()).ok_or(DropReason::Inconsistent)?;
     let guard = Guard::from_word(service.guard.load());
     let opens = work.packet.transport.flags.opens();
-    let action = guard::action(scene, work, guard.policy)?;
+    let mut action = Action::Accept;
+    if guard.policy != 0 {
+        work.class = guard::class(scene, work.packet.network.source);
+        scene.tables.settle(work);
+        action = guard::action(scene, work.class, guard.policy).ok_or(DropReason::Inconsistent)?;
+    }
     work.listed = action == Action::Refuse;
     work.rate = match action {
         Action::Exempt => 0,
@@ -134,7 +180,7 @@ fn treat<T: Tables>(
 #[inline(always)]
 fn echo(frame: &mut impl Frame, scene: &Scene<'_, impl Tables>, work: &mut Work) -> Verdict {
     work.service = ServiceIndex::default();
-    if !answers_for(scene, work) || !scene.is_for_us(frame, work) {
+    if !answers_for(scene, work) || !scene.is_for_us(frame, work.ingress) {
         return Verdict::Pass;
     }
     if let Some(reason) = work.packet.network.defect() {
@@ -174,7 +220,7 @@ fn broken(
     reason: DropReason,
 ) -> Verdict {
     work.service = ServiceIndex::default();
-    if is_ours(scene, work) && scene.is_for_us(frame, work) {
+    if is_ours(scene, work) && scene.is_for_us(frame, work.ingress) {
         refuse(reason, work)
     } else {
         Verdict::Pass
@@ -227,8 +273,8 @@ fn send(frame: &mut impl Frame, tables: &impl Tables, work: &Work) -> Option<Ver
             work.tunnel.overhead() as i32,
             is_v4,
         )?;
-        let flow = (work.flow.hash.0 >> 40) as u32;
-        work.tunnel.write(frame, at, &work.inner, flow)?;
+        work.tunnel
+            .write(frame, at, &work.inner, work.flow.hash.spread())?;
     } else {
         rewrite::link(frame, packet, &sending.outgoing, 0, packet.network.is_v4)?;
     }

@@ -4,24 +4,21 @@
 //! longest prefix first. How the entries lie in memory is [`crate::bind`]'s business.
 
 use super::work::{Scene, Work};
-use crate::bind::{BindKey, RANGE_ROWS, Target};
+use crate::bind::{BindBucket, BindKey, RANGE_ROWS, Target};
 use crate::config::{BindView, PREFIXES};
 use crate::frame::Tables;
 use crate::service::ServiceIndex;
 use crate::word::low;
 
-/// The service of the packet's destination.
+/// The service of just this address, port and protocol.
 #[inline(always)]
-pub(super) fn service_of<T: Tables>(scene: &Scene<'_, T>, work: &mut Work) -> Option<ServiceIndex> {
-    let network = &work.packet.network;
-    let key = BindKey {
-        address: network.destination,
-        port_be: work.packet.transport.destination_port_be,
-        protocol: network.protocol,
-    };
-    if let Some(Target::Service(service)) = find(scene, key) {
-        return Some(service);
-    }
+pub(super) fn exact<T: Tables>(scene: &Scene<'_, T>, key: BindKey) -> Option<ServiceIndex> {
+    bucket(scene, key)?.service(key)
+}
+
+/// The service of a range of ports, of the packet's destination or of a network around it.
+#[inline(always)]
+pub(super) fn ranged<T: Tables>(scene: &Scene<'_, T>, work: &mut Work) -> Option<ServiceIndex> {
     let view = BindView::from_word(scene.config.bind_view.load());
     let mut at = 0;
     while at <= PREFIXES {
@@ -112,11 +109,17 @@ fn ranges<T: Tables>(
 /// What one key leads to.
 #[inline(always)]
 pub(super) fn find(scene: &Scene<'_, impl Tables>, key: BindKey) -> Option<Target> {
+    bucket(scene, key)?.find(key)
+}
+
+/// Where a key would be.
+#[inline(always)]
+fn bucket<'a, T: Tables>(scene: &Scene<'a, T>, key: BindKey) -> Option<&'a BindBucket> {
     let view = BindView::from_word(scene.config.bind_view.load());
     let buckets = low(scene.config.sizes.load());
     let index = view
         .half
         .wrapping_mul(buckets)
         .wrapping_add(key.bucket(view.seed, buckets));
-    scene.tables.bind_bucket(index)?.find(key)
+    scene.tables.bind_bucket(index)
 }

@@ -47,7 +47,7 @@ pub(super) fn follow<T: Tables>(
     };
     scene.tables.settle(work);
     let step = match path {
-        _ if !scene.is_for_us(frame, work) => return Ok(Step::Pass),
+        _ if !scene.is_for_us(frame, work.ingress) => return Ok(Step::Pass),
         Some(Path::Server(server)) => to_server(frame, scene, work, hash, server),
         Some(Path::Client(place)) => to_client(scene, work, place),
         None => None,

@@ -8,7 +8,7 @@ use crate::action::Class;
 use crate::config::{Clock, Config};
 use crate::flow::{FlowHash, FlowPlace, FlowState};
 use crate::frame::{Frame, Tables};
-use crate::parse::Packet;
+use crate::parse::{Link, Packet};
 use crate::rewrite::{Ends, Outgoing};
 use crate::server::{Hop, Server, ServerIndex, ServerState};
 use crate::service::{Forward, Nature, ServiceIndex};
@@ -159,28 +159,32 @@ impl Work {
     /// The moment `ticks` from now.
     #[inline(always)]
     pub(super) const fn after(&self, ticks: u32) -> Tick {
-        Tick(self.now.0.wrapping_add(ticks))
+        self.now.after(ticks)
     }
 }
 
 impl<'a, T: Tables> Scene<'a, T> {
-    /// `None` before the tables are set up.
+    /// `None` where there is no map of the configuration.
     #[inline(always)]
-    pub(super) fn of(frame: &impl Frame, tables: &'a T, work: &mut Work) -> Option<Self> {
+    pub(super) fn new(tables: &'a T) -> Option<Self> {
         let config = tables.config()?;
-        let modulus = Clock::from_word(config.clock.load()).interface_modulus;
-        work.ingress = frame.interface().checked_rem(modulus)?;
-        work.now = tables.now();
         Some(Self { tables, config })
     }
 
-    /// Whether the frame is addressed to this machine.
+    /// Index of the interface the frame came in through; `None` before the tables are set up.
     #[inline(always)]
-    pub(super) fn is_for_us(&self, frame: &impl Frame, work: &Work) -> bool {
-        match self.tables.interface(work.ingress) {
+    pub(super) fn ingress(&self, frame: &impl Frame) -> Option<u32> {
+        let modulus = Clock::from_word(self.config.clock.load()).interface_modulus;
+        frame.interface().checked_rem(modulus)
+    }
+
+    /// Whether the frame, which came in through the interface with this index, is addressed to this machine.
+    #[inline(always)]
+    pub(super) fn is_for_us(&self, frame: &impl Frame, ingress: u32) -> bool {
+        match self.tables.interface(ingress) {
             Some(interface) => {
                 interface.is(frame.interface())
-                    && interface.answers_for(work.packet.link.destination(frame))
+                    && interface.answers_for(Link::default().destination(frame))
             }
             None => false,
         }

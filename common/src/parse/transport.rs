@@ -69,7 +69,7 @@ pub(super) fn parse(frame: &impl Frame, packet: &mut Packet) -> Parsed {
 impl Transport {
     /// What is wrong with the header, given the room it has; the first of several parts is shorter than it says.
     #[inline(always)]
-    pub(super) const fn defect(&self, room: u16, is_part: bool) -> Option<DropReason> {
+    pub(crate) const fn defect(&self, room: u16, is_part: bool) -> Option<DropReason> {
         if !self.is_tcp {
             return if self.length < UDP_HEADER || (self.length > room && !is_part) {
                 Some(DropReason::BadUdpLength)

@@ -45,15 +45,11 @@ impl Round<'_> {
             1,
             XDP_TX,
         );
-        for (name, port) in [
-            ("ipip", 80),
-            ("nat", 81),
-            ("dnat", 82),
-            ("dsr", 83),
-            ("gue", 84),
-        ] {
+        for (name, port) in [("ipip", 80), ("dsr", 83), ("gue", 84)] {
             self.hot(&format!("{name} hot"), self.to(port));
         }
+        self.both_ways("nat hot", "nat answer hot", self.to(81));
+        self.both_ways("dnat hot", "dnat answer hot", self.to(82));
         self.hot("guarded hot", self.to(86));
         let six = Route {
             to_mac: self.bed.client_side.mac,
@@ -63,7 +59,6 @@ impl Round<'_> {
         self.hot("ipv6 hot", six);
         let datagram = udp(self.to(85));
         self.product("udp hot", &datagram, Order::Fixed, 1);
-        self.answer("nat answer hot", self.to(81));
         // A SYN of a known flow: what a verdict on it costs more where rates are watched.
         for (name, port) in [("syn hot", 80), ("guarded syn hot", 86)] {
             self.product(name, &frame(self.to(port), SYN), Order::Fixed, 1);
@@ -150,32 +145,26 @@ impl Round<'_> {
         self.product(name, &frame(route, ACK), Order::Fixed, 1);
     }
 
-    /// What the server of such a flow sends back.
-    fn answer(&mut self, name: &str, route: Route) {
-        let load = load(&[], Order::Fixed, 1);
-        let asked = frame(route, ACK);
-        let (_, ran) = self.bed.run(
-            Target::Product,
-            &Load {
-                frame: &asked,
-                ..load
-            },
-            1,
-        );
+    /// The same where answers come back through here: without one no flow is established. Names of both directions.
+    fn both_ways(&mut self, towards: &str, back: &str, route: Route) {
+        self.fill(Target::Product, &frame(route, SYN), 1);
+        let granted = self.answer_to(&frame(route, SYN), SYN | ACK);
+        self.bed.run(Target::Product, &from_server(&granted), 1);
+        self.hot(towards, route);
+        let answer = self.answer_to(&frame(route, ACK), ACK);
+        self.measure(back, Target::Product, &from_server(&answer), FORWARDED);
+    }
+
+    /// What the server answers to a packet.
+    fn answer_to(&mut self, asked: &[u8], flags: u8) -> Vec<u8> {
+        let load = load(asked, Order::Fixed, 1);
+        let (_, ran) = self.bed.run(Target::Product, &load, 1);
         let back = Route {
             to_mac: self.bed.server_side.mac,
             from: destination_of(&ran.frame),
             to: source_of(&ran.frame),
         };
-        let answer = frame(back, ACK);
-        let load = Load {
-            frame: &answer,
-            order: Order::Fixed,
-            sources: 1,
-            serial: 0,
-            from_servers: true,
-        };
-        self.measure(name, Target::Product, &load, FORWARDED);
+        frame(back, flags)
     }
 
     fn product(&mut self, name: &str, frame: &[u8], order: Order, sources: u64) {
@@ -262,6 +251,13 @@ fn load(frame: &[u8], order: Order, sources: u64) -> Load<'_> {
         sources,
         serial: 0,
         from_servers: false,
+    }
+}
+
+fn from_server(frame: &[u8]) -> Load<'_> {
+    Load {
+        from_servers: true,
+        ..load(frame, Order::Fixed, 1)
     }
 }
 

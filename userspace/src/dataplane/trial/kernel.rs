@@ -8,13 +8,11 @@ use aya::maps::{MapData, PerCpuArray};
 use tidegate_common::counters::drop_index;
 use tidegate_common::fragment::BUCKETS;
 use tidegate_common::maps::name;
-use tidegate_common::memory::{Besides, Bytes, Memory, View, words};
 use tidegate_common::service::ServiceIndex;
 use tidegate_common::verdict::DropReason;
 
 use super::ground::{Ground, Noting, Trie};
-use super::memory::decide_on;
-use super::{Drops, Fate, Outcome, Place, TrialError, Written};
+use super::{Drops, Fate, Outcome, Place, TrialError, Twin, Written};
 use crate::dataplane::loader::{Keeping, Loaded, OBJECT};
 use crate::dataplane::offload::Compiled;
 use crate::dataplane::sizes::sizes;
@@ -28,13 +26,6 @@ pub struct Kernel {
     loaded: Loaded,
     drops: PerCpuArray<MapData, u64>,
     room: Vec<u8>,
-}
-
-/// A copy of a program's tables on which the decision runs as a function, beside the program.
-pub struct Twin {
-    memory: Memory,
-    besides: Besides,
-    drops: Drops,
 }
 
 impl Kernel {
@@ -131,60 +122,19 @@ impl Kernel {
 
     /// A copy of the tables as they are now.
     pub fn twin(&self) -> Result<Twin, TrialError> {
-        Ok(Twin {
-            memory: Memory::copy(&self.written.arrays()?),
-            besides: self.written.besides(self.written.writer.ticks().now()),
-            drops: Drops::new(),
-        })
+        let besides = self.written.besides(self.written.writer.ticks().now());
+        Ok(Twin::of(&self.written.arrays()?, besides))
     }
 
     /// How many words of the tables that the program writes differ from the twin's, times left aside: those are read at
     /// different moments.
     pub fn differences(&self, twin: &Twin) -> Result<usize, TrialError> {
-        let (ours, theirs) = (self.written.arrays()?, twin.memory.arrays());
-        let late = |word: u64| word >> 32;
-        let flows = words(ours.flows).iter().zip(words(theirs.flows));
-        let flows = flows.enumerate().filter(|(at, (a, b))| {
-            let (a, b) = (a.load(), b.load());
-            // Identity and track alternate; the low half of a track is a time.
-            if at % 2 == 0 {
-                a != b
-            } else {
-                late(a) != late(b)
-            }
-        });
-        let nat = words(ours.nat).iter().zip(words(theirs.nat));
-        let nat = nat.enumerate().filter(|(at, (a, b))| {
-            let (a, b) = (a.load(), b.load());
-            // The low half of the first word is a time.
-            if at % 8 == 0 {
-                late(a) != late(b)
-            } else {
-                a != b
-            }
-        });
-        Ok(flows.count() + nat.count())
+        Ok(twin.differences(&self.written.arrays()?))
     }
 
     /// Sets a twin's clock to the kernel's.
     pub fn synchronise(&self, twin: &Twin) {
-        twin.besides.now.set(self.written.writer.ticks().now());
-    }
-}
-
-impl Twin {
-    /// Decides about a frame that comes in through an interface.
-    pub fn run(&mut self, frame: &[u8], interface: u32) -> Outcome {
-        let view = View {
-            arrays: self.memory.arrays(),
-            besides: &self.besides,
-        };
-        decide_on(&view, Bytes::new(frame, interface), &mut self.drops)
-    }
-
-    /// What was dropped so far.
-    pub fn drops(&self) -> &Drops {
-        &self.drops
+        twin.set_clock(self.written.writer.ticks().now());
     }
 }
 

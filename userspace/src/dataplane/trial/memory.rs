@@ -8,7 +8,7 @@ use tidegate_common::memory::{Besides, Bytes, View};
 use tidegate_common::tick::Tick;
 use tidegate_common::verdict::Verdict;
 
-use super::{Drops, Fate, Outcome, Place, TrialError, Written, ground};
+use super::{Drops, Fate, Outcome, Place, TrialError, Twin, Written, ground};
 use crate::dataplane::offload::Compiled;
 use crate::dataplane::sizes::sizes;
 use crate::dataplane::ticks::Ticks;
@@ -48,11 +48,9 @@ impl InMemory {
             arrays: self.written.arrays()?,
             besides: &self.besides,
         };
-        Ok(decide_on(
-            &view,
-            Bytes::new(frame, interface),
-            &mut self.drops,
-        ))
+        let mut frame = Bytes::new(frame, interface);
+        let verdict = decide(&mut frame, &view, &mut Work::default());
+        Ok(outcome(verdict, frame, &mut self.drops))
     }
 
     /// The same for a frame in a buffer with hardly any room before it.
@@ -61,11 +59,12 @@ impl InMemory {
             arrays: self.written.arrays()?,
             besides: &self.besides,
         };
-        let frame = Bytes {
+        let mut frame = Bytes {
             headroom: 0,
             ..Bytes::new(frame, interface)
         };
-        Ok(decide_on(&view, frame, &mut self.drops))
+        let verdict = decide(&mut frame, &view, &mut Work::default());
+        Ok(outcome(verdict, frame, &mut self.drops))
     }
 
     /// Loses the records of all services, as no defect of ours should ever do.
@@ -76,6 +75,22 @@ impl InMemory {
     /// What was dropped so far.
     pub fn drops(&self) -> Drops {
         self.drops.clone()
+    }
+
+    /// A copy of the tables as they are now.
+    pub fn twin(&self) -> Result<Twin, TrialError> {
+        let besides = self.written.besides(self.besides.now.get());
+        Ok(Twin::of(&self.written.arrays()?, besides))
+    }
+
+    /// How many words of the tables that the program writes differ from the twin's, times left aside.
+    pub fn differences(&self, twin: &Twin) -> Result<usize, TrialError> {
+        Ok(twin.differences(&self.written.arrays()?))
+    }
+
+    /// Sets a twin's clock to this one's.
+    pub fn synchronise(&self, twin: &Twin) {
+        twin.set_clock(self.besides.now.get());
     }
 
     /// Lets time pass.
@@ -102,9 +117,9 @@ impl InMemory {
     }
 }
 
-/// Runs the decision, and counts a drop as the program does.
-pub(super) fn decide_on(view: &View<'_>, mut frame: Bytes, drops: &mut Drops) -> Outcome {
-    let fate = match decide(&mut frame, view, &mut Work::default()) {
+/// What came of a frame; a drop is counted as the program does.
+pub(super) fn outcome(verdict: Verdict, frame: Bytes, drops: &mut Drops) -> Outcome {
+    let fate = match verdict {
         Verdict::Pass => Fate::Pass,
         Verdict::Transmit => Fate::Transmit,
         Verdict::Redirect(_) => Fate::Redirect,

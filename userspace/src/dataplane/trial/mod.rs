@@ -9,14 +9,16 @@ mod ground;
 mod kernel;
 mod memory;
 mod place;
+mod twin;
 
 use aya::programs::ProgramError;
 use tidegate_common::memory::{Arrays, Besides, words};
 use tidegate_common::tick::Tick;
 
-pub use kernel::{Kernel, Twin};
+pub use kernel::Kernel;
 pub use memory::InMemory;
 pub use place::{Place, PlaceHop};
+pub use twin::Twin;
 
 use super::engine::Live;
 use super::loader::LoadError;
