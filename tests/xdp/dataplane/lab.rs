@@ -4,6 +4,8 @@
 //! client cl0 192.0.2.10 ── 192.0.2.1 lb0 balancer lb1 10.0.0.254 ── 10.0.0.1-3 sv0 servers
 //!        2001:db8:1::10 ── 2001:db8:1::1           2001:db8:2::fe ── 2001:db8:2::1-3
 //! ```
+//! With one arm, all three are on one switch, and lb0 has the addresses of lb1 as well.
+//!
 //! The service addresses 198.51.100.80 and 2001:db8:80::80 are nobody's: the client's routes lead to the balancer.
 
 use std::io::Read;
@@ -32,6 +34,9 @@ pub(crate) struct Lab {
     pub(crate) balancer: Namespace,
     pub(crate) servers: Namespace,
     pins: Mount,
+    /// The balancer's device towards the servers.
+    inner: &'static str,
+    switch: Option<Namespace>,
     /// Takes nothing out of anything: what is sent back out of a veth device wakes the other end only if a program is there.
     passing: Option<Decap>,
 }
@@ -39,6 +44,15 @@ pub(crate) struct Lab {
 impl Lab {
     /// The lab, or `None` where it cannot be; then the reason has been said.
     pub(crate) fn new(label: &str) -> Option<Self> {
+        Self::with(label, "lb1")
+    }
+
+    /// The same with one wire at the balancer, through which packets come and go.
+    pub(crate) fn one_arm(label: &str) -> Option<Self> {
+        Self::with(label, "lb0")
+    }
+
+    fn with(label: &str, inner: &'static str) -> Option<Self> {
         if !netns::available() {
             return None;
         }
@@ -52,10 +66,30 @@ impl Lab {
             balancer: named("b"),
             servers: named("s"),
             pins: Mount::new(label),
+            inner,
+            switch: None,
             passing: None,
         };
-        lab.client.connect("cl0", &lab.balancer, "lb0");
-        lab.balancer.connect("lb1", &lab.servers, "sv0");
+        let far = if inner == "lb0" {
+            let switch = named("w");
+            switch.ip("link add sw type bridge");
+            switch.ip("link set sw up");
+            let ends = [
+                (&lab.client, "cl0"),
+                (&lab.balancer, "lb0"),
+                (&lab.servers, "sv0"),
+            ];
+            for (port, (namespace, device)) in ["client", "lb", "servers"].iter().zip(ends) {
+                namespace.connect(device, &switch, port);
+                switch.ip(&format!("link set {port} master sw"));
+            }
+            lab.switch = Some(switch);
+            "lb"
+        } else {
+            lab.client.connect("cl0", &lab.balancer, "lb0");
+            lab.balancer.connect("lb1", &lab.servers, "sv0");
+            "cl0"
+        };
         for address in [
             "192.0.2.10/24",
             "192.0.2.11/24",
@@ -68,8 +102,8 @@ impl Lab {
         for (device, address) in [
             ("lb0", "192.0.2.1/24"),
             ("lb0", "2001:db8:1::1/64"),
-            ("lb1", "10.0.0.254/24"),
-            ("lb1", "2001:db8:2::fe/64"),
+            (inner, "10.0.0.254/24"),
+            (inner, "2001:db8:2::fe/64"),
         ] {
             lab.balancer.address(device, address);
         }
@@ -88,11 +122,20 @@ impl Lab {
         for setting in ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"] {
             lab.balancer.exec(&format!("sysctl -qw {setting}"));
         }
-        let passing = lab
-            .client
-            .inside(|| Decap::start("cl0", XdpMode::Native, 0, &["192.0.2.10".parse().unwrap()]));
+        let passing = lab.switch.as_ref().unwrap_or(&lab.client).inside(|| {
+            let nobody = ["192.0.2.99".parse().unwrap()];
+            Decap::start(far, XdpMode::Native, 0, &nobody)
+        });
         lab.passing = Some(passing.expect("the program can be attached"));
         Some(lab)
+    }
+
+    /// The balancer's devices.
+    pub(crate) fn devices(&self) -> &'static [&'static str] {
+        match self.switch {
+            Some(_) => &["lb0"],
+            None => &["lb0", "lb1"],
+        }
     }
 
     /// Where the balancer pins its maps.
@@ -300,8 +343,14 @@ impl Lab {
 
     /// Makes room for outer headers on the way to the servers.
     pub(crate) fn widen(&self) {
-        self.balancer.ip("link set lb1 mtu 1600");
+        self.balancer
+            .ip(&format!("link set {} mtu 1600", self.inner));
         self.servers.ip("link set sv0 mtu 1600");
+        if let Some(switch) = &self.switch {
+            for port in ["lb", "servers", "client"] {
+                switch.ip(&format!("link set {port} mtu 1600"));
+            }
+        }
         // What goes back has no outer headers, and the client's link is no wider.
         for router in ["10.0.0.254", "2001:db8:2::fe"] {
             self.servers

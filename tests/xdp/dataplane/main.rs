@@ -15,6 +15,7 @@ mod pins;
 
 mod configuration;
 mod crowd;
+mod dns;
 mod flood;
 mod fork;
 mod guard;
