@@ -15,6 +15,8 @@ mod pins;
 
 mod configuration;
 mod crowd;
+mod decap;
+mod diagnosis;
 mod dns;
 mod flood;
 mod fork;

@@ -49,6 +49,11 @@ pub(super) fn run(
             Ok(decap) => decap,
             Err(error) => return Ok(failed(&error)),
         };
+        for address in decap.foreign_addresses() {
+            notice::warning(format_args!(
+                "decap: {address} is no address of this machine; no tunnel will end at it"
+            ));
+        }
         let ends: Vec<String> = decap.addresses().iter().map(ToString::to_string).collect();
         println!(
             "decap: on {interface} ({}), IP in IP and GUE on port {port} to {}",

@@ -27,6 +27,10 @@ pub enum Subcommand {
         json: bool,
     },
     /// On a server behind 'forward ipip' or 'forward gue': take packets out of the tunnels until SIGINT or SIGTERM.
+    ///
+    /// The service's address must be on the server, too, where nobody on the link is told of it: 'ip address add
+    /// 198.51.100.80/32 dev lo'. Loading needs CAP_BPF and CAP_NET_ADMIN. The program goes with this process, however it
+    /// ends; what it did is told at the end.
     Decap {
         /// The interface tunnels come in through.
         #[arg(short, long)]
@@ -35,7 +39,7 @@ pub enum Subcommand {
         #[arg(long, value_enum)]
         mode: Option<DecapMode>,
         /// The UDP port of GUE.
-        #[arg(long, default_value_t = tidegate_common::tunnel::GUE_PORT)]
+        #[arg(long, default_value_t = tidegate_common::tunnel::GUE_PORT, value_parser = clap::value_parser!(u16).range(1..))]
         port: u16,
         /// An address of this machine that tunnels end at; repeatable. Without it, all of them.
         #[arg(long)]

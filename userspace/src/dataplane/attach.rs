@@ -29,6 +29,8 @@ pub(super) struct Attached {
     pub interface: Interface,
     /// How.
     pub attachment: Attachment,
+    /// What the driver said when it was asked to run the program, where it refused.
+    pub refused: Option<String>,
     link: Held,
 }
 
@@ -108,7 +110,11 @@ pub(super) struct Earlier {
 
 impl Earlier {
     /// Takes the link of an interface whose way of attaching `mode` allows.
-    fn take(&mut self, interface: u32, mode: model::XdpMode) -> Option<(Attachment, Held)> {
+    fn take(
+        &mut self,
+        interface: u32,
+        mode: model::XdpMode,
+    ) -> Option<(Attachment, Option<String>, Held)> {
         let fits = |index, attachment| index == interface && allows(mode, attachment);
         if let Some(at) = self
             .pinned
@@ -116,14 +122,14 @@ impl Earlier {
             .position(|pin| fits(pin.interface, pin.attachment))
         {
             let pin = self.pinned.swap_remove(at);
-            return Some((pin.attachment, Held::Pinned(pin)));
+            return Some((pin.attachment, None, Held::Pinned(pin)));
         }
         let at = self
             .held
             .iter()
             .position(|held| fits(held.interface.index, held.attachment))?;
         let held = self.held.swap_remove(at);
-        Some((held.attachment, held.link))
+        Some((held.attachment, held.refused, held.link))
     }
 
     /// Whether an interface can be taken over in place.
@@ -167,17 +173,18 @@ impl Attached {
         pins: Option<&Pins>,
         earlier: &mut Earlier,
     ) -> Result<Self, AttachError> {
-        if let Some((attachment, held)) = earlier.take(interface.index, mode)
+        if let Some((attachment, refused, held)) = earlier.take(interface.index, mode)
             && let Some(link) = swap(program, held)?
         {
             return Ok(Self {
                 interface: interface.clone(),
                 attachment,
+                refused,
                 link,
             });
         }
         earlier.detach_from(interface.index)?;
-        let (attachment, link) = attach(program, interface, mode)?;
+        let (attachment, refused, link) = attach(program, interface, mode)?;
         let link = match pins {
             None => Held::Process(link),
             Some(pins) => {
@@ -189,6 +196,7 @@ impl Attached {
         Ok(Self {
             interface: interface.clone(),
             attachment,
+            refused,
             link,
         })
     }
@@ -276,7 +284,7 @@ fn attach(
     program: &mut Xdp,
     interface: &Interface,
     mode: model::XdpMode,
-) -> Result<(Attachment, XdpLink), AttachError> {
+) -> Result<(Attachment, Option<String>, XdpLink), AttachError> {
     let name = || interface.name.clone();
     let attachments: &[Attachment] = match mode {
         model::XdpMode::Auto => &[Attachment::Native, Attachment::Generic],
@@ -284,6 +292,7 @@ fn attach(
         model::XdpMode::Generic => &[Attachment::Generic],
     };
     let last = Attachment::Generic;
+    let mut refused = None;
     for attachment in attachments {
         match program.attach_to_if_index(interface.index, attachment.flag()) {
             Ok(id) => {
@@ -291,7 +300,8 @@ fn attach(
                     interface: name(),
                     source,
                 };
-                return Ok((*attachment, program.take_link(id).map_err(kernel)?));
+                let link = program.take_link(id).map_err(kernel)?;
+                return Ok((*attachment, refused, link));
             }
             Err(error) => match (system_error(&error), mode) {
                 (Some(libc::EBUSY | libc::EEXIST), _) => return Err(AttachError::Busy(name())),
@@ -299,8 +309,11 @@ fn attach(
                     return Err(AttachError::NotNative(name()));
                 }
                 // A driver may also refuse for its ring sizes or the MTU: the stack does not care about those.
-                (Some(refused), model::XdpMode::Auto)
-                    if refused != libc::EPERM && *attachment != last => {}
+                (Some(code), model::XdpMode::Auto)
+                    if code != libc::EPERM && *attachment != last =>
+                {
+                    refused = Some(io::Error::from_raw_os_error(code).to_string());
+                }
                 _ => {
                     return Err(AttachError::Kernel {
                         interface: name(),

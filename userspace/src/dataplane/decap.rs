@@ -23,6 +23,7 @@ pub struct Decap {
     ebpf: Ebpf,
     attached: Attached,
     addresses: Vec<IpAddr>,
+    foreign: Vec<IpAddr>,
 }
 
 /// Why it does not run.
@@ -45,12 +46,24 @@ pub enum DecapError {
     /// The object could not be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The driver has no XDP.
+    #[error("interface '{0}' has no native XDP; use '--mode generic', or leave '--mode' out")]
+    NotNative(String),
     /// The program could not be attached.
     #[error(transparent)]
-    Attach(#[from] AttachError),
+    Attach(AttachError),
     /// The counters could not be read.
     #[error("cannot read the counters")]
     Counters(#[source] MapError),
+}
+
+impl From<AttachError> for DecapError {
+    fn from(error: AttachError) -> Self {
+        match error {
+            AttachError::NotNative(interface) => Self::NotNative(interface),
+            other => Self::Attach(other),
+        }
+    }
 }
 
 impl Decap {
@@ -66,8 +79,11 @@ impl Decap {
         let found = netlink
             .interface_named(interface)?
             .ok_or_else(|| DecapError::NoInterface(interface.to_owned()))?;
+        let own = netlink.addresses()?;
+        let is_foreign = |address: &&IpAddr| !own.contains(address);
+        let foreign = addresses.iter().filter(is_foreign).copied().collect();
         let addresses = if addresses.is_empty() {
-            netlink.addresses()?
+            own
         } else {
             addresses.to_vec()
         };
@@ -92,12 +108,18 @@ impl Decap {
             ebpf,
             attached,
             addresses,
+            foreign,
         })
     }
 
     /// Where tunnels end.
     pub fn addresses(&self) -> &[IpAddr] {
         &self.addresses
+    }
+
+    /// Those that are not this machine's: nobody sends to them here.
+    pub fn foreign_addresses(&self) -> &[IpAddr] {
+        &self.foreign
     }
 
     /// Where the program sits.

@@ -1,26 +1,30 @@
 //! What an operator should know of a configuration that runs, but perhaps not as was meant.
 //!
-//! Input are the plan, the interfaces the program is on and this machine's addresses; output are sentences, said at the start
-//! and by `show xdp`. Servers that cannot be reached are told of one by one, when it happens, by the writer.
+//! Input are the plan, the interfaces the program is on, this machine's addresses and the ways to servers; output are
+//! sentences, said at the start or when they become true, and by `show xdp`. Servers that cannot be reached are told of one by
+//! one, when it happens, by the writer.
 
-use std::collections::BTreeSet;
+mod links;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::attach::Attachment;
-use super::netlink::Interface;
-use super::plan::{Delivery, Plan};
+use tidegate_common::tunnel::Tunnel;
 
-/// Everything there is to say.
+use super::neighbours::NextHop;
+use super::plan::{self, Delivery, Plan};
+
+pub(super) use links::Seat;
+
+/// Everything there is to say. `way` is how frames get to a server, and where that is.
 pub(super) fn diagnose(
     plan: &Plan,
-    interfaces: &[(Interface, Attachment)],
+    seats: &[Seat<'_>],
     own: &[IpAddr],
+    way: &dyn Fn(&plan::Server) -> Option<(IpAddr, NextHop)>,
 ) -> Vec<String> {
-    let mut said: Vec<String> = interfaces.iter().filter_map(slow).collect();
-    if interfaces
-        .iter()
-        .all(|(interface, _)| interface.name == LOOPBACK)
-    {
+    let mut said: Vec<String> = seats.iter().flat_map(Seat::diagnose).collect();
+    if seats.iter().all(|seat| seat.interface.name == LOOPBACK) {
         said.push("the program is on the loopback interface alone: packets from other machines do not meet it".to_owned());
     }
     let mut nowhere = BTreeSet::new();
@@ -47,104 +51,60 @@ pub(super) fn diagnose(
              come only if a router is told to send them here"
         )
     }));
+    said.extend(narrow(plan, seats, way));
     said
 }
 
-/// An interface on which the program costs more than it has to.
-fn slow((interface, attachment): &(Interface, Attachment)) -> Option<String> {
-    (*attachment == Attachment::Generic).then(|| {
-        format!(
-            "interface '{}' runs the program in generic mode, after the kernel has made a buffer of every packet: its driver \
-             has no native XDP, or the configuration says so",
-            interface.name
-        )
-    })
+/// Tunnels in which packets as long as most networks take them do not fit: of each backend, the worst on each interface.
+fn narrow(
+    plan: &Plan,
+    seats: &[Seat<'_>],
+    way: &dyn Fn(&plan::Server) -> Option<(IpAddr, NextHop)>,
+) -> Vec<String> {
+    let mut worst = BTreeMap::new();
+    for service in &plan.services {
+        let forwarding = service.delivery.forwarding();
+        let Some(forwarding) = forwarding.filter(|forwarding| forwarding.method.tunnels()) else {
+            continue;
+        };
+        let port = match forwarding.method {
+            plan::Method::Gue { port } => port,
+            _ => 0,
+        };
+        for (address, hop) in forwarding.servers.iter().filter_map(way) {
+            let tunnel = Tunnel {
+                destination: address.into(),
+                port_be: port.to_be_bytes(),
+                ..Tunnel::default()
+            };
+            let overhead = u32::from(tunnel.overhead());
+            if hop.mtu < ORDINARY + overhead {
+                let key = (&forwarding.backend, hop.interface);
+                let most = worst
+                    .entry(key)
+                    .or_insert((overhead, forwarding.method, hop.mtu));
+                most.0 = most.0.max(overhead);
+            }
+        }
+    }
+    let tell = |((backend, number), (overhead, method, mtu)): ((&String, u32), _)| {
+        let mut seats = seats.iter().map(|seat| seat.interface);
+        let name = &seats.find(|interface| interface.index == number)?.name;
+        let method: plan::Method = method;
+        let (fits, needed): (u32, u32) = (u32::saturating_sub(mtu, overhead), ORDINARY + overhead);
+        Some(format!(
+            "'forward {}' of '{backend}' puts {overhead} bytes in front of packets, and '{name}' takes {mtu}: packets of more \
+             than {fits} bytes come back as too big; 'ip link set {name} mtu {needed}' here and at the servers makes room",
+            method.name()
+        ))
+    };
+    worst.into_iter().filter_map(tell).collect()
 }
 
 const LOOPBACK: &str = "lo";
 
+/// What clients send at most, unless they know better: Ethernet's.
+const ORDINARY: u32 = 1500;
+
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dataplane::plan::{
-        Bind, Choice, Family, Forwarding, IdleTimes, Method, Protocol, Server, Service,
-    };
-    use crate::types::{ProxyId, ServerId};
-
-    fn interface(name: &str) -> Interface {
-        Interface {
-            index: 7,
-            name: name.to_owned(),
-            mac: Some([2, 0, 0, 0, 0, 1]),
-            mtu: 1500,
-        }
-    }
-
-    fn service(address: &str, servers: usize) -> Service {
-        let address: IpAddr = address.parse().unwrap();
-        let server = |number| Server {
-            name: format!("s{number}"),
-            id: ServerId(number as u32),
-            address: None,
-            weight: 1,
-            backup: false,
-            cut_when_down: false,
-        };
-        Service {
-            frontend: "web".to_owned(),
-            proxy: ProxyId(0),
-            protocol: Protocol::Tcp,
-            family: Family::of(address),
-            binds: vec![Bind::one(address, 80, 80)],
-            policy: None,
-            delivery: Delivery::Forward(Forwarding {
-                backend: "app".to_owned(),
-                proxy: ProxyId(0),
-                method: Method::Nat,
-                choice: Choice::Maglev,
-                servers: (0..servers).map(server).collect(),
-                all_backups: false,
-                idle: IdleTimes {
-                    opening: 1,
-                    established: 1,
-                    closing: 1,
-                },
-            }),
-        }
-    }
-
-    fn said(services: Vec<Service>, interfaces: &[(Interface, Attachment)]) -> String {
-        let plan = Plan {
-            services,
-            ..Plan::default()
-        };
-        diagnose(&plan, interfaces, &["192.0.2.1".parse().unwrap()]).join("\n")
-    }
-
-    #[test]
-    fn nothing_is_said_where_nothing_is_odd() {
-        let native = [(interface("eth0"), Attachment::Native)];
-        assert_eq!(said(vec![service("192.0.2.1", 1)], &native), "");
-    }
-
-    #[test]
-    fn what_is_odd_is_said() {
-        let generic = [(interface("eth0"), Attachment::Generic)];
-        let text = said(vec![service("192.0.2.1", 1)], &generic);
-        assert!(
-            text.contains("'eth0' runs the program in generic mode"),
-            "{text}"
-        );
-        let native = [(interface("eth0"), Attachment::Native)];
-        let text = said(vec![service("198.51.100.80", 1)], &native);
-        assert!(
-            text.contains("198.51.100.80 of 'web' is on no interface"),
-            "{text}"
-        );
-        let text = said(vec![service("192.0.2.1", 0)], &native);
-        assert!(text.contains("backend 'app' has no server"), "{text}");
-        let loopback = [(interface("lo"), Attachment::Generic)];
-        let text = said(Vec::new(), &loopback);
-        assert!(text.contains("on the loopback interface alone"), "{text}");
-    }
-}
+mod tests;

@@ -13,7 +13,8 @@ use arc_swap::ArcSwap;
 use tidegate_common::maps::Sizes;
 
 use super::attach::Attached;
-use super::diagnosis::diagnose;
+use super::diagnosis::{Seat, diagnose};
+use super::features::Ethtool;
 use super::feedback::{Feedback, KnownServer, KnownService};
 use super::inheritance::{Inheritance, inherit};
 use super::loader::{self, LoadError, Loaded};
@@ -42,13 +43,6 @@ pub(super) struct Engine {
     interfaces: Vec<Interface>,
     feedback: Arc<Feedback>,
     lists_version: u64,
-}
-
-/// Whether what is found is told at once.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Said {
-    Aloud,
-    OnRequest,
 }
 
 /// Why the kernel tier does not start.
@@ -147,7 +141,7 @@ impl Engine {
         engine.writer.settle();
         engine.tell(&notices);
         engine.publish_servers();
-        engine.diagnose(&own_addresses, Said::Aloud);
+        engine.diagnose(&own_addresses)?;
         Ok(engine)
     }
 
@@ -178,8 +172,8 @@ impl Engine {
         self.publish_servers();
         let own = self.netlink.addresses()?;
         self.writer.set_own_addresses(&own)?;
-        self.diagnose(&own, Said::OnRequest);
-        self.refresh_interfaces()
+        self.refresh_interfaces()?;
+        self.diagnose(&own)
     }
 
     /// Gives the pins to the user this process is going to be.
@@ -217,7 +211,7 @@ impl Engine {
         let mut changed = Vec::new();
         for known in &mut self.interfaces {
             match self.netlink.interface(known.index)? {
-                Some(now) if (now.mac, now.mtu) != (known.mac, known.mtu) => {
+                Some(now) if now != *known => {
                     *known = now.clone();
                     changed.push(now);
                 }
@@ -227,19 +221,42 @@ impl Engine {
         Ok(self.writer.write_interfaces(&changed)?)
     }
 
-    /// Finds out what an operator should know of how the plan meets this machine.
-    fn diagnose(&self, own: &[IpAddr], said: Said) {
-        let attached = self.loaded.attached().iter();
-        let interfaces: Vec<_> = attached
-            .map(|at| (at.interface.clone(), at.attachment))
-            .collect();
-        let diagnoses = diagnose(self.writer.plan(), &interfaces, own);
-        if said == Said::Aloud {
-            for diagnosis in &diagnoses {
-                notice::notice(format_args!("Kernel tier: {diagnosis}."));
+    /// Finds out what an operator should know of how the plan meets this machine. What was not so before is told at once.
+    fn diagnose(&mut self, own: &[IpAddr]) -> Result<(), StartError> {
+        let ethtool = Ethtool::open();
+        let features = |index| ethtool.as_ref()?.features(index);
+        let mut seats = Vec::new();
+        for attached in self.loaded.attached() {
+            let index = attached.interface.index;
+            let mut now = self.interfaces.iter();
+            let condition = self.netlink.condition(index)?;
+            let peer = condition.and_then(|condition| condition.peer?.index);
+            seats.push(Seat {
+                interface: now
+                    .find(|interface| interface.index == index)
+                    .unwrap_or(&attached.interface),
+                attachment: attached.attachment,
+                refused: attached.refused.as_deref(),
+                features: features(index).unwrap_or_default(),
+                peer_features: peer.and_then(features),
+                condition,
+            });
+        }
+        let live = Live(&self.running);
+        let way = |server: &plan::Server| {
+            let address = live.standing(server.id).address.or(server.address)?;
+            match self.neighbours.hop(address.ip())? {
+                Hop::Reachable(hop) => Some((address.ip(), hop.clone())),
+                Hop::Unreachable(_) => None,
             }
+        };
+        let diagnoses = diagnose(self.writer.plan(), &seats, own, &way);
+        let known = self.feedback.diagnoses.load();
+        for diagnosis in diagnoses.iter().filter(|text| !known.contains(text)) {
+            notice::notice(format_args!("Kernel tier: {diagnosis}."));
         }
         self.feedback.diagnoses.store(Arc::new(diagnoses));
+        Ok(())
     }
 
     fn publish_servers(&self) {

@@ -86,9 +86,14 @@ pub enum LoadError {
         /// Its name.
         name: &'static str,
     },
+    /// The kernel does not let this process.
+    #[error(
+        "loading XDP programs needs the capabilities CAP_BPF and CAP_NET_ADMIN, which root has"
+    )]
+    Privileges,
     /// The object or a map could not be loaded.
     #[error("cannot load the kernel object")]
-    Object(#[from] EbpfError),
+    Object(#[source] EbpfError),
     /// The program was refused.
     #[error("the kernel refuses the program")]
     Program(#[from] ProgramError),
@@ -285,6 +290,20 @@ impl Loaded {
             pins.remove_if_empty();
         }
         Ok(())
+    }
+}
+
+impl From<EbpfError> for LoadError {
+    fn from(error: EbpfError) -> Self {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        while let Some(found) = cause {
+            let system = found.downcast_ref::<io::Error>();
+            if system.is_some_and(|system| system.kind() == io::ErrorKind::PermissionDenied) {
+                return Self::Privileges;
+            }
+            cause = found.source();
+        }
+        Self::Object(error)
     }
 }
 

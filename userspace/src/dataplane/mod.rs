@@ -11,6 +11,7 @@ pub mod decap;
 mod diagnosis;
 mod engine;
 pub mod explain;
+mod features;
 mod feedback;
 mod flows;
 mod inheritance;

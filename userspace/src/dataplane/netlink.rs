@@ -4,6 +4,8 @@
 //! notification groups tells when an earlier answer may have become stale. Nothing is cached and nothing is decided
 //! here: that is [`super::neighbours`]'s business.
 
+mod condition;
+
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -28,6 +30,8 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily as SocketFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+
+pub(super) use condition::{Condition, Peer};
 
 /// A hardware address.
 pub(super) type Mac = [u8; 6];
