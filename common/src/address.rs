@@ -88,6 +88,21 @@ impl Address {
         [a, b, c, d]
     }
 
+    /// The IPv4 address within `2002:aabb:ccdd::` (6to4, RFC 3056) or `::a.b.c.d`, the forms besides the mapped one in
+    /// which IPv4 patterns match IPv6 addresses (manual §7.1.6).
+    #[inline(always)]
+    pub const fn embedded_v4(self) -> Option<[u8; 4]> {
+        let [first, second, a, b, c, d, ..] = self.high.to_ne_bytes();
+        if first == 0x20 && second == 0x02 {
+            return Some([a, b, c, d]);
+        }
+        let [e, f, g, h, ..] = self.low.to_ne_bytes();
+        if self.high == 0 && u32::from_ne_bytes([e, f, g, h]) == 0 {
+            return Some(self.v4_bytes());
+        }
+        None
+    }
+
     /// The network it is in, in terms of all 128 bits: an IPv4 prefix of 24 has 120.
     #[inline(always)]
     pub const fn network(self, bits: u8) -> Self {

@@ -4,6 +4,9 @@
 //! use (up to eight) are in [`crate::config::Config::list6_lengths`], longest first, and the first length that has the
 //! source wins. Every prefix is in the trie (`lists6_trie`) as well: it answers when a bucket had no room for all its
 //! prefixes or when more lengths are in use, and only then, because it costs a microsecond under a spoofed flood.
+//!
+//! An address that no prefix here covers, but that has an IPv4 address within ([`crate::address::Address::embedded_v4`]), has
+//! the class of that one: lists of IPv4 networks match it too, and need not be entered a second and a third time.
 
 use crate::action::Class;
 use crate::address::Address;
@@ -90,14 +93,20 @@ impl ListEntry {
     }
 }
 
-/// The class of an address.
+/// The class of the longest prefix around an address; `None` where there is none.
 #[inline(always)]
-pub fn class(tables: &impl Tables, key: u64, lengths: u64, buckets: u32, source: Address) -> Class {
+pub fn class(
+    tables: &impl Tables,
+    key: u64,
+    lengths: u64,
+    buckets: u32,
+    source: Address,
+) -> Option<Class> {
     let mut rest = lengths;
     while rest != 0 {
         let [stored, ..] = rest.to_ne_bytes();
         if stored == ALWAYS_TRIE {
-            return trie(tables, source);
+            return tables.list6_trie(source);
         }
         rest = u64::from_be(rest.to_be() << 8);
         let length = stored.wrapping_sub(1);
@@ -106,18 +115,13 @@ pub fn class(tables: &impl Tables, key: u64, lengths: u64, buckets: u32, source:
             break;
         };
         if let Some(class) = bucket.find(prefix, length) {
-            return class;
+            return Some(class);
         }
         if bucket.overflow.load() != 0 {
-            return trie(tables, source);
+            return tables.list6_trie(source);
         }
     }
-    Class::default()
-}
-
-#[inline(always)]
-fn trie(tables: &impl Tables, source: Address) -> Class {
-    tables.list6_trie(source).unwrap_or_default()
+    None
 }
 
 /// Prefix lengths in `lists6`.

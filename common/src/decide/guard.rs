@@ -13,17 +13,25 @@ use crate::{list4, list6};
 /// The class of a source.
 #[inline(always)]
 pub(super) fn class<T: Tables>(scene: &Scene<'_, T>, source: Address) -> Class {
-    if source.is_v4() {
-        list4::class(scene.tables, source.v4_bytes())
-    } else {
-        list6::class(
+    let mut v4 = source.v4_bytes();
+    // One outcome at a time: where they meet, the verifier does not see what is known of each.
+    if !source.is_v4() {
+        let listed = list6::class(
             scene.tables,
             scene.config.table_key.load(),
             scene.config.list6_lengths.load(),
             high(scene.config.sizes.load()),
             source,
-        )
+        );
+        if let Some(class) = listed {
+            return class;
+        }
+        let Some(embedded) = source.embedded_v4() else {
+            return Class::default();
+        };
+        v4 = embedded;
     }
+    list4::class(scene.tables, v4)
 }
 
 /// What a policy does with a class.

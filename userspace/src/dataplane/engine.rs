@@ -23,11 +23,11 @@ use super::netlink::{Interface, Netlink, NetlinkError};
 use super::offload::{self, Compiled};
 use super::pins::{Pins, PinsError};
 use super::plan::{self, Family, Plan};
+use super::progress::Progress;
 use super::sources::Region;
 use super::tables::{Readings, Tables, layout};
 use super::ticks::Ticks;
 use super::writer::{Notice, Standing, Standings, Surroundings, WriteError, Writer, regions};
-use crate::expr::Condition;
 use crate::log::notice;
 use crate::model::{self, XdpGlobal};
 use crate::state::{Operational, Running};
@@ -42,7 +42,8 @@ pub(super) struct Engine {
     netlink: Netlink,
     interfaces: Vec<Interface>,
     feedback: Arc<Feedback>,
-    lists_version: u64,
+    /// The tables could not follow the lists: another program has to take over.
+    outgrown: bool,
 }
 
 /// Why the kernel tier does not start.
@@ -65,7 +66,7 @@ pub enum StartError {
     Pins(#[from] PinsError),
     /// The source lists of all frontends together.
     #[error(transparent)]
-    Classes(#[from] super::classes::TooManyClasses),
+    Lists(#[from] super::lists::Misfit),
     /// A thread or its descriptor could not be made.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
@@ -111,6 +112,7 @@ impl Engine {
             predecessor: predecessor.as_ref(),
         };
         let (tables, readings) = Tables::open(&mut loaded, &sizes)?;
+        let progress = Progress::begin(&plan);
         let (writer, notices) = Writer::fill(
             tables,
             ticks,
@@ -119,6 +121,7 @@ impl Engine {
             &Live(&running),
             &neighbours,
         )?;
+        progress.end(&sizes);
         loaded.attach(&interfaces, earlier.map(|earlier| &mut earlier.loaded))?;
         let feedback = Arc::new(feedback(
             &model,
@@ -128,8 +131,7 @@ impl Engine {
             loaded.attached(),
         ));
         let mut engine = Self {
-            // What was compiled may be older than the lists are now.
-            lists_version: 0,
+            outgrown: false,
             running,
             loaded,
             writer,
@@ -183,23 +185,15 @@ impl Engine {
             .map_or(Ok(()), |pins| pins.give_to(user, group))
     }
 
-    /// The configuration in force, compiled again, if a list that the Runtime API may change has changed.
-    pub(super) fn changed_lists(&mut self) -> Option<(Compiled, Running, u64)> {
-        let version = lists_version(&self.running.model);
-        if version == self.lists_version {
-            return None;
+    /// Brings the tables up to date with the lists that the Runtime API may have changed. Where they have no room for it,
+    /// or the rules can no longer be the kernel's, the answer is the configuration in force, compiled again, for another
+    /// program to take over.
+    pub(super) fn follow_lists(&mut self) -> Option<(Compiled, Running)> {
+        if !self.outgrown && self.writer.lists_changed() {
+            self.outgrown = self.writer.follow_lists().is_err();
         }
-        let compiled = offload::compile(&self.running.model);
-        if compiled.plan == *self.writer.plan() {
-            self.lists_version = version;
-            return None;
-        }
-        Some((compiled, self.running.clone(), version))
-    }
-
-    /// Says which version of the lists the program was told. Those that changed meanwhile are found to have changed.
-    pub(super) fn set_lists_version(&mut self, version: u64) {
-        self.lists_version = version;
+        let anew = || (offload::compile(&self.running.model), self.running.clone());
+        self.outgrown.then(anew)
     }
 
     /// Takes the program off the wire, unless another process has put its own there.
@@ -288,22 +282,6 @@ impl Engine {
             }
         }
     }
-}
-
-/// Changes whenever a pattern list changes that connection rules use.
-fn lists_version(model: &model::Model) -> u64 {
-    let rules = model
-        .proxies
-        .iter()
-        .flat_map(|proxy| &proxy.tcp_request_connection);
-    let conditions = rules.filter_map(|rule| rule.condition.as_ref());
-    let tests = conditions
-        .flat_map(Condition::acls)
-        .flat_map(|acl| acl.tests());
-    tests
-        .flat_map(|test| test.sets())
-        .map(|set| set.list().version())
-        .sum()
 }
 
 /// How the servers of the configuration in force stand.

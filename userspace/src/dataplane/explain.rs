@@ -33,13 +33,12 @@ pub fn text(compiled: &Compiled) -> String {
 
 /// What the lists of sources take in the kernel, all frontends together.
 fn memory(plan: &Plan) -> Option<String> {
-    let tables: Vec<_> = plan.policies.iter().map(|policy| &policy.sources).collect();
-    let size = list_size(&tables).ok().filter(|size| size.bytes > 0)?;
+    let size = list_size(plan).ok().filter(|size| size.rows4 > 0)?;
     Some(format!(
         "The source lists take {} KiB in the kernel: {} IPv4 and {} IPv6 prefixes, all frontends together",
-        size.bytes.div_ceil(1024),
-        size.v4,
-        size.v6
+        size.bytes().div_ceil(1024),
+        size.networks4,
+        size.networks6
     ))
 }
 
@@ -229,8 +228,9 @@ mod tests {
     use super::*;
     use crate::dataplane::offload::report::{Charged, Note, Reason};
     use crate::dataplane::plan::{
-        Bind, Counting, Family, Policy, PolicyId, Protocol, SourceAction, SourceTable,
+        Bind, Counting, Family, Policy, PolicyId, Protocol, SourceAction,
     };
+    use crate::dataplane::source_rules::testing::refuse;
     use crate::types::ProxyId;
 
     fn row(proxy: &str, line: u32, rule: &str, tier: Tier) -> Row {
@@ -249,15 +249,11 @@ mod tests {
             charged: Charged::Accepted,
             counting: Counting::All,
         };
-        let listed = SourceTable {
-            v4: vec![("10.0.0.0/8".parse().unwrap(), SourceAction::Drop)],
-            v6: Vec::new(),
-        };
         Compiled {
             plan: Plan {
                 policies: vec![Policy {
                     frontend: "web".to_owned(),
-                    sources: listed,
+                    sources: refuse(SourceAction::Drop, &["10.0.0.0/8"]),
                     rate: None,
                 }],
                 services: vec![Service {

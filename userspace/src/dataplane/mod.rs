@@ -6,7 +6,6 @@
 //! [`crate::net`].
 
 mod attach;
-mod classes;
 pub mod decap;
 mod diagnosis;
 mod engine;
@@ -15,6 +14,7 @@ mod features;
 mod feedback;
 mod flows;
 mod inheritance;
+mod lists;
 mod loader;
 mod mmap;
 mod nat_ports;
@@ -24,8 +24,10 @@ pub mod offload;
 mod pins;
 pub mod plan;
 mod predecessor;
+mod progress;
 mod sizes;
 mod snapshot;
+pub mod source_rules;
 mod sources;
 mod tables;
 mod ticks;
@@ -163,7 +165,7 @@ impl Dataplane {
     }
 
     /// Follows the pattern lists that connection rules use; when this returns, what they say now is in force. Until then
-    /// what they said before is: the change takes effect as a whole.
+    /// what they said before is, for each address by itself: who is refused before and after is refused all the time.
     pub fn follow_lists(&self) -> Result<(), StartError> {
         self.shared.follow_lists()
     }
@@ -236,9 +238,8 @@ impl Shared {
         let Some(current) = engine.as_mut() else {
             return Ok(());
         };
-        if let Some((compiled, running, version)) = current.changed_lists() {
-            let mut next = Engine::start(self.object, compiled.plan, running, Some(current))?;
-            next.set_lists_version(version);
+        if let Some((compiled, running)) = current.follow_lists() {
+            let next = Engine::start(self.object, compiled.plan, running, Some(current))?;
             self.feedback.store(Arc::clone(next.feedback()));
             *engine = Some(next);
         }

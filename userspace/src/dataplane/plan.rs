@@ -7,13 +7,13 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use ipnet::{Ipv4Net, Ipv6Net};
 use serde::Serialize;
 
+use super::source_rules::SourceRules;
 use crate::types::{ProxyId, ServerId, TableId};
 
 /// Everything the kernel should do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// What sources may do, one policy per frontend that restricts them.
     pub policies: Vec<Policy>,
@@ -39,33 +39,14 @@ pub enum ListedFlows {
 pub struct PolicyId(pub u16);
 
 /// What sources may do at one frontend.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The frontend's name.
     pub frontend: String,
     /// What its source rules say.
-    pub sources: SourceTable,
-    /// Its limit of connections per source, for sources the table says [`SourceAction::Next`] about.
+    pub sources: SourceRules,
+    /// Its limit of connections per source, for sources the rules say [`SourceAction::Next`] about.
     pub rate: Option<RateLimit>,
-}
-
-/// What the source rules of a frontend say about every address: the longest prefix that covers it counts, and none
-/// means [`SourceAction::Next`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct SourceTable {
-    /// About IPv4 addresses.
-    pub v4: Vec<(Ipv4Net, SourceAction)>,
-    /// About IPv6 addresses.
-    pub v6: Vec<(Ipv6Net, SourceAction)>,
-}
-
-impl SourceTable {
-    /// Whether any source is dropped.
-    pub fn drops(&self) -> bool {
-        let v4 = self.v4.iter().map(|(_, action)| *action);
-        let mut actions = v4.chain(self.v6.iter().map(|(_, action)| *action));
-        actions.any(|action| action == SourceAction::Drop)
-    }
 }
 
 /// What happens to connections from a source.

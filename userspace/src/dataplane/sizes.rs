@@ -12,35 +12,14 @@ use tidegate_common::maps::{Sizes, name};
 use tidegate_common::ring::RING_ROWS;
 use tidegate_common::verdict::DROP_REASONS;
 
-use super::classes::{Classes, TooManyClasses};
-use super::plan::{Plan, SourceTable};
-use super::writer::{bind_sizes, prefixes6, rows4};
+use super::lists::{Lists, Misfit};
+use super::plan::Plan;
+use super::writer::{ListSize, bind_sizes, roomy_prefixes, roomy_rows};
 use crate::model::XdpGlobal;
 
-/// What the source lists of several policies take together.
-pub(super) struct ListSize {
-    /// IPv4 prefixes.
-    pub v4: usize,
-    /// IPv6 prefixes.
-    pub v6: usize,
-    /// Bytes of the tables that hold them, the IPv6 trie left out.
-    pub bytes: u64,
-}
-
-/// The size of the source lists of some policies.
-pub(super) fn list_size(tables: &[&SourceTable]) -> Result<ListSize, TooManyClasses> {
-    let classes = Classes::merge(tables)?;
-    let v6 = prefixes6(&classes).count();
-    let rows = if classes.v4.is_empty() {
-        0
-    } else {
-        u64::from(rows4(&classes.v4))
-    };
-    Ok(ListSize {
-        v4: classes.v4.len(),
-        v6,
-        bytes: (rows + v6 as u64) * 64,
-    })
+/// What the source lists of all policies take together.
+pub(super) fn list_size(plan: &Plan) -> Result<ListSize, Misfit> {
+    ListSize::of(&mut Lists::new(plan)?)
 }
 
 /// The sizes for a plan on a machine with these addresses; `earlier` are the entries of maps that could be taken over.
@@ -49,14 +28,8 @@ pub(super) fn sizes(
     settings: &XdpGlobal,
     own: &BTreeSet<IpAddr>,
     earlier: &BTreeMap<&'static str, u32>,
-) -> Result<Sizes, TooManyClasses> {
-    let classes = Classes::merge(
-        &plan
-            .policies
-            .iter()
-            .map(|policy| &policy.sources)
-            .collect::<Vec<_>>(),
-    )?;
+) -> Result<Sizes, Misfit> {
+    let lists = list_size(plan)?;
     let binds = bind_sizes(plan, own);
     let forwarded: Vec<_> = plan
         .services
@@ -67,7 +40,6 @@ pub(super) fn sizes(
         .iter()
         .map(|forwarding| forwarding.servers.len())
         .sum();
-    let prefixes = prefixes6(&classes).count() as u32;
     let limited = plan.policies.iter().any(|policy| policy.rate.is_some());
     let keep = |name: &str, unit: u32, needed: u32, roomy: u32| {
         let earlier = earlier
@@ -91,9 +63,9 @@ pub(super) fn sizes(
         services: keep(name::DROPS, DROP_REASONS, services, (2 * services).max(256)),
         servers: keep(name::SERVERS, 1, servers, (4 * servers).max(1024)),
         rings: keep(name::RINGS, RING_ROWS, rings, (2 * rings).max(16)),
-        list4_rows: rows4(&classes.v4),
-        list6_buckets: prefixes.max(1),
-        list6_prefixes: prefixes.max(1),
+        list4_rows: roomy_rows(&lists),
+        list6_buckets: roomy_prefixes(&lists),
+        list6_prefixes: roomy_prefixes(&lists),
         policies: plan.policies.len() as u32 + 1,
         rates: plan.policies.len() as u32 + 1,
         source_buckets: if limited {

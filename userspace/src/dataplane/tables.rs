@@ -68,6 +68,9 @@ pub(super) trait Others: Send {
     /// Enters an IPv6 prefix with its class.
     fn insert_prefix(&mut self, prefix: Ipv6Net, class: Class) -> Result<(), WriteError>;
 
+    /// Takes an IPv6 prefix out.
+    fn remove_prefix(&mut self, prefix: Ipv6Net) -> Result<(), WriteError>;
+
     /// Lets a server's counters begin at zero.
     fn clear_counters(&mut self, server: ServerIndex) -> Result<(), WriteError>;
 }
@@ -85,12 +88,15 @@ impl Others for KernelMaps {
     }
 
     fn insert_prefix(&mut self, prefix: Ipv6Net, class: Class) -> Result<(), WriteError> {
-        let key = Key::new(u32::from(prefix.prefix_len()), prefix.network().octets());
-        let inserted = self.lists6_trie.insert(&key, u32::from(class.0), 0);
-        inserted.map_err(|source| WriteError::Map {
-            what: "IPv6 source lists",
-            source,
-        })
+        let inserted = self.lists6_trie.insert(&key(prefix), u32::from(class.0), 0);
+        inserted.map_err(not_listed)
+    }
+
+    fn remove_prefix(&mut self, prefix: Ipv6Net) -> Result<(), WriteError> {
+        match self.lists6_trie.remove(&key(prefix)) {
+            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+            Err(source) => Err(not_listed(source)),
+        }
     }
 
     fn clear_counters(&mut self, server: ServerIndex) -> Result<(), WriteError> {
@@ -104,6 +110,17 @@ impl Others for KernelMaps {
         self.counters
             .set(server_index(server), zero, 0)
             .map_err(failed)
+    }
+}
+
+fn key(prefix: Ipv6Net) -> Key<[u8; 16]> {
+    Key::new(u32::from(prefix.prefix_len()), prefix.network().octets())
+}
+
+const fn not_listed(source: MapError) -> WriteError {
+    WriteError::Map {
+        what: "IPv6 source lists",
+        source,
     }
 }
 

@@ -42,8 +42,8 @@ pub fn is_obfuscated_node(text: &[u8]) -> bool {
 
 pub use parsing::{Acls, Files, NoAcls, NoFiles, Parsing};
 pub use pattern::{
-    Case, Draft, Entry, IntRange, ListKind, MapOutput, Match, PatternList, PatternSet, Patterns,
-    compile_regex, parse_network, split_line,
+    Case, Draft, Entry, IntRange, ListKind, MapOutput, Match, Networks, PatternList, PatternSet,
+    Patterns, compile_regex, parse_network, split_line,
 };
 pub use sample::{Data, Sample, SampleType};
 pub use stage::{Needs, Stage};

@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Acls, Address, BackendNumber, Body, Buffer, Condition, Data, Direction, Expression, Fetched,
-    Files, FrontendNumber, Inspection, LogFormat, NoAcls, Number, ParseError, Parsing, Patterns,
-    Purpose, Sample, Scope, ServerNumber, Side, Stage, StickAnswer, StickOperation, TableNumber,
-    Text, Tls, VariableMap, Variables, View,
+    Acls, Address, BackendNumber, Body, Buffer, Case, Condition, Data, Direction, Expression,
+    Fetched, Files, FrontendNumber, Inspection, LogFormat, MapOutput, Match, NoAcls, Number,
+    ParseError, Parsing, PatternSet, Patterns, Purpose, Sample, Scope, ServerNumber, Side, Stage,
+    StickAnswer, StickOperation, TableNumber, Text, Tls, VariableMap, Variables, View,
 };
 use crate::proto::http::{Head, Version};
 
@@ -335,4 +336,11 @@ pub(crate) fn render(format: &str, purpose: Purpose, view: &dyn View) -> String 
     let mut out = Vec::new();
     format.render(view, &mut out);
     String::from_utf8_lossy(&out).into_owned()
+}
+
+/// A set of addresses and networks, as an ACL on `src` has it.
+pub(crate) fn addresses<T: ToString>(patterns: &[T]) -> Arc<PatternSet> {
+    let words: Vec<String> = patterns.iter().map(ToString::to_string).collect();
+    let list = Patterns::default().inline(None, &words).unwrap();
+    PatternSet::new(Match::Ip, Case::Sensitive, MapOutput::None, &list).unwrap()
 }

@@ -3,15 +3,17 @@
 //! Input is a condition of [`crate::expr`]; output is a [`Formula`] over address sets, or a limit, or the [`Reason`] why
 //! neither has the same meaning. Rules and their order are [`super::connection`]'s business.
 
-use ipnet::IpNet;
+use std::sync::Arc;
 
-use super::flatten::{Formula, Question, Term};
 use super::report::Reason;
-use crate::expr::{Acl, Arg, Condition, Expression, IntRange, Match, Operand, Polarity, Test};
+use crate::dataplane::source_rules::{Formula, Question, Term};
+use crate::expr::{
+    Acl, Arg, Condition, Expression, IntRange, Match, Networks, Operand, PatternSet, Polarity, Test,
+};
 
 /// The address sets that the formulas of one frontend name.
 #[derive(Debug, Default)]
-pub(super) struct Sets(Vec<Vec<IpNet>>);
+pub(super) struct Sets(Vec<Vec<Arc<PatternSet>>>);
 
 /// Which counter a rate is read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +37,8 @@ pub(super) struct RateCondition {
 
 impl Sets {
     /// The sets, in the order of their numbers.
-    pub(super) fn as_slice(&self) -> &[Vec<IpNet>] {
-        &self.0
+    pub(super) fn into_sets(self) -> Vec<Vec<Arc<PatternSet>>> {
+        self.0
     }
 
     /// The formula with the same answer as `condition` for every client address.
@@ -139,14 +141,12 @@ impl Sets {
         if test.matching() != Match::Ip {
             return Err(Reason::Match(expression.text().to_owned()));
         }
-        let mut all = Vec::new();
-        for set in test.sets() {
-            all.extend(
-                set.networks()
-                    .ok_or_else(|| Reason::Match(expression.text().to_owned()))?,
-            );
+        let are_prefixes =
+            |set: &Arc<PatternSet>| set.networks().as_ref().is_some_and(Networks::are_prefixes);
+        if !test.sets().iter().all(are_prefixes) {
+            return Err(Reason::Match(expression.text().to_owned()));
         }
-        self.0.push(all);
+        self.0.push(test.sets().to_vec());
         Ok(Question::In(self.0.len() - 1))
     }
 }

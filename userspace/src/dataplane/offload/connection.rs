@@ -8,10 +8,10 @@
 
 use super::actions::{Deed, of_http, of_tcp};
 use super::condition::{Sets, has_effects};
-use super::flatten::{Formula, RuleSets, SourceRule, flatten};
 use super::limits::{Limit, Tracking};
 use super::report::{Charged, Note, Reason, Row, Tier};
-use crate::dataplane::plan::{Policy, SourceAction, SourceTable};
+use crate::dataplane::plan::{Policy, SourceAction};
+use crate::dataplane::source_rules::{Formula, RuleSets, SourceRule, SourceRules};
 use crate::expr::Condition;
 use crate::model::{Mode, Model, Proxy};
 use crate::types::TableId;
@@ -324,10 +324,12 @@ impl Lowering<'_> {
             self.rules.sets[limit.set].push(SourceRule { action, when });
             limit.rate
         });
-        let sources = flatten(&self.rules, self.sets.as_slice());
         Some(Policy {
             frontend: self.frontend.name.clone(),
-            sources,
+            sources: SourceRules {
+                rules: self.rules,
+                sets: self.sets.into_sets(),
+            },
             rate,
         })
     }
@@ -352,11 +354,12 @@ fn mentions_rate(condition: &Condition) -> bool {
     tests.any(|test| test.expression().fetch_name().ends_with("conn_rate"))
 }
 
-/// Says how large the table became that the lists make together.
-fn annotate(tiers: &mut [Tier], sources: &SourceTable) {
+/// Says how many networks the lists have together.
+fn annotate(tiers: &mut [Tier], sources: &SourceRules) {
+    let (networks4, networks6) = sources.count();
     for tier in tiers {
         if let Tier::Kernel(Some(Note::Prefixes { v4, v6 })) = tier {
-            (*v4, *v6) = (sources.v4.len(), sources.v6.len());
+            (*v4, *v6) = (networks4, networks6);
         }
     }
 }

@@ -6,9 +6,9 @@
 
 use super::condition::{Counter, RateCondition, is_source};
 use super::connection::{Lowering, Rule};
-use super::flatten::Formula;
 use super::report::{Note, Reason, Tier};
 use crate::dataplane::plan::{Counting, Masks, RateLimit};
+use crate::dataplane::source_rules::Formula;
 use crate::expr::{Arg, Expression, StickData};
 use crate::model::{CommonAction, Model, Table, TableKeyType, TcpAction};
 use crate::types::TableId;

@@ -5,7 +5,6 @@
 //! goes into the kernel only if its outcome is exactly the same there, and it is never weakened, reordered or half-done
 //! to make it fit.
 
-pub mod flatten;
 pub mod report;
 
 mod actions;
@@ -19,8 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_common::config::PREFIXES;
 
-use super::classes::Classes;
-use super::plan::{Delivery, ListedFlows, Plan, Policy, PolicyId, Protocol, Service, SourceTable};
+use super::lists::{Lists, Misfit};
+use super::plan::{Delivery, ListedFlows, Plan, Policy, PolicyId, Protocol, Service};
+use super::source_rules::SourceRules;
 use crate::model::{self, HttpRule, Mode, Model, Proxy, TcpRule};
 use crate::types::ProxyId;
 use connection::Lowered;
@@ -199,14 +199,8 @@ impl Compiled {
 
     /// Takes policies out, the last ones first, until the lists of the others can be told apart.
     fn limit_classes(&mut self, model: &Model) {
-        while let Err(error) = Classes::merge(
-            &self
-                .plan
-                .policies
-                .iter()
-                .map(|policy| &policy.sources)
-                .collect::<Vec<_>>(),
-        ) {
+        let fits = |plan: &Plan| Ok::<(), Misfit>(Lists::new(plan)?.classify_all()?);
+        while let Err(error) = fits(&self.plan) {
             let owner = |id: PolicyId| {
                 self.plan
                     .services
@@ -238,7 +232,7 @@ impl Compiled {
     fn take_out(&mut self, id: PolicyId, proxy: ProxyId, model: &Model) {
         let name = &model.proxy(proxy).name;
         let Policy { sources, rate, .. } = &mut self.plan.policies[usize::from(id.0)];
-        (*sources, *rate) = (SourceTable::default(), None);
+        (*sources, *rate) = (SourceRules::default(), None);
         self.plan
             .services
             .iter_mut()

@@ -49,9 +49,9 @@ impl Row {
 /// What an operator should know about a rule that runs in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// How large the frontend's table became.
+    /// How much is in the frontend's lists.
     Prefixes {
-        /// IPv4 prefixes of the frontend's table.
+        /// IPv4 prefixes of all its lists.
         v4: usize,
         /// IPv6 prefixes.
         v6: usize,

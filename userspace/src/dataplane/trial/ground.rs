@@ -50,9 +50,23 @@ impl Others for Noting {
 
     fn insert_prefix(&mut self, prefix: Ipv6Net, class: Class) -> Result<(), WriteError> {
         let entry = (prefix.network().into(), prefix.prefix_len(), class);
-        self.trie.lock().push(entry);
+        let mut trie = self.trie.lock();
+        trie.retain(|(known, bits, _)| (*known, *bits) != (entry.0, entry.1));
+        trie.push(entry);
+        drop(trie);
         match &mut self.kernel {
             Some(kernel) => kernel.insert_prefix(prefix, class),
+            None => Ok(()),
+        }
+    }
+
+    fn remove_prefix(&mut self, prefix: Ipv6Net) -> Result<(), WriteError> {
+        let (address, length) = (Address::from(prefix.network()), prefix.prefix_len());
+        self.trie
+            .lock()
+            .retain(|(known, bits, _)| (*known, *bits) != (address, length));
+        match &mut self.kernel {
+            Some(kernel) => kernel.remove_prefix(prefix),
             None => Ok(()),
         }
     }

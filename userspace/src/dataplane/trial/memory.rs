@@ -110,6 +110,13 @@ impl InMemory {
         Ok(())
     }
 
+    /// Takes over what has changed in the source lists.
+    pub fn follow_lists(&mut self) -> Result<(), TrialError> {
+        self.written.writer.follow_lists()?;
+        self.besides.trie.replace(self.written.trie.lock().clone());
+        Ok(())
+    }
+
     /// A server stops answering ARP or neighbour discovery.
     pub fn lose(&mut self, address: IpAddr) -> Result<(), TrialError> {
         self.written.around.lose(address);

@@ -9,6 +9,8 @@ mod ground;
 mod kernel;
 mod memory;
 mod place;
+#[cfg(test)]
+pub(crate) mod testing;
 mod twin;
 
 use aya::programs::ProgramError;
@@ -67,7 +69,7 @@ pub enum TrialError {
     Write(#[from] WriteError),
     /// The source lists of all frontends together.
     #[error(transparent)]
-    Classes(#[from] super::classes::TooManyClasses),
+    Lists(#[from] super::lists::Misfit),
     /// Memory in the place of maps could not be had.
     #[error("cannot get memory for the tables")]
     Memory(#[from] std::io::Error),

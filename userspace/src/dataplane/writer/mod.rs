@@ -3,7 +3,7 @@
 //! [`Writer::fill`] writes everything before the program goes on the wire; numbers under which flows and counts are
 //! remembered are taken over from the program before, so what was established goes on. Afterwards
 //! [`Writer::refresh`] applies what changes while it runs: states, weights, addresses and next hops of servers, and the
-//! addresses of this machine. Each change is made in the order of `tidegate_common::maps`, so that no packet meets half
+//! addresses of this machine; [`Writer::follow_lists`] what changes in the lists of sources. Each change is made in the order of `tidegate_common::maps`, so that no packet meets half
 //! of it. A change of the plan itself is a new program with new tables, swapped in as a whole.
 
 mod binds;
@@ -23,6 +23,7 @@ use tidegate_common::maps::Sizes;
 use tidegate_common::service::{Guard, Rings, Service, ServiceIndex, Timeouts};
 use tidegate_common::word::pair;
 
+use super::lists::Lists;
 use super::mmap::wait_for_programs;
 use super::neighbours::{Hop, Neighbours};
 use super::netlink::{Interface, Mac};
@@ -32,7 +33,8 @@ use super::tables::Tables;
 use super::ticks::Ticks;
 use crate::types::ServerId;
 pub(super) use binds::{listens, sizes as bind_sizes};
-pub(super) use lists::{prefixes6, rows4};
+use lists::ListTables;
+pub(super) use lists::{ListSize, roomy_prefixes, roomy_rows};
 use nature::nature;
 pub(super) use policies::regions;
 use rings::RingNumbers;
@@ -46,6 +48,7 @@ pub(super) struct Writer {
     services: Vec<ServiceRecord>,
     servers: ServerNumbers,
     rings: RingNumbers,
+    lists: ListTables,
     interface_modulus: u32,
     /// Rows of `ranges` come in two halves, like the binds.
     half: u32,
@@ -125,7 +128,13 @@ pub enum WriteError {
     Interfaces,
     /// The source lists of all frontends together.
     #[error(transparent)]
-    Classes(#[from] super::classes::TooManyClasses),
+    Lists(#[from] super::lists::Misfit),
+}
+
+impl From<super::lists::TooManyClasses> for WriteError {
+    fn from(error: super::lists::TooManyClasses) -> Self {
+        Self::Lists(error.into())
+    }
 }
 
 /// Something an operator should read.
@@ -166,6 +175,7 @@ impl Writer {
         let mut writer = Self {
             servers: ServerNumbers::new(&tables, services.iter().map(|service| service.index)),
             rings: RingNumbers::new(&tables, surroundings.predecessor),
+            lists: ListTables::new(Lists::new(&plan)?, &tables),
             tables,
             ticks,
             plan,

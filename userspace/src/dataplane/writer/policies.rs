@@ -1,12 +1,11 @@
-//! Enters what sources may do: lists, actions and rate rules. All of it is written once, before the program runs.
+//! Enters what sources may do besides the lists: rate rules. They are written once, before the program runs.
 
 use std::collections::BTreeMap;
 
-use tidegate_common::action::{Action, ActionRow, Class};
+use tidegate_common::action::Action;
 use tidegate_common::rate::{Keying, Limit, Refused};
 
 use super::{Surroundings, WriteError, Writer};
-use crate::dataplane::classes::Classes;
 use crate::dataplane::plan::{Counting, Family, Plan, RateLimit, Service, SourceAction};
 
 /// The regions of `sources`: first bucket and number of buckets, by table.
@@ -45,28 +44,11 @@ pub(super) fn rate_number(plan: &Plan, service: &Service) -> u16 {
 }
 
 impl Writer {
-    /// Writes lists, policies and rate rules.
+    /// Writes rate rules and lists.
     pub(super) fn write_policies(
         &mut self,
         surroundings: &Surroundings<'_>,
     ) -> Result<(), WriteError> {
-        let tables: Vec<_> = self
-            .plan
-            .policies
-            .iter()
-            .map(|policy| &policy.sources)
-            .collect();
-        let classes = Classes::merge(&tables)?;
-        for (class, actions) in (0..).map(Class).zip(&classes.actions) {
-            for (policy, action) in (1..).zip(actions) {
-                let row: &ActionRow = self
-                    .tables
-                    .actions
-                    .get(class.row(policy) as usize)
-                    .ok_or(WriteError::Full("policies"))?;
-                row.set(class, kernel_action(*action));
-            }
-        }
         let regions = regions(&self.plan, surroundings.sizes.source_buckets);
         for (number, policy) in (1..).zip(&self.plan.policies) {
             let Some(limit) = &policy.rate else { continue };
@@ -81,7 +63,7 @@ impl Writer {
                 .unwrap_or_default();
             rule.publish(first, buckets, self.limit(limit), keying(limit));
         }
-        self.write_lists(&classes)
+        self.write_lists()
     }
 
     fn limit(&self, limit: &RateLimit) -> Limit {
@@ -108,7 +90,8 @@ fn keying(limit: &RateLimit) -> Keying {
     }
 }
 
-const fn kernel_action(action: SourceAction) -> Action {
+/// The action as the program reads it.
+pub(super) const fn kernel_action(action: SourceAction) -> Action {
     match action {
         SourceAction::Next => Action::Accept,
         SourceAction::Accept => Action::Exempt,

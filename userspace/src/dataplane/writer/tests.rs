@@ -18,9 +18,10 @@ use crate::dataplane::mmap::{Mapped, Record};
 use crate::dataplane::neighbours::{NextHop, Obstacle};
 use crate::dataplane::plan::{
     Bind, Choice, Counting, Delivery, Family, Forwarding, Masks, Policy, PolicyId, Protocol,
-    RateLimit, SourceAction, SourceTable,
+    RateLimit, SourceAction,
 };
 use crate::dataplane::sizes;
+use crate::dataplane::source_rules::testing::several;
 use crate::dataplane::tables::Others;
 use crate::model::XdpGlobal;
 use crate::types::{ProxyId, TableId};
@@ -34,6 +35,10 @@ impl Others for Nowhere {
     }
 
     fn insert_prefix(&mut self, _prefix: Ipv6Net, _class: Class) -> Result<(), WriteError> {
+        Ok(())
+    }
+
+    fn remove_prefix(&mut self, _prefix: Ipv6Net) -> Result<(), WriteError> {
         Ok(())
     }
 
@@ -664,13 +669,10 @@ fn service_that_changes_its_nature_gets_another_number() {
 
 #[test]
 fn policies_and_limits_are_written_for_the_services_that_have_them() {
-    let sources = SourceTable {
-        v4: vec![
-            ("10.0.0.0/8".parse().unwrap(), SourceAction::Drop),
-            ("10.1.0.0/16".parse().unwrap(), SourceAction::Accept),
-        ],
-        v6: vec![("2001:db8::/32".parse().unwrap(), SourceAction::Drop)],
-    };
+    let sources = several(&[
+        (SourceAction::Accept, &["10.1.0.0/16"]),
+        (SourceAction::Drop, &["10.0.0.0/8", "2001:db8::/32"]),
+    ]);
     let rate = RateLimit {
         table: TableId(0),
         table_name: "web".to_owned(),

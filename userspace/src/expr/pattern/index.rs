@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use memchr::memmem::Finder;
 use regex::bytes::Regex;
 use rustc_hash::FxHashMap;
 
 use super::integer::{Integers, Operator, parse_range, parse_version_range};
-use super::network::{self, Networks};
+use super::network;
+use super::networks::Networks;
 use super::{Case, Entry, IntRange, Match, PatternError, compile_regex};
 use crate::expr::raw;
 use crate::proto::http::Method;
@@ -76,10 +76,7 @@ impl Index {
                 let ranges = parse_all(entries, |text| comparison(text, parse_version_range))?;
                 Self::Integers(ranges.into_iter().collect())
             }
-            Match::Ip => Self::Networks(Networks::new(&parse_all(entries, |text| {
-                network::parse(text)
-                    .ok_or_else(|| format!("'{text}' is not a valid IPv4 or IPv6 address"))
-            })?)),
+            Match::Ip => Self::Networks(Networks::new(&parse_all(entries, parse_network)?)),
             Match::Method => Self::Methods(
                 case,
                 entries
@@ -144,11 +141,25 @@ impl Index {
         }
     }
 
-    pub(super) fn networks(&self) -> Option<Vec<IpNet>> {
+    pub(super) fn networks(&self) -> Option<&Networks> {
         match self {
-            Self::Networks(patterns) => patterns.prefixes(),
+            Self::Networks(patterns) => Some(patterns),
             _ => None,
         }
+    }
+
+    /// The index after a small change, where that is faster than a new one: `added` come last, `removed` are the places of
+    /// those that go. `None` where it is not.
+    pub(super) fn changed(
+        &self,
+        added: &[Arc<Entry>],
+        removed: &[usize],
+    ) -> Result<Option<Self>, PatternError> {
+        let Self::Networks(networks) = self else {
+            return Ok(None);
+        };
+        let added = parse_all(added, parse_network)?;
+        Ok(networks.changed(&added, removed).map(Self::Networks))
     }
 
     pub(super) fn ranges(&self) -> Option<Vec<IntRange>> {
@@ -272,6 +283,10 @@ fn parse_all<T>(
         parse(&entry.pattern).map_err(|message| PatternError::new(place, entry, message))
     };
     entries.iter().enumerate().map(parse).collect()
+}
+
+fn parse_network(text: &str) -> Result<network::Network, String> {
+    network::parse(text).ok_or_else(|| format!("'{text}' is not a valid IPv4 or IPv6 address"))
 }
 
 /// Bytes written as pairs of hexadecimal digits.

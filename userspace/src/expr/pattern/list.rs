@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::draft::Drafts;
-use super::{PatternError, PatternSet};
+use super::{Compiled, PatternError, PatternSet};
 use crate::expr::Files;
 use crate::expr::convert::Keys;
 
@@ -113,12 +113,20 @@ impl PatternList {
         &self,
         entries: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
     ) -> Result<(), String> {
-        self.change(|content| {
-            for (pattern, value) in entries {
-                let entry = content.entry(pattern, value, 0);
-                content.entries.push(entry);
-            }
-        })
+        let mut content = self.content.lock();
+        let before = content.entries.len();
+        for (pattern, value) in entries {
+            let entry = content.entry(pattern, value, 0);
+            content.entries.push(entry);
+        }
+        let added = content.entries[before..].to_vec();
+        let followed = self.settle(&mut content, |user, entries| {
+            user.follow(entries, &added, &[])
+        });
+        if followed.is_err() {
+            content.entries.truncate(before);
+        }
+        followed
     }
 
     /// Gives every entry with this key a new value; tells how many there were.
@@ -153,14 +161,20 @@ impl PatternList {
 
     /// Removes the entries for which `unwanted` holds; tells how many there were.
     pub fn remove(&self, unwanted: impl Fn(&Entry) -> bool) -> usize {
-        let mut count = 0;
-        let removed = self.change(|content| {
-            let before = content.entries.len();
-            content.entries.retain(|entry| !unwanted(entry));
-            count = before - content.entries.len();
+        let mut content = self.content.lock();
+        let mut removed = Vec::new();
+        content.entries.retain(|entry| {
+            let stays = !unwanted(entry);
+            if !stays {
+                removed.push(entry.id);
+            }
+            stays
         });
-        debug_assert!(removed.is_ok(), "fewer entries cannot be worse");
-        count
+        let followed = self.settle(&mut content, |user, entries| {
+            user.follow(entries, &[], &removed)
+        });
+        debug_assert!(followed.is_ok(), "fewer entries cannot be worse");
+        removed.len()
     }
 
     /// Replaces all entries at once.
@@ -184,26 +198,30 @@ impl PatternList {
         let mut content = self.content.lock();
         let former = content.entries.clone();
         edit(&mut content);
+        let settled = self.settle(&mut content, PatternSet::compile);
+        if settled.is_err() {
+            content.entries = former;
+        }
+        settled
+    }
+
+    /// Compiles the entries as they have become for every use of the list and publishes them, or does nothing.
+    fn settle(
+        &self,
+        content: &mut Content,
+        compile: impl Fn(&PatternSet, &[Arc<Entry>]) -> Result<Compiled, PatternError>,
+    ) -> Result<(), String> {
         let users: Vec<_> = content.users.iter().filter_map(Weak::upgrade).collect();
         let compiled: Result<Vec<_>, _> = users
             .iter()
-            .map(|user| user.compile(&content.entries))
+            .map(|user| compile(user, &content.entries))
             .collect();
-        match compiled {
-            Ok(compiled) => {
-                users
-                    .iter()
-                    .zip(compiled)
-                    .for_each(|(user, compiled)| user.publish(compiled));
-                content.users.retain(|user| user.strong_count() > 0);
-                self.version.fetch_add(1, Ordering::AcqRel);
-                Ok(())
-            }
-            Err(error) => {
-                content.entries = former;
-                Err(error.message)
-            }
+        for (user, compiled) in users.iter().zip(compiled.map_err(|error| error.message)?) {
+            user.publish(compiled);
         }
+        content.users.retain(|user| user.strong_count() > 0);
+        self.version.fetch_add(1, Ordering::AcqRel);
+        Ok(())
     }
 
     /// Makes a set of the entries and registers it for changes, with no change in between.

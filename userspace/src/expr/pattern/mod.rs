@@ -10,7 +10,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use ipnet::IpNet;
 use regex::bytes::Regex;
 
 use super::{Data, Sample, SampleType, raw};
@@ -20,6 +19,7 @@ mod index;
 mod integer;
 mod list;
 mod network;
+mod networks;
 mod regex_syntax;
 
 pub use draft::Draft;
@@ -30,6 +30,7 @@ pub(super) use integer::Operator;
 pub use list::{Entry, ListKind, PatternList, Patterns, split_line};
 pub(super) use network::is_network;
 pub use network::parse_network;
+pub use networks::Networks;
 pub use regex_syntax::{Case, compile_regex};
 
 /// The matching methods (manual §7.1, flag `-m`).
@@ -170,7 +171,9 @@ struct Compiled {
     /// One per entry of the list, where the set is a map.
     values: Vec<Sample<'static>>,
     /// The patterns' text.
-    entries: Vec<Arc<Entry>>,
+    entries: Arc<[Arc<Entry>]>,
+    /// That of those added since; their places count on.
+    later: Vec<Arc<Entry>>,
 }
 
 /// What a map lookup found.
@@ -222,11 +225,9 @@ impl PatternSet {
 
     /// The patterns as they are written, in order.
     pub fn texts(&self, mut show: impl FnMut(&str) -> bool) -> bool {
-        self.index
-            .load()
-            .entries
-            .iter()
-            .any(|entry| show(&entry.pattern))
+        let compiled = self.index.load();
+        let mut entries = compiled.entries.iter().chain(&compiled.later);
+        entries.any(|entry| show(&entry.pattern))
     }
 
     fn find(&self, compiled: &Compiled, sample: &Sample<'_>) -> Option<usize> {
@@ -258,6 +259,21 @@ impl PatternSet {
         Compiled::new(self.matching, self.case, self.output, entries)
     }
 
+    /// Compiles what the entries have become: `added` are new at their end, those with the numbers `removed` are gone. A
+    /// small change of a large set of networks does not read the others again.
+    fn follow(
+        &self,
+        entries: &[Arc<Entry>],
+        added: &[Arc<Entry>],
+        removed: &[u64],
+    ) -> Result<Compiled, PatternError> {
+        let changed = match self.output {
+            MapOutput::None => self.index.load().changed(added, removed)?,
+            _ => None,
+        };
+        changed.map_or_else(|| self.compile(entries), Ok)
+    }
+
     /// Replaces the entries for every lookup from now on.
     fn publish(&self, compiled: Compiled) {
         self.index.store(Arc::new(compiled));
@@ -287,7 +303,7 @@ impl PatternSet {
     pub fn entry(&self, sample: &Sample<'_>) -> Option<Arc<Entry>> {
         let compiled = self.index.load();
         let at = self.find(&compiled, sample)?;
-        compiled.entries.get(at).cloned()
+        compiled.entry(at).cloned()
     }
 
     /// The list the patterns come from.
@@ -296,11 +312,10 @@ impl PatternSet {
         &self.list
     }
 
-    /// The networks of a set of addresses, in the order they were written. `None` where the set is of another kind or has a
-    /// mask with holes, which no prefix can express.
+    /// The networks of a set of addresses as they are now. `None` where the set is of another kind.
     #[must_use]
-    pub fn networks(&self) -> Option<Vec<IpNet>> {
-        self.index.load().index.networks()
+    pub fn networks(&self) -> Option<Networks> {
+        self.index.load().index.networks().cloned()
     }
 
     /// The ranges of a set of integers or lengths. `None` where the set is of another kind.
@@ -341,8 +356,39 @@ impl Compiled {
         Ok(Self {
             index: Index::new(matching, case, entries)?,
             values,
-            entries: entries.to_vec(),
+            entries: entries.into(),
+            later: Vec::new(),
         })
+    }
+
+    /// The same after a small change, where the index has a shorter way than to begin anew.
+    fn changed(&self, added: &[Arc<Entry>], removed: &[u64]) -> Result<Option<Self>, PatternError> {
+        if added.len() + removed.len() > networks::BESIDE {
+            return Ok(None);
+        }
+        let first = self.entries.len();
+        let place = |id: &u64| {
+            let in_base = self.entries.binary_search_by_key(id, |entry| entry.id);
+            let later = || self.later.iter().position(|entry| entry.id == *id);
+            in_base.ok().or_else(|| later().map(|at| first + at))
+        };
+        let places: Vec<usize> = removed.iter().filter_map(place).collect();
+        let index = self.index.changed(added, &places)?;
+        let kept = self
+            .later
+            .iter()
+            .filter(|entry| !removed.contains(&entry.id));
+        Ok(index.map(|index| Self {
+            index,
+            values: Vec::new(),
+            entries: Arc::clone(&self.entries),
+            later: kept.chain(added).cloned().collect(),
+        }))
+    }
+
+    fn entry(&self, at: usize) -> Option<&Arc<Entry>> {
+        let later = at.checked_sub(self.entries.len());
+        later.map_or_else(|| self.entries.get(at), |at| self.later.get(at))
     }
 }
 

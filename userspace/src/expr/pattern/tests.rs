@@ -240,15 +240,18 @@ fn the_offload_compiler_sees_networks_and_ranges() {
         &["10.1.2.3/8", "2001:db8::1/32", "127.1"],
     )
     .unwrap();
-    let shown: Vec<String> = nets
-        .networks()
-        .unwrap()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    assert_eq!(shown, ["10.0.0.0/8", "2001:db8::/32", "127.0.0.1/32"]);
+    let mut shown = Vec::new();
+    let networks = nets.networks().unwrap();
+    networks.within_v4(0, u32::MAX, |first, last| shown.push((first, last)));
+    assert_eq!(
+        shown,
+        [(0x0a00_0000, 0x0aff_ffff), (0x7f00_0001, 0x7f00_0001)]
+    );
+    assert!(networks.are_prefixes());
+    assert_eq!(networks.count(), (2, 1));
     let odd = set_of(Match::Ip, Case::Sensitive, &["10.0.0.1/255.0.0.255"]).unwrap();
-    assert_eq!(odd.networks(), None);
+    assert!(!odd.networks().unwrap().are_prefixes());
+
     assert_eq!(nets.ranges(), None);
     let ranges = set_of(Match::Int, Case::Sensitive, &["gt 100"])
         .unwrap()

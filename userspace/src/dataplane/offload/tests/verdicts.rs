@@ -8,6 +8,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::*;
 use crate::dataplane::netns;
+use crate::dataplane::trial::testing::{INTERFACE, MAC, syn};
 use crate::dataplane::trial::{Fate, InMemory, Kernel, Place};
 use crate::model::{HttpAction, HttpRule, Reply, ReplyBody};
 use crate::state::Running;
@@ -234,29 +235,6 @@ fn is_drop(fate: Fate) -> bool {
     }
 }
 
-/// A SYN as it comes from the wire, checksums left out: nobody here looks at them.
-fn syn(source: IpAddr, target: SocketAddr) -> Vec<u8> {
-    let mut frame = MAC.to_vec();
-    frame.extend([2, 0, 0, 0, 9, 9]);
-    match (source, target.ip()) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            frame.extend([8, 0, 0x45, 0, 0, 40, 0, 1, 0x40, 0, 64, 6, 0, 0]);
-            frame.extend(source.octets());
-            frame.extend(destination.octets());
-        }
-        (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, 6, 64]);
-            frame.extend(source.octets());
-            frame.extend(destination.octets());
-        }
-        _ => panic!("one family"),
-    }
-    frame.extend(4000_u16.to_be_bytes());
-    frame.extend(target.port().to_be_bytes());
-    frame.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0xff, 0xff, 0, 0, 0, 0]);
-    frame
-}
-
 #[test]
 fn packets_meet_the_verdict_that_userspace_would_give_their_connections() {
     let mut draws = Draws::new();
@@ -359,6 +337,4 @@ fn loaded_program_gives_a_sample_of_packets_the_same_verdicts() {
 const RULE_SETS: usize = 600;
 /// Run by the program itself: a few rule sets, because each is a program loaded.
 const PACKETS: usize = 100;
-const INTERFACE: u32 = 7;
-const MAC: [u8; 6] = [2, 0, 0, 0, 0, 0];
 const SOURCES: usize = 20;

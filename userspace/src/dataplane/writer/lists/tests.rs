@@ -1,107 +1,346 @@
-use std::net::Ipv4Addr;
+//! What packets meet, against the rules of their lists asked one after the other, while the lists change.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::*;
+use crate::dataplane::offload::Compiled;
+use crate::dataplane::plan::{
+    Bind, Delivery, Family, Plan, Policy, PolicyId, Protocol, Service, SourceAction,
+};
+use crate::dataplane::source_rules::{Formula, Question, RuleSets, SourceRule, SourceRules, Term};
+use crate::dataplane::trial::testing::{INTERFACE, MAC, syn};
+use crate::dataplane::trial::{Fate, InMemory, Place};
+use crate::expr::PatternSet;
+use crate::expr::testing::addresses;
+use crate::model::Model;
+use crate::state::Running;
+use crate::types::ProxyId;
 
-/// The class the kernel would find, by the layout's own rules.
-fn class_in(rows: &[[u64; 8]], address: Ipv4Addr) -> Class {
-    let [a, b, c, d] = address.octets();
-    let cell = |first: u32, number: u32| {
-        let words = rows[(first + number / CELLS_PER_ROW as u32) as usize];
-        let number = number as usize % CELLS_PER_ROW;
-        Cell::from_bits((words[number / 2] >> (number % 2 * 32)) as u32)
-    };
-    if rows.len() == 1 {
-        return Class(0);
-    }
-    let mut found = cell(0, u32::from(u16::from_be_bytes([a, b])));
-    if let Cell::Node(node) = found {
-        found = cell(node, u32::from(c));
-    }
-    match found {
-        Cell::Class(class) => class,
-        Cell::Node(_) => panic!("a node within a node"),
-        Cell::Pair(row) => {
-            let words = rows[row as usize];
-            let chosen = words[usize::from(d) / 64] >> (d % 64) & 1;
-            Class((words[4] >> (chosen * 16)) as u16)
-        }
-        Cell::Full(first) => {
-            let words = rows[first as usize + usize::from(d) / 32];
-            Class((words[usize::from(d) / 4 % 8] >> (d % 4 * 16)) as u16)
-        }
-    }
+/// Few distinct bits, so that networks nest and collide.
+fn quad() -> impl Strategy<Value = u32> {
+    (0_u32..3, 0_u32..4, 0_u32..3, 0_u32..4)
+        .prop_map(|(a, b, c, d)| ((a + 1) << 30 | b << 22 | c << 8 | d) >> 1)
 }
 
-fn rows(prefixes: &[(Ipv4Net, Class)]) -> Vec<[u64; 8]> {
-    let mut rows = vec![[0; 8]; rows4(prefixes) as usize];
-    lay_out4(prefixes, &mut |row, words| rows[row as usize] = words);
-    rows
+/// Addresses in every form that IPv4 patterns match, and in none of them.
+fn source() -> impl Strategy<Value = IpAddr> {
+    let six = |base: u128| move |quad: u32| IpAddr::V6((base | u128::from(quad)).into());
+    prop_oneof![
+        4 => quad().prop_map(|quad| IpAddr::V4(quad.into())),
+        1 => quad().prop_map(six(0)),
+        1 => quad().prop_map(six(0xffff << 32)),
+        2 => (quad(), quad()).prop_map(|(v4, rest)| {
+            IpAddr::V6((0x2002 << 112 | u128::from(v4) << 80 | u128::from(rest)).into())
+        }),
+        2 => (quad(), quad()).prop_map(|(high, low)| {
+            IpAddr::V6((u128::from(high) << 96 | u128::from(low)).into())
+        }),
+    ]
 }
 
-fn sorted(mut prefixes: Vec<(Ipv4Net, Class)>) -> Vec<(Ipv4Net, Class)> {
-    prefixes.sort_by_key(|(prefix, _)| (prefix.network(), prefix.prefix_len()));
-    prefixes.dedup_by_key(|(prefix, _)| *prefix);
-    prefixes
-}
-
-fn prefix() -> impl Strategy<Value = (Ipv4Net, Class)> {
-    let address = (0_u32..3, 0_u32..2, 0_u32..2, any::<u8>());
-    (address, 0_u8..=32, 0_u16..4).prop_map(|((a, b, c, d), length, class)| {
-        let address = Ipv4Addr::from(a << 30 | b << 16 | c << 8 | u32::from(d));
-        (Ipv4Net::new_assert(address, length).trunc(), Class(class))
+fn pattern() -> impl Strategy<Value = String> {
+    (source(), 0_u8..=32, 0_u8..=128).prop_map(|(address, short, long)| match address {
+        IpAddr::V4(address) => format!("{address}/{short}"),
+        IpAddr::V6(address) => format!("{address}/{long}"),
     })
 }
 
-proptest! {
-    #[test]
-    fn laid_out_table_finds_the_longest_prefix(
-        prefixes in proptest::collection::vec(prefix(), 0..40),
-        others in proptest::collection::vec(any::<u32>(), 20),
-    ) {
-        let prefixes = sorted(prefixes);
-        let rows = rows(&prefixes);
-        let edges = prefixes.iter().flat_map(|(prefix, _)| {
-            let (first, last) = (u32::from(prefix.network()), u32::from(prefix.broadcast()));
-            [first, last, first.wrapping_sub(1), last.wrapping_add(1)]
+fn rule() -> impl Strategy<Value = SourceRule> {
+    let question = prop_oneof![
+        8 => (0..LISTS).prop_map(Question::In),
+        1 => any::<bool>().prop_map(Question::Known)
+    ];
+    let term = (any::<bool>(), question).prop_map(|(negated, question)| Term { negated, question });
+    let any_of = proptest::collection::vec(proptest::collection::vec(term, 1..3), 0..3);
+    let action = prop_oneof![1 => Just(SourceAction::Accept), 2 => Just(SourceAction::Drop)];
+    (action, any::<bool>(), any_of).prop_map(|(action, unless, any)| SourceRule {
+        action,
+        when: Formula { unless, any },
+    })
+}
+
+/// A change of a list.
+#[derive(Clone, Debug)]
+enum Step {
+    Add(usize, Vec<String>),
+    Remove(usize, usize),
+    Replace(usize, Vec<String>),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let patterns = || proptest::collection::vec(pattern(), 1..4);
+    prop_oneof![
+        4 => (0..LISTS, patterns()).prop_map(|(list, patterns)| Step::Add(list, patterns)),
+        3 => (0..LISTS, 0_usize..8).prop_map(|(list, number)| Step::Remove(list, number)),
+        1 => (0..LISTS, patterns()).prop_map(|(list, patterns)| Step::Replace(list, patterns)),
+    ]
+}
+
+fn take(sets: &[Arc<PatternSet>], step: &Step) {
+    match step {
+        Step::Add(list, patterns) => {
+            let entries = patterns.iter().map(|text| (&**text, None));
+            sets[*list].list().extend(entries).unwrap();
+        }
+        Step::Remove(list, number) => {
+            let entries = sets[*list].list().entries();
+            let chosen = entries.get(number % entries.len().max(1));
+            let chosen = chosen.map(|entry| entry.id);
+            sets[*list].list().remove(|entry| Some(entry.id) == chosen);
+        }
+        Step::Replace(list, patterns) => {
+            let entries = patterns.iter().map(|text| (&**text, None));
+            sets[*list].list().replace(entries).unwrap();
+        }
+    }
+}
+
+/// One frontend for each policy, with an address in each family.
+fn compiled(policies: Vec<SourceRules>) -> Compiled {
+    let mut plan = Plan::default();
+    for (number, sources) in policies.into_iter().enumerate() {
+        let frontend = format!("web{number}");
+        for family in [Family::V4, Family::V6] {
+            let address = destination(number, family);
+            plan.services.push(Service {
+                frontend: frontend.clone(),
+                proxy: ProxyId(number as u32),
+                protocol: Protocol::Tcp,
+                family,
+                binds: vec![Bind::one(address, 80, 80)],
+                policy: Some(PolicyId(number as u16)),
+                delivery: Delivery::Local,
+            });
+        }
+        plan.policies.push(Policy {
+            frontend,
+            sources,
+            rate: None,
         });
-        for address in edges.chain(others).map(Ipv4Addr::from) {
-            let covering = prefixes.iter().filter(|(prefix, _)| prefix.contains(&address));
-            let wanted = covering.max_by_key(|(prefix, _)| prefix.prefix_len()).map_or(Class(0), |(_, class)| *class);
-            prop_assert_eq!(class_in(&rows, address), wanted, "{}", address);
+    }
+    Compiled {
+        plan,
+        ..Compiled::default()
+    }
+}
+
+fn destination(policy: usize, family: Family) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::new(192, 0, 2, policy as u8).into(),
+        Family::V6 => Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, policy as u16).into(),
+    }
+}
+
+fn in_memory(compiled: &Compiled) -> InMemory {
+    let mut model = Model::default();
+    (model.global.xdp.flows, model.global.xdp.sources) = (1024, 1024);
+    let place = Place {
+        interfaces: vec![(INTERFACE, MAC)],
+        ..Place::default()
+    };
+    InMemory::new(compiled, &Running::new(Arc::new(model), None), place).unwrap()
+}
+
+/// Whether the kernel drops a source at a policy's service; `None` where no packet may come from it.
+fn drops(trial: &mut InMemory, policy: usize, source: IpAddr) -> Option<bool> {
+    let of = |trial: &InMemory, reason: &str| -> u64 {
+        let drops = trial.drops();
+        drops
+            .iter()
+            .filter(|((_, name), _)| *name == reason)
+            .map(|(_, count)| *count)
+            .sum()
+    };
+    let (martians, land) = (of(trial, "martian-source"), of(trial, "land"));
+    let target = (destination(policy, Family::of(source)), 80).into();
+    let fate = trial.run(&syn(source, target), INTERFACE).unwrap().fate;
+    if (of(trial, "martian-source"), of(trial, "land")) != (martians, land) {
+        return None;
+    }
+    Some(fate == Fate::Drop)
+}
+
+fn rules(rules: Vec<SourceRule>, sets: &[Arc<PatternSet>]) -> SourceRules {
+    SourceRules {
+        rules: RuleSets {
+            sets: vec![rules],
+            limited: 0,
+        },
+        sets: sets.iter().map(|set| vec![Arc::clone(set)]).collect(),
+    }
+}
+
+/// Addresses at both ends of every network, and next to them.
+fn edges(sets: &[Arc<PatternSet>]) -> Vec<IpAddr> {
+    let mut edges = Vec::new();
+    for networks in sets.iter().filter_map(|set| set.networks()) {
+        networks.within_v4(0, u32::MAX, |first, last| {
+            for v4 in [first, last, first.wrapping_sub(1), last.wrapping_add(1)] {
+                edges.push(IpAddr::V4(v4.into()));
+                edges.push(IpAddr::V6(
+                    (u128::from(v4) << 80 | 0x2002 << 112 | 7).into(),
+                ));
+            }
+        });
+        networks.within_v6(0, u128::MAX, |first, last| {
+            for v6 in [first, last, first.wrapping_sub(1), last.wrapping_add(1)] {
+                edges.push(IpAddr::V6(v6.into()));
+            }
+        });
+    }
+    edges
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn packets_meet_what_the_rules_say_of_the_lists_as_they_are(
+        first in proptest::collection::vec(proptest::collection::vec(pattern(), 0..6), LISTS),
+        one in proptest::collection::vec(rule(), 0..4),
+        other in proptest::collection::vec(rule(), 1..4),
+        steps in proptest::collection::vec(step(), 0..6),
+        sources in proptest::collection::vec(source(), 20),
+    ) {
+        let sets: Vec<_> = first.iter().map(|patterns| addresses(patterns)).collect();
+        let policies = [rules(one, &sets), rules(other, &sets)];
+        let compiled = compiled(policies.to_vec());
+        let mut trial = in_memory(&compiled);
+        for step in std::iter::once(None).chain(steps.iter().map(Some)) {
+            if let Some(step) = step {
+                take(&sets, step);
+                trial.follow_lists().unwrap();
+            }
+            for source in sources.iter().copied().chain(edges(&sets)) {
+                for (number, policy) in policies.iter().enumerate() {
+                    if let Some(drops) = drops(&mut trial, number, source) {
+                        let wanted = policy.answer(source) == SourceAction::Drop;
+                        prop_assert_eq!(drops, wanted, "{} at {} after {:?}", source, number, step);
+                    }
+                }
+            }
         }
     }
 }
 
 #[test]
-fn empty_lists_cost_one_row() {
-    assert_eq!(rows4(&[]), 1);
-    let all = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
-    assert_eq!(rows4(&[(all, Class(0))]), 1);
-    assert_eq!(rows4(&[(all, Class(3))]), ROOT_ROWS);
-}
-
-#[test]
-fn hosts_of_one_class_in_a_network_share_one_row() {
-    let host = |last| {
-        (
-            Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 2, last), 32),
-            Class(1),
-        )
+fn many_prefixes_and_changes_are_exact() {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut patterns: Vec<String> = (0..20_000).map(|_| random.network()).collect();
+    patterns.extend((0..3_000).map(|_| random.network6()));
+    let sets = [
+        addresses(&patterns),
+        addresses(&["64.0.0.0/3", "2001:db8:4000::/34"]),
+    ];
+    let listed = |set, negated| Term {
+        negated,
+        question: Question::In(set),
     };
-    let prefixes: Vec<_> = (0..100).map(|n| host(n * 2)).collect();
-    assert_eq!(rows4(&prefixes), ROOT_ROWS + NODE_ROWS + 1);
+    let rule = SourceRule {
+        action: SourceAction::Drop,
+        when: Formula {
+            unless: false,
+            any: vec![vec![listed(0, false), listed(1, true)]],
+        },
+    };
+    let policy = rules(vec![rule], &sets);
+    let compiled = compiled(vec![policy.clone()]);
+    let mut trial = in_memory(&compiled);
+    let mut dropped = 0;
+    for round in 0..40 {
+        for _ in 0..100 {
+            let source = if round % 4 == 3 {
+                random.source6()
+            } else {
+                random.source()
+            };
+            if let Some(drops) = drops(&mut trial, 0, source) {
+                assert_eq!(
+                    drops,
+                    policy.answer(source) == SourceAction::Drop,
+                    "{source}"
+                );
+                dropped += usize::from(drops);
+            }
+        }
+        let list = sets[0].list();
+        list.add(&random.network(), None).unwrap();
+        list.add(&random.network6(), None).unwrap();
+        let entries = list.entries();
+        let gone = entries[random.next() as usize % entries.len()].id;
+        assert_eq!(list.remove(|entry| entry.id == gone), 1);
+        trial.follow_lists().unwrap();
+    }
+    assert!((500..3500).contains(&dropped), "{dropped}");
 }
 
 #[test]
-fn lengths_are_stored_longest_first_or_all_go_to_the_trie() {
-    assert_eq!(
-        in_use(&[128, 64, 0]).word().to_ne_bytes(),
-        [129, 65, 1, 0, 0, 0, 0, 0]
+fn table_without_room_says_so_and_goes_on_refusing() {
+    let set = addresses(&["192.0.2.7"]);
+    let policy = rules(
+        vec![SourceRule {
+            action: SourceAction::Drop,
+            when: Formula {
+                unless: false,
+                any: vec![vec![Term {
+                    negated: false,
+                    question: Question::In(0),
+                }]],
+            },
+        }],
+        std::slice::from_ref(&set),
     );
-    assert_eq!(
-        in_use(&[9, 8, 7, 6, 5, 4, 3, 2, 1]).word().to_ne_bytes()[0],
-        ALWAYS_TRIE
-    );
+    let mut trial = in_memory(&compiled(vec![policy]));
+    let listed: IpAddr = "192.0.2.7".parse().unwrap();
+    let hosts: Vec<String> = (0..200_u32).map(|n| format!("20.{n}.3.7")).collect();
+    set.list()
+        .extend(hosts.iter().map(|text| (&**text, None)))
+        .unwrap();
+    assert!(trial.follow_lists().is_err());
+    assert_eq!(drops(&mut trial, 0, listed), Some(true));
 }
+
+/// Numbers without an order, the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// Mostly hosts and small networks, below 32.0.0.0 and above 64.0.0.0, crowded in places.
+    fn network(&mut self) -> String {
+        let length = [32, 32, 32, 32, 31, 28, 24, 24, 22, 16][self.next() as usize % 10];
+        format!("{}/{length}", self.quad())
+    }
+
+    fn network6(&mut self) -> String {
+        let length = [48, 64, 64, 56, 128, 36][self.next() as usize % 6];
+        format!("{}/{length}", self.six())
+    }
+
+    fn quad(&mut self) -> Ipv4Addr {
+        let number = self.next() as u32;
+        (0x0100_0000 | number & 0x40_07_ff_ff).into()
+    }
+
+    fn six(&mut self) -> Ipv6Addr {
+        let (high, low) = (self.next(), self.next());
+        (0x2001_0db8 << 96 | u128::from(high & 0x7003_ff00) << 64 | u128::from(low & 3)).into()
+    }
+
+    fn source(&mut self) -> IpAddr {
+        self.quad().into()
+    }
+
+    fn source6(&mut self) -> IpAddr {
+        self.six().into()
+    }
+}
+
+const LISTS: usize = 3;
