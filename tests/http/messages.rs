@@ -173,6 +173,21 @@ fn bytes_flow_both_ways_after_an_upgrade_and_only_then() {
 }
 
 #[test]
+fn a_server_that_switches_before_the_request_is_over_is_not_believed() {
+    let mut setup = Setup::with_server(|mut link| {
+        link.head();
+        link.say("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n");
+        link.rest();
+    });
+    setup.log("%ts %ST");
+    let proxy = setup.start();
+    let mut client = proxy.connect();
+    client.say("POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: chat\r\nContent-Length: 9\r\n\r\n");
+    assert_eq!(status(&client.head()), "502");
+    assert_eq!(proxy.log_line(), "PH 502");
+}
+
+#[test]
 fn a_refused_upgrade_is_an_ordinary_response() {
     let proxy = Setup::with_server(always(OK)).start();
     let mut client = proxy.connect();

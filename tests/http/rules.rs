@@ -187,6 +187,42 @@ fn responses_are_edited_by_both_sets() {
 }
 
 #[test]
+fn rules_do_not_see_the_answer_to_what_is_no_request() {
+    let mut setup = Setup::with_server(always(OK));
+    setup.proxy().http_after_response.push(rule(
+        HttpAction::SetHeader("X-After".into(), response_format("%[status]")),
+        Stage::Response,
+        &[],
+    ));
+    let proxy = setup.start();
+    let refused = proxy.ask("GET\r\n\r\n");
+    assert_eq!(
+        (status(&refused), field(&refused, "x-after")),
+        ("400", None)
+    );
+}
+
+#[test]
+fn a_proxy_header_tells_the_clients_address_and_leaves_the_connections() {
+    let mut setup = Setup::with_server(always(OK));
+    setup.model.binds[0].accept_proxy = true;
+    setup.response_rule(
+        HttpAction::SetHeader(
+            "X".into(),
+            response_format("%[src] %[dst] %[fc_src] %[fc_dst]"),
+        ),
+        &[],
+    );
+    let proxy = setup.start();
+    let header = "PROXY TCP4 192.0.2.7 192.0.2.8 1234 80\r\n";
+    let answer = proxy.ask(&format!("{header}{}", get("/")));
+    assert_eq!(
+        field(&answer, "x"),
+        Some("192.0.2.7 192.0.2.8 127.0.0.1 127.0.0.1")
+    );
+}
+
+#[test]
 fn a_refused_response_is_replaced() {
     let mut setup = Setup::with_server(always(OK));
     setup.response_rule(

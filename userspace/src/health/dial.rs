@@ -54,6 +54,7 @@ impl Dial<'_> {
         let limit = deadline.saturating_duration_since(Instant::now());
         let options = Outgoing {
             source: self.server.source.as_ref().or(self.proxy.source.as_ref()),
+            socket: Some(&self.server.socket),
             ..Outgoing::default()
         };
         let socks4 = self.server.socks4.filter(|_| self.via_socks4);

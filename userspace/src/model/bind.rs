@@ -103,6 +103,10 @@ pub struct SocketOptions {
     pub fast_open: bool,
     /// `tcp-ut`: TCP_USER_TIMEOUT.
     pub user_timeout: Option<Millis>,
+    /// `tcp-md5sig`: what segments are signed with (RFC 2385).
+    pub md5: Option<String>,
+    /// `cc`: TCP_CONGESTION.
+    pub congestion: Option<String>,
     /// `mss`: TCP_MAXSEG.
     pub mss: Option<u16>,
     /// `mode` of a Unix socket.

@@ -2,7 +2,8 @@
 
 use super::{
     Affinity, Balance, BalanceKind, Forward, HashType, HttpReuse, Mode, Proxy, ProxyKind,
-    ProxyRecords, Redispatch, RetryOn, Server, ServerAddress, Timeouts, TrailingClose, WebSocket,
+    ProxyRecords, Redispatch, RetryOn, Server, ServerAddress, ServerSocket, Timeouts,
+    TrailingClose, WebSocket,
 };
 use crate::types::{Millis, ProxyId, ServerId, Weight};
 
@@ -149,6 +150,7 @@ impl Server {
             proxy_records: ProxyRecords::default(),
             socks4: None,
             source: None,
+            socket: ServerSocket::default(),
             pool_max: None,
             pool_purge_delay: Millis(5000),
             pool_low: 0,

@@ -128,6 +128,8 @@ pub struct Tune {
     pub http_logurilen: usize,
     /// `tune.http.cookielen`: longest captured cookie, in bytes.
     pub http_cookielen: usize,
+    /// `tune.idle-pool.shared`: whether a thread may take the idle server connections of another.
+    pub share_idle: bool,
     /// `tune.maxaccept`: connections taken per wake-up of a listener.
     pub maxaccept: usize,
     /// `tune.comp.maxlevel`: how hard bodies are compressed, 1 to 9.
@@ -190,6 +192,7 @@ impl Default for Tune {
             http_maxhdr: 101,
             http_logurilen: 1023,
             http_cookielen: 63,
+            share_idle: true,
             maxaccept: 64,
             compression_level: 1,
             tls_capture: 0,

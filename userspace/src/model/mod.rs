@@ -55,7 +55,8 @@ pub use rules::{
     ReplyBody, Service, StickRule, TcpAction, TcpRule, TimeoutKind, TrackSlot, VariableCondition,
 };
 pub use server::{
-    HttpProtocol, SavedState, Server, ServerAddress, ServerTls, Source, Verify, WebSocket,
+    HttpProtocol, MD5_PASSWORD_MAX, SavedState, Server, ServerAddress, ServerSocket, ServerTls,
+    Source, Verify, WebSocket,
 };
 pub use status::{StatusClasses, StatusSet};
 pub use table::{Table, TableKeyType};

@@ -71,6 +71,8 @@ pub struct Server {
     pub socks4: Option<SocketAddr>,
     /// `source`.
     pub source: Option<Source>,
+    /// Options of the sockets connected to it.
+    pub socket: ServerSocket,
     /// `pool-max-conn`: idle connections kept; `None` = no limit.
     pub pool_max: Option<u32>,
     /// `pool-low-conn`: idle connections kept beyond what was needed lately.
@@ -204,3 +206,19 @@ pub struct Source {
     /// `interface`.
     pub interface: Option<String>,
 }
+
+/// Options of the sockets connected to a server. They mean nothing on Unix sockets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerSocket {
+    /// `tcp-ut`: TCP_USER_TIMEOUT.
+    pub user_timeout: Option<Millis>,
+    /// `tcp-md5sig`: what segments are signed with (RFC 2385).
+    pub md5: Option<String>,
+    /// `cc`: TCP_CONGESTION.
+    pub congestion: Option<String>,
+    /// `tfo`: TCP_FASTOPEN_CONNECT.
+    pub fast_open: bool,
+}
+
+/// Longest `tcp-md5sig` password, in bytes (Linux: TCP_MD5SIG_MAXKEYLEN).
+pub const MD5_PASSWORD_MAX: usize = 80;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::ReadBuf;
@@ -42,7 +42,7 @@ pub trait Carried {
     fn take_trailers(&mut self) -> Option<Head>;
 
     /// What TLS knows of the connection underneath.
-    fn tls(&self) -> Option<Rc<dyn Tls>>;
+    fn tls(&self) -> Option<Arc<dyn Tls>>;
 
     /// The socket of the connection underneath, for its options.
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;

@@ -10,9 +10,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpSocket, UnixStream};
 
 use super::listen::{abstract_address, padded};
+use super::sys::Signed;
 use super::{Keepalive, Stream, sys};
-use crate::model::{ServerAddress, Source};
-use crate::types::Millis;
+use crate::model::{ServerAddress, ServerSocket, Source};
 
 /// Where to connect.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -64,8 +64,8 @@ pub struct Outgoing<'a> {
     pub source: Option<&'a Source>,
     /// `option srvtcpka` and its parameters.
     pub keepalive: Option<Keepalive>,
-    /// `tcp-ut`.
-    pub user_timeout: Option<Millis>,
+    /// The server's own.
+    pub socket: Option<&'a ServerSocket>,
     /// SO_MARK.
     pub mark: Option<u32>,
     /// IP_TOS or IPV6_TCLASS.
@@ -137,6 +137,9 @@ async fn connect_tcp(address: SocketAddr, options: Outgoing<'_>) -> io::Result<S
     if let Some(mark) = options.mark {
         socket.set_mark(mark)?;
     }
+    if let Some(own) = options.socket {
+        prepare(&socket, own, address)?;
+    }
     let stream = TcpSocket::from_std_stream(socket.into())
         .connect(address)
         .await?;
@@ -145,13 +148,34 @@ async fn connect_tcp(address: SocketAddr, options: Outgoing<'_>) -> io::Result<S
     if let Some(keepalive) = options.keepalive {
         handle.set_keepalive(keepalive)?;
     }
-    if let Some(timeout) = options.user_timeout {
+    if let Some(timeout) = options.socket.and_then(|socket| socket.user_timeout) {
         handle.set_user_timeout(timeout)?;
     }
     if let Some(tos) = options.tos {
         handle.set_tos(tos)?;
     }
     Ok(stream)
+}
+
+/// What a server wants of its sockets before they are connected.
+fn prepare(socket: &Socket, wanted: &ServerSocket, address: SocketAddr) -> io::Result<()> {
+    if let Some(password) = &wanted.md5 {
+        sys::sign(socket.as_fd(), Signed::With(address), password.as_bytes())?;
+    }
+    if let Some(algorithm) = &wanted.congestion {
+        // The system's own remains where this one is not to be had (manual §5.2 `cc`).
+        let _ = socket.set_tcp_congestion(algorithm.as_bytes());
+    }
+    if wanted.fast_open {
+        // Without it the connection is opened as others are.
+        let _ = sys::set_option(
+            socket.as_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_FASTOPEN_CONNECT,
+            1,
+        );
+    }
+    Ok(())
 }
 
 /// Connecting to a local socket never waits: the listener's backlog has room or it has not.

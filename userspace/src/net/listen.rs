@@ -18,6 +18,7 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::stream::plain;
+use super::sys::{Family, Signed};
 use super::{Stream, group_id, sys, user_id};
 use crate::model::{AddressFamily, BindAddress, Principal, SocketOptions};
 
@@ -90,7 +91,7 @@ impl Bound {
             BindAddress::Unix(path) => bind_unix(path, options, backlog),
             BindAddress::Abstract(name) => bind_abstract(&padded(name), backlog),
             BindAddress::AbstractUnpadded(name) => bind_abstract(name, backlog),
-            BindAddress::Inherited(number) => adopt(*number, backlog),
+            BindAddress::Inherited(number) => adopt(*number, options, backlog),
             BindAddress::Udp(_) | BindAddress::PortRange { .. } | BindAddress::Network { .. } => {
                 Err(BindError::NotStream)
             }
@@ -271,6 +272,7 @@ fn tcp_socket(address: SocketAddr, options: &SocketOptions) -> Result<Socket, Bi
             .set_tcp_user_timeout(Some(timeout.duration()))
             .map_err(step("set TCP User Timeout"))?;
     }
+    prepare(&socket, options, address)?;
     if options.defer_accept {
         sys::set_option(
             socket.as_fd(),
@@ -290,6 +292,28 @@ fn tcp_socket(address: SocketAddr, options: &SocketOptions) -> Result<Socket, Bi
         .map_err(step("enable TCP_FASTOPEN"))?;
     }
     Ok(socket)
+}
+
+/// What also sockets that were made by somebody else get.
+fn prepare(socket: &Socket, options: &SocketOptions, address: SocketAddr) -> Result<(), BindError> {
+    if let Some(password) = &options.md5 {
+        let family = if address.is_ipv4() {
+            Family::V4
+        } else {
+            Family::V6
+        };
+        sys::sign(socket.as_fd(), Signed::Every(family), password.as_bytes())
+            .map_err(step("set TCP_MD5SIG"))?;
+    }
+    if let Some(algorithm) = &options.congestion
+        && let Err(error) = socket.set_tcp_congestion(algorithm.as_bytes())
+    {
+        crate::log::notice::warning(format_args!(
+            "'cc {algorithm}' on {address}: {}; the default one remains",
+            system_text(&error)
+        ));
+    }
+    Ok(())
 }
 
 /// A Unix socket appears under its name only once it listens with the right mode and owner: it is made under a
@@ -363,7 +387,7 @@ fn bind_abstract(name: &[u8], backlog: i32) -> Result<Bound, BindError> {
 }
 
 /// Takes over `fd@N`, which is bound and may be listening already.
-fn adopt(number: i32, backlog: i32) -> Result<Bound, BindError> {
+fn adopt(number: i32, options: &SocketOptions, backlog: i32) -> Result<Bound, BindError> {
     let socket = Socket::from(sys::duplicate(number).map_err(step("use inherited socket"))?);
     if socket.r#type().map_err(step("use inherited socket"))? != Type::STREAM {
         return Err(BindError::NotStream);
@@ -383,6 +407,9 @@ fn adopt(number: i32, backlog: i32) -> Result<Bound, BindError> {
         socket
             .set_tcp_nodelay(true)
             .map_err(step("set TCP_NODELAY"))?;
+    }
+    if let Some(address) = local.as_socket() {
+        prepare(&socket, options, address)?;
     }
     if !sys::is_listening(socket.as_fd()) {
         socket

@@ -4,6 +4,7 @@
 //! that no other room cares which it holds. Nothing here knows rules, servers or log lines, and TLS itself lives in
 //! [`crate::tls`], which wraps a stream by way of [`Layer`].
 
+mod bare;
 mod buffer;
 mod carried;
 mod connect;
@@ -19,6 +20,7 @@ mod sys;
 #[cfg(test)]
 mod tests;
 
+pub use bare::Bare;
 pub use buffer::{Buffer, RELAY_BUFFER};
 pub use carried::Carried;
 pub use connect::{ConnectError, Destination, Outgoing, connect};
@@ -27,5 +29,5 @@ pub use options::{Keepalive, SocketHandle, TcpInfo};
 pub use pump::{Pump, PumpError};
 pub use socks::through_socks4;
 pub use splice::Splice;
-pub use stream::{Layer, Stream};
+pub use stream::{Layer, Parked, Stream};
 pub use sys::{duplicate as inherited, group_id, user_id};

@@ -178,8 +178,8 @@ impl Pump {
         sink: &Stream,
     ) -> Poll<Result<(), PumpError>> {
         if self.heat >= SPLICE_HEAT
-            && sink.bare().is_some()
-            && let Some(bare) = source.bare()
+            && sink.bare_socket().is_some()
+            && let Some(bare) = source.bare_socket()
         {
             match std::mem::take(&mut self.carrier) {
                 Carrier::Pipe(pipe) => return self.poll_splice_in(context, bare, pipe),
@@ -253,7 +253,7 @@ impl Pump {
                 ready!(Pin::new(sink).poll_flush(context)).map_err(PumpError::Write)?;
             }
             Carrier::Pipe(pipe) => {
-                let Some(sink) = sink.bare() else {
+                let Some(sink) = sink.bare_socket() else {
                     return Poll::Ready(Ok(()));
                 };
                 while pipe.held() > 0 {

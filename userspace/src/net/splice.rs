@@ -21,7 +21,7 @@ pub struct Splice {
 impl Splice {
     /// A pipe from `source` to `sink`; `None` when one of them is not bare TCP, or no descriptor is left.
     pub fn new(source: &Stream, sink: &Stream) -> Option<Self> {
-        if source.bare().is_none() || sink.bare().is_none() {
+        if source.bare_socket().is_none() || sink.bare_socket().is_none() {
             return None;
         }
         Some(Self {
@@ -70,7 +70,7 @@ impl Splice {
         source: &Stream,
         limit: u64,
     ) -> Poll<Result<usize, PumpError>> {
-        let Some(socket) = source.bare() else {
+        let Some(socket) = source.bare_socket() else {
             return Poll::Ready(Err(PumpError::Read(io::ErrorKind::Unsupported.into())));
         };
         loop {
@@ -92,7 +92,7 @@ impl Splice {
         sink: &Stream,
     ) -> Poll<Result<(), PumpError>> {
         while self.pipe.held() > 0 {
-            let Some(socket) = sink.bare() else {
+            let Some(socket) = sink.bare_socket() else {
                 return Poll::Ready(Err(PumpError::Write(io::ErrorKind::Unsupported.into())));
             };
             ready!(socket.poll_write_ready(context)).map_err(PumpError::Write)?;

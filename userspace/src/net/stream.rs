@@ -3,15 +3,16 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::SocketHandle;
+use super::bare::{Bare, Unread};
 use super::carried::Carried;
 use crate::expr::Tls;
 use crate::proto::http::Head;
@@ -19,47 +20,53 @@ use crate::proto::http::Head;
 /// A connection, ours to read and write.
 pub struct Stream {
     transport: Transport,
-    /// Bytes that were read ahead (a PROXY header's neighbours, inspected contents) and come first.
+    /// Bytes that were read ahead from a layer or a carried stream, and come first.
     unread: Option<Box<Unread>>,
 }
 
 enum Transport {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+    Bare(Bare),
     Layered(Box<dyn Layer>),
     Carried(Box<dyn Carried>),
 }
 
-struct Unread {
-    bytes: Vec<u8>,
-    at: usize,
-}
-
 /// A stream inside a stream: an established TLS connection.
-pub trait Layer: AsyncBufRead + AsyncWrite + Unpin {
-    /// The stream underneath.
-    fn inner(&self) -> &Stream;
+pub trait Layer: AsyncBufRead + AsyncWrite + Unpin + Send {
+    /// The connection underneath.
+    fn inner(&self) -> &Bare;
+
+    /// The same, to change threads.
+    fn inner_mut(&mut self) -> &mut Bare;
 
     /// What is known about the TLS connection.
-    fn tls(&self) -> Rc<dyn Tls>;
+    fn tls(&self) -> Arc<dyn Tls>;
 
     /// Ends the layer without telling the peer: the next close is a bare one.
     fn abandon(&mut self) {}
 }
 
+/// A stream at rest: nothing is read or written, so that another thread may take it over.
+pub struct Parked(ParkedTransport);
+
+enum ParkedTransport {
+    Bare(Bare),
+    Layered(Box<dyn Layer>),
+}
+
 impl Stream {
     /// A clear TCP connection.
     pub const fn tcp(socket: TcpStream) -> Self {
-        Self {
-            transport: Transport::Tcp(socket),
-            unread: None,
-        }
+        Self::bare(Bare::tcp(socket))
     }
 
     /// A Unix connection.
     pub const fn unix(socket: UnixStream) -> Self {
+        Self::bare(Bare::unix(socket))
+    }
+
+    const fn bare(bare: Bare) -> Self {
         Self {
-            transport: Transport::Unix(socket),
+            transport: Transport::Bare(bare),
             unread: None,
         }
     }
@@ -80,18 +87,43 @@ impl Stream {
         }
     }
 
-    /// Puts bytes back in front of those still to be read.
-    pub fn unread(&mut self, mut bytes: Vec<u8>) {
-        if let Some(waiting) = self.unread.take() {
-            bytes.extend_from_slice(&waiting.bytes[waiting.at..]);
+    /// The connection itself, to lay something on it.
+    ///
+    /// # Errors
+    /// There is a layer already, or it is one of the streams of another connection.
+    pub fn into_bare(self) -> io::Result<Bare> {
+        match self.transport {
+            Transport::Bare(bare) => Ok(bare),
+            Transport::Layered(_) | Transport::Carried(_) => {
+                Err(io::ErrorKind::InvalidInput.into())
+            }
         }
-        self.unread = (!bytes.is_empty()).then(|| Box::new(Unread { bytes, at: 0 }));
+    }
+
+    /// Lays it by; `None` if it is a part of another connection, or bytes wait to be read.
+    pub fn park(self) -> Option<Parked> {
+        if self.unread.is_some() {
+            return None;
+        }
+        match self.transport {
+            Transport::Bare(bare) => Some(Parked(ParkedTransport::Bare(bare))),
+            Transport::Layered(layer) => Some(Parked(ParkedTransport::Layered(layer))),
+            Transport::Carried(_) => None,
+        }
+    }
+
+    /// Puts bytes back in front of those still to be read.
+    pub fn unread(&mut self, bytes: Vec<u8>) {
+        match &mut self.transport {
+            Transport::Bare(bare) => bare.unread(bytes),
+            _ => Unread::put_back(&mut self.unread, bytes),
+        }
     }
 
     /// What TLS knows; `None` on a clear connection.
-    pub fn tls(&self) -> Option<Rc<dyn Tls>> {
+    pub fn tls(&self) -> Option<Arc<dyn Tls>> {
         match &self.transport {
-            Transport::Tcp(_) | Transport::Unix(_) => None,
+            Transport::Bare(_) => None,
             Transport::Layered(layer) => Some(layer.tls()),
             Transport::Carried(carried) => carried.tls(),
         }
@@ -134,22 +166,23 @@ impl Stream {
         }
     }
 
+    /// The connection of the system's own underneath; a carried stream shares one and does not show it.
+    fn base(&self) -> Option<&Bare> {
+        match &self.transport {
+            Transport::Bare(bare) => Some(bare),
+            Transport::Layered(layer) => Some(layer.inner()),
+            Transport::Carried(_) => None,
+        }
+    }
+
     /// The other end's address; `None` on Unix sockets and on connections that are already gone.
     pub fn peer_address(&self) -> Option<SocketAddr> {
-        match &self.transport {
-            Transport::Tcp(socket) => socket.peer_addr().ok().map(plain),
-            Transport::Unix(_) | Transport::Carried(_) => None,
-            Transport::Layered(layer) => layer.inner().peer_address(),
-        }
+        self.base()?.peer_address()
     }
 
     /// This end's address; `None` likewise. Costs a system call.
     pub fn local_address(&self) -> Option<SocketAddr> {
-        match &self.transport {
-            Transport::Tcp(socket) => socket.local_addr().ok().map(plain),
-            Transport::Unix(_) | Transport::Carried(_) => None,
-            Transport::Layered(layer) => layer.inner().local_address(),
-        }
+        self.base()?.local_address()
     }
 
     /// The socket's options, whatever is layered on it.
@@ -165,27 +198,23 @@ impl Stream {
     /// Its socket, whatever is layered on it; `None` when there is none.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match &self.transport {
-            Transport::Tcp(socket) => Some(socket.as_fd()),
-            Transport::Unix(socket) => Some(socket.as_fd()),
-            Transport::Layered(layer) => layer.inner().descriptor(),
             Transport::Carried(carried) => carried.descriptor(),
+            _ => self.base().map(Bare::descriptor),
         }
     }
 
     /// Whether the connection is TCP, possibly under a layer.
     pub fn is_tcp(&self) -> bool {
         match &self.transport {
-            Transport::Tcp(_) => true,
-            Transport::Unix(_) => false,
-            Transport::Layered(layer) => layer.inner().is_tcp(),
             Transport::Carried(carried) => carried.descriptor().is_some(),
+            _ => self.base().is_some_and(Bare::is_tcp),
         }
     }
 
     /// The bare TCP socket, if reading and writing it directly means the same as reading and writing this stream.
-    pub(super) fn bare(&self) -> Option<&TcpStream> {
+    pub(super) fn bare_socket(&self) -> Option<&TcpStream> {
         match &self.transport {
-            Transport::Tcp(socket) if self.unread.is_none() => Some(socket),
+            Transport::Bare(bare) => bare.socket(),
             _ => None,
         }
     }
@@ -197,8 +226,7 @@ impl Stream {
             return Poll::Ready(Ok(()));
         }
         match &mut self.transport {
-            Transport::Tcp(socket) => socket.poll_read_ready(context),
-            Transport::Unix(socket) => socket.poll_read_ready(context),
+            Transport::Bare(bare) => bare.poll_readable(context),
             Transport::Layered(layer) => Pin::new(layer).poll_fill_buf(context).map_ok(|_| ()),
             Transport::Carried(carried) => carried.poll_readable(context),
         }
@@ -215,9 +243,49 @@ impl Stream {
             // The connection is not this stream's alone.
             Transport::Carried(_) => return,
             Transport::Layered(layer) => layer.abandon(),
-            Transport::Tcp(_) | Transport::Unix(_) => {}
+            Transport::Bare(_) => {}
         }
         self.socket().linger_nothing();
+    }
+}
+
+impl Parked {
+    /// Goes on with it.
+    pub fn resume(self) -> Stream {
+        match self.0 {
+            ParkedTransport::Bare(bare) => Stream::bare(bare),
+            ParkedTransport::Layered(layer) => Stream::layered(layer),
+        }
+    }
+
+    /// Makes this thread's runtime the one that watches it.
+    ///
+    /// # Errors
+    /// Those of [`Bare::rehome`].
+    pub fn rehome(&mut self) -> io::Result<()> {
+        match &mut self.0 {
+            ParkedTransport::Bare(bare) => bare.rehome(),
+            ParkedTransport::Layered(layer) => layer.inner_mut().rehome(),
+        }
+    }
+
+    /// Whether the peer has sent nothing since, not even its end, as far as the runtime that watches it has heard.
+    pub fn is_quiet(&mut self) -> bool {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        match &mut self.0 {
+            ParkedTransport::Bare(bare) => bare.poll_readable(&mut context).is_pending(),
+            ParkedTransport::Layered(layer) => {
+                Pin::new(layer).poll_fill_buf(&mut context).is_pending()
+            }
+        }
+    }
+
+    /// The same, as the system knows it: for threads that do not watch it.
+    pub fn is_silent(&self) -> bool {
+        match &self.0 {
+            ParkedTransport::Bare(bare) => bare.is_silent(),
+            ParkedTransport::Layered(layer) => layer.inner().is_silent(),
+        }
     }
 }
 
@@ -228,19 +296,11 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let Some(unread) = &mut this.unread {
-            let waiting = &unread.bytes[unread.at..];
-            let taken = waiting.len().min(buffer.remaining());
-            buffer.put_slice(&waiting[..taken]);
-            unread.at += taken;
-            if unread.at == unread.bytes.len() {
-                this.unread = None;
-            }
+        if Unread::read(&mut this.unread, buffer) {
             return Poll::Ready(Ok(()));
         }
         match &mut this.transport {
-            Transport::Tcp(socket) => Pin::new(socket).poll_read(context, buffer),
-            Transport::Unix(socket) => Pin::new(socket).poll_read(context, buffer),
+            Transport::Bare(bare) => Pin::new(bare).poll_read(context, buffer),
             Transport::Layered(layer) => Pin::new(layer).poll_read(context, buffer),
             Transport::Carried(carried) => carried.poll_read(context, buffer),
         }
@@ -254,8 +314,7 @@ impl AsyncWrite for Stream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().transport {
-            Transport::Tcp(socket) => Pin::new(socket).poll_write(context, bytes),
-            Transport::Unix(socket) => Pin::new(socket).poll_write(context, bytes),
+            Transport::Bare(bare) => Pin::new(bare).poll_write(context, bytes),
             Transport::Layered(layer) => Pin::new(layer).poll_write(context, bytes),
             Transport::Carried(carried) => carried.poll_write(context, bytes),
         }
@@ -267,8 +326,7 @@ impl AsyncWrite for Stream {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().transport {
-            Transport::Tcp(socket) => Pin::new(socket).poll_write_vectored(context, slices),
-            Transport::Unix(socket) => Pin::new(socket).poll_write_vectored(context, slices),
+            Transport::Bare(bare) => Pin::new(bare).poll_write_vectored(context, slices),
             Transport::Layered(layer) => Pin::new(layer).poll_write_vectored(context, slices),
             Transport::Carried(carried) => {
                 let first = slices.iter().find(|slice| !slice.is_empty());
@@ -279,7 +337,7 @@ impl AsyncWrite for Stream {
 
     fn is_write_vectored(&self) -> bool {
         match &self.transport {
-            Transport::Tcp(_) | Transport::Unix(_) => true,
+            Transport::Bare(_) => true,
             Transport::Layered(layer) => layer.is_write_vectored(),
             Transport::Carried(_) => false,
         }
@@ -287,17 +345,14 @@ impl AsyncWrite for Stream {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().transport {
-            Transport::Tcp(socket) => Pin::new(socket).poll_flush(context),
-            Transport::Unix(socket) => Pin::new(socket).poll_flush(context),
             Transport::Layered(layer) => Pin::new(layer).poll_flush(context),
-            Transport::Carried(_) => Poll::Ready(Ok(())),
+            Transport::Bare(_) | Transport::Carried(_) => Poll::Ready(Ok(())),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().transport {
-            Transport::Tcp(socket) => Pin::new(socket).poll_shutdown(context),
-            Transport::Unix(socket) => Pin::new(socket).poll_shutdown(context),
+            Transport::Bare(bare) => Pin::new(bare).poll_shutdown(context),
             Transport::Layered(layer) => Pin::new(layer).poll_shutdown(context),
             Transport::Carried(carried) => carried.poll_shutdown(context),
         }

@@ -10,9 +10,11 @@
 use std::ffi::CString;
 use std::io;
 use std::mem::{MaybeUninit, size_of};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use super::TcpInfo;
+use crate::model::MD5_PASSWORD_MAX;
 
 /// A duplicate of an inherited descriptor (`fd@N`), close-on-exec. Fails when `number` is not open.
 pub fn duplicate(number: i32) -> io::Result<OwnedFd> {
@@ -40,6 +42,70 @@ pub(super) fn set_option(
             name,
             (&raw const value).cast(),
             size_of::<i32>() as libc::socklen_t,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Whose segments are signed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Signed {
+    /// Those exchanged with one peer.
+    With(SocketAddr),
+    /// Those of every peer of a listener, of the family it listens on.
+    Every(Family),
+}
+
+/// An address family.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+/// TCP_MD5SIG_EXT: signs the segments of a TCP connection (RFC 2385). `key` has at most [`MD5_PASSWORD_MAX`] bytes.
+pub(super) fn sign(socket: BorrowedFd<'_>, whose: Signed, key: &[u8]) -> io::Result<()> {
+    let (address, everyone) = match whose {
+        Signed::With(address) => (address, false),
+        Signed::Every(Family::V4) => (SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), true),
+        Signed::Every(Family::V6) => (SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)), true),
+    };
+    // `struct tcp_md5sig` of the kernel: address, flags, prefix length, key length, interface, key.
+    let mut signature = [0_u8; 216];
+    let family = if address.is_ipv4() {
+        libc::AF_INET
+    } else {
+        libc::AF_INET6
+    };
+    signature[..2].copy_from_slice(&(family as u16).to_ne_bytes());
+    signature[2..4].copy_from_slice(&address.port().to_be_bytes());
+    match address {
+        SocketAddr::V4(address) => signature[4..8].copy_from_slice(&address.ip().octets()),
+        SocketAddr::V6(address) => signature[8..24].copy_from_slice(&address.ip().octets()),
+    }
+    if everyone {
+        // TCP_MD5SIG_FLAG_PREFIX, with a prefix of no bits.
+        signature[128] = 1;
+    }
+    let length = key.len().min(MD5_PASSWORD_MAX);
+    signature[130..132].copy_from_slice(&(length as u16).to_ne_bytes());
+    signature[136..136 + length].copy_from_slice(&key[..length]);
+    // SAFETY: the pointer is to a live array of exactly the length given, and the kernel only reads it.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            if everyone {
+                TCP_MD5SIG_EXT
+            } else {
+                libc::TCP_MD5SIG
+            },
+            signature.as_ptr().cast(),
+            signature.len() as libc::socklen_t,
         )
     };
     if result == 0 {
@@ -129,6 +195,9 @@ pub fn group_id(name: &str) -> Option<u32> {
     // SAFETY: a non-null `found` means the call filled `entry`.
     (result == 0 && !found.is_null()).then(|| unsafe { entry.assume_init() }.gr_gid)
 }
+
+/// The option that takes a prefix of addresses; since Linux 4.13.
+const TCP_MD5SIG_EXT: i32 = 32;
 
 /// Room for a passwd or group entry's strings; a group with thousands of members needs much of it.
 const NAME_BUFFER: usize = 64 * 1024;

@@ -1,6 +1,7 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -189,6 +190,47 @@ fn the_source_address_is_bound_before_connecting() {
 }
 
 #[test]
+fn only_who_signs_alike_gets_through() {
+    run(async {
+        let options = SocketOptions {
+            md5: Some("secret".into()),
+            ..SocketOptions::default()
+        };
+        let bound = match Bound::new(
+            &BindAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))),
+            &options,
+            16,
+            1,
+        ) {
+            Ok(bound) => bound,
+            Err(error) => {
+                println!("skipped: this kernel does not sign segments ({error})");
+                return;
+            }
+        };
+        let destination = Destination::Tcp(bound.address().unwrap());
+        for (password, passes) in [
+            (Some("secret"), true),
+            (Some("other"), false),
+            (None, false),
+        ] {
+            let socket = crate::model::ServerSocket {
+                md5: password.map(str::to_owned),
+                ..Default::default()
+            };
+            let options = Outgoing {
+                socket: Some(&socket),
+                ..Outgoing::default()
+            };
+            // Segments that are not signed as they should be are not even answered.
+            let limit = Some(Duration::from_millis(if passes { 10_000 } else { 100 }));
+            let connected = connect(&destination, options, limit).await;
+            assert_eq!(connected.is_ok(), passes, "{password:?}");
+        }
+    });
+}
+
+#[test]
 fn a_server_port_of_zero_or_an_offset_follows_the_clients_port() {
     let at = |port, port_offset| ServerAddress::Inet {
         address: SocketAddr::from(([10, 0, 0, 1], port)),
@@ -284,7 +326,7 @@ fn a_pump_tells_which_side_failed() {
         let (_server, mut back) = pair().await;
         let socket = client.into_std().unwrap();
         socket2::SockRef::from(&socket)
-            .set_linger(Some(std::time::Duration::ZERO))
+            .set_linger(Some(Duration::ZERO))
             .unwrap();
         drop(socket);
         let mut pump = Pump::default();
@@ -351,7 +393,7 @@ fn run(test: impl Future<Output = ()>) {
         .build()
         .unwrap();
     runtime.block_on(async {
-        tokio::time::timeout(std::time::Duration::from_secs(20), test)
+        tokio::time::timeout(Duration::from_secs(20), test)
             .await
             .expect("in time")
     });

@@ -4,12 +4,13 @@
 //! with one in its hands. Errors of the system make it wait a little, not end.
 
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::client;
-use super::limits::{Limits, Places};
+use super::limits::{Admitted, Limits, Places};
 use super::worker::{Place, Worker};
 use crate::net::{Bound, Incoming, Listener, connection_is_gone};
 use crate::state::FrontendStatus;
@@ -48,8 +49,7 @@ pub(super) async fn accept(
             }
         };
         if generation.state().proxy(frontend).frontend.status() == FrontendStatus::Open {
-            let place = worker.place();
-            worker.spawn(begin(place, Rc::clone(&limits), incoming, local));
+            begin(&worker, &limits, incoming, local);
         }
         in_a_row += 1;
         if in_a_row == batch {
@@ -59,23 +59,43 @@ pub(super) async fn accept(
     }
 }
 
-/// Waits for a place under the limits if another thread was faster, then serves the connection.
-async fn begin(
+/// Serves the connection in a task of its own; if another thread took the last place under the limits, it waits for one.
+fn begin(worker: &Rc<Worker>, limits: &Rc<Limits>, incoming: Incoming, local: Option<SocketAddr>) {
+    let place = worker.place();
+    if let Some(admitted) = limits.try_admit() {
+        serve(place, limits, incoming, local, admitted);
+        return;
+    }
+    let limits = Rc::clone(limits);
+    worker.spawn(async move {
+        let admitted = limits.admit().await;
+        serve(place, &limits, incoming, local, admitted);
+    });
+}
+
+fn serve(
     place: Place,
-    limits: Rc<Limits>,
+    limits: &Limits,
     incoming: Incoming,
-    local: Option<std::net::SocketAddr>,
+    local: Option<SocketAddr>,
+    admitted: Admitted,
 ) {
-    let admitted = limits.admit().await;
+    let worker = Rc::clone(place.worker());
     let (connection, stream) = client::receive(
-        Rc::clone(place.worker()),
+        Rc::clone(&worker),
         Rc::clone(&limits.generation),
         limits.bind,
         incoming,
         local,
         admitted,
     );
-    client::serve(&connection, stream).await;
+    let mut stream = Some(stream);
+    // Captured, not passed: what is passed to an asynchronous function takes its room twice.
+    worker.spawn(async move {
+        client::serve(&connection, &mut stream).await;
+        drop(connection);
+        drop(place);
+    });
 }
 
 /// Says once in a while what keeps connections from being accepted. A paused listener is no news.

@@ -273,12 +273,7 @@ fn change(view: &SessionView<'_>, value: &Expression, set: impl FnOnce(&mut Ends
     let connection = view.connection;
     let mut ends = connection.ends.get();
     set(&mut ends, sample);
-    // What `tcp-request connection` rules say holds for the connection itself (`fc_src`).
-    let ends = match connection.validated.get() {
-        true => ends,
-        false => Ends::new(ends.source, ends.destination),
-    };
-    connection.ends.set(ends);
+    connection.change_ends(ends);
 }
 
 /// The port stays while the family does (manual: `set-src`, `set-dst`).

@@ -34,31 +34,36 @@ pub(super) fn receive(
 ) -> (Connection, Stream) {
     let Incoming { stream, peer } = incoming;
     let destination = peer.and_then(|_| local.or_else(|| stream.local_address()));
-    let ends = Ends::new(peer, destination);
+    let ends = Ends {
+        source: peer,
+        destination,
+    };
     let connection = Connection::new(worker, generation, bind, ends, admitted);
     count_connection(&connection);
     (connection, stream)
 }
 
 /// Serves a connection to its end. What is long over, or not yet begun, while a connection is idle is boxed: a task takes
-/// the room of its largest part.
-pub(super) async fn serve(connection: &Connection, stream: Stream) {
-    let Some(stream) = welcome(connection, stream).await else {
-        return;
-    };
-    let http = match connection.frontend().mode {
+/// the room of its largest part. The stream stays in one place for the same reason.
+pub(super) async fn serve(connection: &Connection, stream: &mut Option<Stream>) {
+    Box::pin(welcome(connection, stream)).await;
+    match connection.frontend().mode {
         Mode::Tcp => Box::pin(tcp::serve(connection, stream)).await,
-        Mode::Http => Some(stream),
+        Mode::Http => {}
         // Forwarded by the kernel: there is no listener.
-        Mode::L4 => None,
-    };
-    if let Some(stream) = http {
-        http::serve(connection, stream).await;
+        Mode::L4 => *stream = None,
+    }
+    http::serve(connection, stream).await;
+}
+
+/// What comes before the first byte of the session; no stream is left when the connection is over.
+async fn welcome(connection: &Connection, place: &mut Option<Stream>) {
+    if let Some(stream) = place.take() {
+        *place = greet(connection, stream).await;
     }
 }
 
-/// What comes before the first byte of the session; `None` when the connection is over.
-async fn welcome(connection: &Connection, mut stream: Stream) -> Option<Stream> {
+async fn greet(connection: &Connection, mut stream: Stream) -> Option<Stream> {
     let frontend = connection.frontend();
     if frontend.client_keepalive {
         // A connection that cannot be kept alive is still a connection.
@@ -77,6 +82,7 @@ async fn welcome(connection: &Connection, mut stream: Stream) -> Option<Stream> 
     ) {
         return None;
     }
+    connection.validated.set(true);
     let began = clock::now();
     let expects = connection.bind().accept_proxy || walk.expects_proxy;
     if expects && let Err(error) = proxy_header(connection, &mut stream).await {
@@ -105,7 +111,6 @@ async fn welcome(connection: &Connection, mut stream: Stream) -> Option<Stream> 
         }
     }
     connection.handshake.set(clock::now().since(began));
-    connection.validated.set(true);
     count_session(connection);
     if !pass(
         &mut Walk::default(),
@@ -250,13 +255,13 @@ async fn proxy_header(
     };
     stream.unread(rest);
     if let Some(addresses) = header.addresses {
-        connection.ends.set(Ends::new(
-            Some(addresses.source),
-            Some(addresses.destination),
-        ));
+        connection.change_ends(Ends {
+            source: Some(addresses.source),
+            destination: Some(addresses.destination),
+        });
     }
     // It cannot be set yet: this is the only place that sets it, once per connection.
-    let _ = connection.proxy_header.set(header);
+    let _ = connection.proxy_header.set(Box::new(header));
     Ok(())
 }
 
@@ -287,10 +292,10 @@ async fn netscaler_insertion(
         None => reading.await?,
     };
     stream.unread(rest);
-    connection.ends.set(Ends::new(
-        Some(addresses.source),
-        Some(addresses.destination),
-    ));
+    connection.change_ends(Ends {
+        source: Some(addresses.source),
+        destination: Some(addresses.destination),
+    });
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -19,7 +20,7 @@ use crate::expr::{Tls, VariableMap};
 use crate::model::LogStep;
 use crate::model::{Bind, Proxy};
 use crate::proto::proxy_protocol::Header;
-use crate::state::{SessionTicket, StickEvent, Tracked};
+use crate::state::{CutReason, SessionTicket, StickEvent, Tracked};
 use crate::types::{BindId, ProxyId, ServerId};
 
 /// One client connection, as its task and the rules see it.
@@ -38,15 +39,17 @@ pub struct Connection {
     pub accept_date: Duration,
     /// Milliseconds the PROXY header and the TLS handshake took.
     pub handshake: Cell<u64>,
-    /// The addresses rules and logs use.
+    /// The addresses rules and logs use: `src` and `dst`.
     pub ends: Cell<Ends>,
-    /// Whether the connection passed its first rules and its handshakes: from then on `set-src` and its kin no longer
-    /// change what `fc_src` shows.
+    /// `fc_src` and `fc_dst`, once they differ from those: a header or a rule has changed them.
+    own_ends: OnceCell<Box<Ends>>,
+    /// Whether the connection passed its first rules: from then on `set-src` and its kin no longer change what `fc_src`
+    /// shows.
     pub(super) validated: Cell<bool>,
     /// The PROXY header it began with, if it did.
-    pub proxy_header: OnceCell<Header>,
+    pub proxy_header: OnceCell<Box<Header>>,
     /// What is known of its TLS, once the handshake is over.
-    pub tls: OnceCell<Rc<dyn Tls>>,
+    pub tls: OnceCell<Arc<dyn Tls>>,
     /// Its place in the count of TLS connections.
     pub(super) tls_place: OnceCell<TlsPlace>,
     /// Variables of scope `sess`.
@@ -61,6 +64,8 @@ pub struct Connection {
     pub http_major: Cell<u8>,
     /// Abnormal events on it (`fc_glitches`).
     pub glitches: Cell<u32>,
+    /// Why somebody cut it, once its task has noticed.
+    pub(super) cut: Cell<Option<CutReason>>,
     /// Its place in the list of sessions.
     pub ticket: SessionTicket,
     _admitted: Admitted,
@@ -75,29 +80,13 @@ pub struct LastServer {
     pub asked_who: bool,
 }
 
-/// The two ends of the client's side, before and after rules changed them. `None` on Unix sockets.
+/// The two ends of the client's side. `None` on Unix sockets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ends {
-    /// `src`, as changed by `set-src`.
+    /// The client's.
     pub source: Option<SocketAddr>,
-    /// `dst`, as changed by `set-dst`.
+    /// Ours.
     pub destination: Option<SocketAddr>,
-    /// `fc_src`: the connection's own, or the PROXY header's.
-    pub front_source: Option<SocketAddr>,
-    /// `fc_dst`.
-    pub front_destination: Option<SocketAddr>,
-}
-
-impl Ends {
-    /// Ends that no rule has changed yet.
-    pub const fn new(source: Option<SocketAddr>, destination: Option<SocketAddr>) -> Self {
-        Self {
-            source,
-            destination,
-            front_source: source,
-            front_destination: destination,
-        }
-    }
 }
 
 impl Connection {
@@ -122,6 +111,7 @@ impl Connection {
             accept_date: clock::wall(),
             handshake: Cell::new(0),
             ends: Cell::new(ends),
+            own_ends: OnceCell::new(),
             validated: Cell::new(false),
             proxy_header: OnceCell::new(),
             tls: OnceCell::new(),
@@ -132,6 +122,7 @@ impl Connection {
             log_step: Cell::default(),
             http_major: Cell::new(0),
             glitches: Cell::new(0),
+            cut: Cell::new(None),
             ticket,
             generation,
             _admitted: admitted,
@@ -148,6 +139,20 @@ impl Connection {
         self.glitches.set(self.glitches.get().saturating_add(count));
         self.tracked
             .count(StickEvent::Glitch, count.into(), clock::now());
+    }
+
+    /// The addresses of the connection itself: `fc_src` and `fc_dst`.
+    pub fn own_ends(&self) -> Ends {
+        self.own_ends.get().map_or(self.ends.get(), |own| **own)
+    }
+
+    /// Changes the addresses rules and logs use. Those of the connection itself change with them only while its first
+    /// rules are at work (manual §7.3.3 `fc_src`).
+    pub(super) fn change_ends(&self, ends: Ends) {
+        if self.validated.get() {
+            self.own_ends.get_or_init(|| Box::new(self.ends.get()));
+        }
+        self.ends.set(ends);
     }
 
     /// The listener it came through.

@@ -57,7 +57,8 @@ impl Limits {
         }
     }
 
-    fn try_admit(&self) -> Option<Admitted> {
+    /// Takes them if they are free now.
+    pub(super) fn try_admit(&self) -> Option<Admitted> {
         let state = self.generation.state();
         let frontend = &state.proxy(self.frontend).frontend;
         let listener = &state.listener(self.bind).current;

@@ -7,6 +7,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
@@ -83,7 +84,7 @@ pub struct Transaction {
     /// Our end and the server's end of the connection to the server.
     pub back_ends: Cell<Option<(SocketAddr, SocketAddr)>>,
     /// What is known of the TLS connection to the server.
-    pub back_tls: OnceCell<Rc<dyn Tls>>,
+    pub back_tls: OnceCell<Arc<dyn Tls>>,
     /// Whether the request is a WebSocket handshake.
     pub websocket: Cell<bool>,
     /// The version of HTTP the server is spoken to in; 0 before.

@@ -64,6 +64,7 @@ async fn establish(
     let destination = Destination::of(&address, client_to).ok_or(TransportError::NoAddress)?;
     let options = Outgoing {
         source: model.source.as_ref().or(proxy.source.as_ref()),
+        socket: Some(&model.socket),
         keepalive: proxy.server_keepalive.then(Keepalive::default),
         mark: transaction.back.get().mark,
         tos: transaction.back.get().tos,

@@ -13,7 +13,7 @@ use tokio::task::{AbortHandle, LocalSet};
 
 use super::accept;
 use super::generation::{Current, LocalGeneration};
-use super::http::pool::Pool;
+use super::http::pool::{Pool, Shelves};
 use super::keeper;
 use super::mirror::Mirrors;
 use super::workers::{Order, Phase};
@@ -25,6 +25,7 @@ pub struct Worker {
     pub number: usize,
     current: RefCell<Current>,
     orders: watch::Receiver<Order>,
+    stopping: Cell<bool>,
     transactions: Cell<u32>,
     threads: u32,
     sessions: Cell<usize>,
@@ -50,14 +51,13 @@ impl Worker {
 
     /// Whether the process no longer takes connections: idle ones are to be closed, busy ones after their response.
     pub fn is_stopping(&self) -> bool {
-        self.orders.borrow().phase != Phase::Running
+        self.stopping.get()
     }
 
-    /// Waits until [`Worker::is_stopping`].
-    pub async fn stopping(&self) {
-        let mut orders = self.orders.clone();
-        // The sender lives as long as the threads; if it is gone, all is over anyway.
-        let _ = orders.wait_for(|order| order.phase != Phase::Running).await;
+    /// From now on [`Worker::is_stopping`]; every session of the process looks around.
+    fn stop(&self) {
+        self.stopping.set(true);
+        self.current().state().sessions.wake();
     }
 
     /// A place in the count of sessions, for one that is about to start.
@@ -83,23 +83,25 @@ impl Worker {
 /// Runs the thread until it is told to stop and may.
 pub(super) fn run(
     number: usize,
-    threads: usize,
+    shelves: Shelves,
     orders: watch::Receiver<Order>,
 ) -> std::io::Result<()> {
     shard::enter(number + 1);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let threads = shelves.len();
     let generation = Arc::clone(&orders.borrow().generation);
     let worker = Rc::new(Worker {
         number,
         current: RefCell::new(LocalGeneration::new(generation)),
         orders,
+        stopping: Cell::new(false),
         transactions: Cell::new(number as u32),
         threads: threads.max(1) as u32,
         sessions: Cell::new(0),
         idle: Notify::new(),
-        pool: Pool::default(),
+        pool: Pool::new(number, shelves),
         mirrors: Mirrors::default(),
     });
     // Dropping the set at the end drops every session that is still running.
@@ -115,7 +117,10 @@ async fn obey(worker: Rc<Worker>) {
         let order = orders.borrow_and_update().clone();
         match order.phase {
             Phase::Running => tasks = start(&worker, &order),
-            Phase::Soft => tasks.clear(),
+            Phase::Soft => {
+                tasks.clear();
+                worker.stop();
+            }
             Phase::Now => return,
         }
         let finished = order.phase == Phase::Soft;

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use tokio::sync::watch;
 
 use super::generation::Generation;
+use super::http::pool::{Shelf, Shelves};
 use super::limits::Places;
 use super::worker;
 use crate::net::Bound;
@@ -64,13 +65,15 @@ impl Workers {
             phase: Phase::Running,
         };
         let (orders, receiver) = watch::channel(order);
+        let shelves: Shelves = (0..threads).map(|_| Shelf::default()).collect();
         let threads = (0..threads)
             .map(|number| {
                 let receiver = receiver.clone();
+                let shelves = Arc::clone(&shelves);
                 std::thread::Builder::new()
                     .name(format!("worker-{}", number + 1))
                     .spawn(move || {
-                        if let Err(error) = worker::run(number, threads, receiver) {
+                        if let Err(error) = worker::run(number, shelves, receiver) {
                             crate::log::notice::alert(format_args!(
                                 "cannot run thread {}: {error}",
                                 number + 1

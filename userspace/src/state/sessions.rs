@@ -6,10 +6,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
 
+use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use slab::Slab;
-use tokio::sync::Notify;
 
 use super::shard;
 use crate::clock::Moment;
@@ -38,7 +39,7 @@ pub struct Session {
     backend: AtomicU32,
     server: AtomicU32,
     cut: AtomicU8,
-    wake: Notify,
+    waker: AtomicWaker,
 }
 
 /// Why a session is cut; the code is the first of the termination state (manual §8.5).
@@ -80,7 +81,7 @@ impl Sessions {
             backend: AtomicU32::new(NONE),
             server: AtomicU32::new(NONE),
             cut: AtomicU8::new(0),
-            wake: Notify::new(),
+            waker: AtomicWaker::new(),
         });
         let shard = shard::current() % self.shards.len();
         let slot = self.shards[shard].lock().insert(Arc::clone(&session));
@@ -104,6 +105,15 @@ impl Sessions {
                     .collect::<Vec<_>>()
             })
             .collect()
+    }
+
+    /// Wakes every session that can be cut, so that it looks around: the process is stopping.
+    pub fn wake(&self) {
+        for shard in &self.shards {
+            for (_, session) in shard.lock().iter() {
+                session.waker.wake();
+            }
+        }
     }
 
     /// How many there are.
@@ -144,7 +154,7 @@ impl Session {
 
     fn cut(&self, reason: CutReason) {
         self.cut.store(reason as u8, Relaxed);
-        self.wake.notify_one();
+        self.waker.wake();
     }
 
     fn reason(&self) -> Option<CutReason> {
@@ -187,14 +197,18 @@ impl SessionTicket {
         self.session.reason()
     }
 
-    /// Waits until somebody cuts it. Cancel-safe; one waiter at a time.
-    pub async fn cut(&self) -> CutReason {
-        loop {
-            if let Some(reason) = self.session.reason() {
-                return reason;
-            }
-            self.session.wake.notified().await;
+    /// Ready once somebody cuts it; one task at a time is woken.
+    pub fn poll_cut(&self, context: &mut Context<'_>) -> Poll<CutReason> {
+        self.session.waker.register(context.waker());
+        match self.session.reason() {
+            Some(reason) => Poll::Ready(reason),
+            None => Poll::Pending,
         }
+    }
+
+    /// Waits for [`Self::poll_cut`].
+    pub async fn cut(&self) -> CutReason {
+        std::future::poll_fn(|context| self.poll_cut(context)).await
     }
 }
 

@@ -102,7 +102,8 @@ impl Acceptor {
     /// # Errors
     /// The client left, or the two sides cannot agree; an alert was sent where there was somebody to read it.
     pub async fn accept(&self, stream: Stream) -> Result<Stream, HandshakeError> {
-        let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream)
+        let bare = stream.into_bare().map_err(HandshakeError::Failed)?;
+        let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), bare)
             .await
             .map_err(classify)?;
         let (config, mut context, verifier) = self.context_of(&start.client_hello());

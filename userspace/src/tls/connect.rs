@@ -147,7 +147,7 @@ impl Connector {
                 )
             }
         };
-        let connected = connector.connect(name, stream).await?;
+        let connected = connector.connect(name, stream.into_bare()?).await?;
         let context = Context {
             sni,
             ..Context::default()

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
@@ -10,31 +10,35 @@ use tokio_rustls::TlsStream;
 
 use super::info::Info;
 use crate::expr::Tls;
-use crate::net::{Layer, Stream};
+use crate::net::{Bare, Layer, Stream};
 
 /// A TLS connection over a stream.
 pub(super) struct Encrypted {
-    stream: TlsStream<Stream>,
-    info: Rc<Info>,
+    stream: TlsStream<Bare>,
+    info: Arc<Info>,
 }
 
 impl Encrypted {
     /// Wraps it up as a stream.
-    pub(super) fn wrap(stream: TlsStream<Stream>, info: Info) -> Stream {
+    pub(super) fn wrap(stream: TlsStream<Bare>, info: Info) -> Stream {
         Stream::layered(Box::new(Self {
             stream,
-            info: Rc::new(info),
+            info: Arc::new(info),
         }))
     }
 }
 
 impl Layer for Encrypted {
-    fn inner(&self) -> &Stream {
+    fn inner(&self) -> &Bare {
         self.stream.get_ref().0
     }
 
-    fn tls(&self) -> Rc<dyn Tls> {
-        Rc::clone(&self.info) as Rc<dyn Tls>
+    fn inner_mut(&mut self) -> &mut Bare {
+        self.stream.get_mut().0
+    }
+
+    fn tls(&self) -> Arc<dyn Tls> {
+        Arc::clone(&self.info) as Arc<dyn Tls>
     }
 }
 

@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -389,7 +390,7 @@ fn something_else_than_tls_is_refused() {
 
 /// What one side knows after a handshake.
 struct Seen {
-    facts: std::rc::Rc<dyn crate::expr::Tls>,
+    facts: Arc<dyn crate::expr::Tls>,
     peer: Option<Vec<u8>>,
     resumed: bool,
 }

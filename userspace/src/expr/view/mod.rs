@@ -280,7 +280,7 @@ pub enum Address {
     Source,
     /// `dst`, `dst_port`: where the client connected to, as changed by `set-dst`.
     Destination,
-    /// `fc_src`: the client connection's own (the PROXY header's, if there was one).
+    /// `fc_src`: the client connection's own, whatever a PROXY header says.
     FrontSource,
     FrontDestination,
     /// `bc_src`: ours towards the server.

@@ -3,7 +3,7 @@
 use crate::expr::Data;
 
 /// What is known about one TLS connection.
-pub trait Tls {
+pub trait Tls: Send + Sync {
     fn text(&self, _which: TlsText) -> Option<Data<'_>> {
         None
     }

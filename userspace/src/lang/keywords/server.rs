@@ -257,6 +257,7 @@ impl ServerDraft {
             .source
             .clone()
             .or_else(|| draft.proxy.source.clone());
+        server.socket.clone_from(&options.socket);
         server.pool_max = options.pool_max;
         server.pool_purge_delay = options.pool_purge_delay;
         server.pool_low = options.pool_low;

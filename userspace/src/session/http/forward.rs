@@ -9,7 +9,7 @@ use super::errors::{Failure, Stage};
 use super::exchange::{HalfClose, Progress, Wire};
 use super::front::Stays;
 use super::h2::Call;
-use super::pool::{FirstRequest, Key, Upstream};
+use super::pool::{FirstRequest, Key, Sharing, Upstream};
 use super::relay::Encoding;
 use super::stream::{HttpStream, view_of};
 use crate::clock;
@@ -155,11 +155,16 @@ impl HttpStream<'_, '_> {
             return None;
         }
         let key = self.key(slot.server());
-        let state = self.connection.generation.state().server(slot.server());
+        let generation = &self.connection.generation;
+        let state = generation.state().server(slot.server());
         let first = if self.messages.facts.first {
             FirstRequest::Yes
         } else {
             FirstRequest::No
+        };
+        let sharing = match generation.model().global.tune.share_idle {
+            true => Sharing::AllThreads,
+            false => Sharing::OwnThread,
         };
         let pool = &self.connection.worker.pool;
         let found = match self.protocol(slot.server()) {
@@ -168,14 +173,13 @@ impl HttpStream<'_, '_> {
         };
         let found = match found {
             Some(carrier) => {
-                let generation = &self.connection.generation;
                 let state = generation.state().server_handle(slot.server());
                 Upstream::on(&carrier, key, state, self.limits(false))
             }
             None => self
                 .front
                 .take_private(state, &key)
-                .or_else(|| pool.take(state, &key, proxy.http_reuse, first))?,
+                .or_else(|| pool.take(state, &key, proxy.http_reuse, first, sharing))?,
         };
         state.counters.count(Counter::Reuses);
         let now = clock::now();

@@ -29,7 +29,7 @@ pub(crate) struct Front<'c> {
     /// Connections to servers that only this client may use, the latest last.
     pub(crate) private: Vec<Upstream>,
     /// The way a response's head goes, where the client's connection carries several requests.
-    pub(crate) reply: Option<Reply>,
+    pub(crate) reply: Option<&'c mut Reply>,
 }
 
 /// How waiting for a request ended.
@@ -94,12 +94,12 @@ impl<'c> Front<'c> {
         if !self.input.is_empty() {
             return Idle::Readable;
         }
-        let mut stopping = std::pin::pin!(connection.worker.stopping());
         std::future::poll_fn(|context| {
             if self.cut.get().is_some() {
                 return Poll::Ready(Idle::Cut);
             }
-            if self.requests > 0 && stopping.as_mut().poll(context).is_ready() {
+            // A connection that waits is woken when the process stops.
+            if self.requests > 0 && connection.worker.is_stopping() {
                 return Poll::Ready(Idle::Stopping);
             }
             if self.stream.poll_readable(context).is_ready() {

@@ -41,7 +41,6 @@ mod stream;
 mod tunnel;
 mod writer;
 
-use std::cell::Cell;
 use std::task::Poll;
 
 use front::{Front, Idle};
@@ -56,18 +55,16 @@ use crate::model::HttpProtocol;
 use crate::net::Stream;
 use crate::state::Counter;
 
-/// Serves a client's connection in the version of HTTP it speaks, to its end.
-pub async fn serve(connection: &Connection, stream: Stream) {
-    let cut = Cell::new(None);
-    let mut cutting = std::pin::pin!(connection.ticket.cut());
-    let mut life = std::pin::pin!(life(connection, stream, &cut));
+/// Serves a client's connection in the version of HTTP it speaks, to its end. Takes the stream out of its place.
+pub async fn serve(connection: &Connection, stream: &mut Option<Stream>) {
+    let mut life = std::pin::pin!(life(connection, stream));
     let mut registered = false;
     std::future::poll_fn(|context| {
         // The waker never changes within a task: once registered, the flag alone says it.
         if !registered || connection.ticket.cut_reason().is_some() {
             registered = true;
-            if let (None, Poll::Ready(reason)) = (cut.get(), cutting.as_mut().poll(context)) {
-                cut.set(Some(reason));
+            if let Poll::Ready(reason) = connection.ticket.poll_cut(context) {
+                connection.cut.set(Some(reason));
             }
         }
         life.as_mut().poll(context)
@@ -75,11 +72,11 @@ pub async fn serve(connection: &Connection, stream: Stream) {
     .await;
 }
 
-async fn life(
-    connection: &Connection,
-    stream: Stream,
-    cut: &Cell<Option<crate::state::CutReason>>,
-) {
+async fn life(connection: &Connection, stream: &mut Option<Stream>) {
+    let Some(stream) = stream.take() else {
+        return;
+    };
+    let cut = &connection.cut;
     let mut front = Front::new(stream, cut);
     if speaks_http2(connection, &mut front).await {
         begin(connection, 2, Counter::Http2Sessions);

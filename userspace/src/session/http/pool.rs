@@ -1,12 +1,17 @@
-//! Idle connections to servers, kept per thread.
+//! Idle connections to servers: each thread's on a shelf that the other threads can reach.
 //!
 //! A connection comes here when its response is complete and both sides may go on with it, and
-//! leaves when a request of this thread takes it, when it is too old, or when the server closed it.
-//! Connections that carry several requests at once stay here while they do.
+//! leaves when a request takes it, when it is too old, or when the server closed it. A thread looks
+//! on its own shelf first: what lies there its runtime watches already. From another thread's shelf
+//! it takes one only when its own has none (`tune.idle-pool.shared`).
+//! Connections that carry several requests at once stay with their thread while they do.
 //! Which requests may take which connections is `http-reuse`'s rule, applied by the caller.
 
+mod shelf;
+#[cfg(test)]
+mod tests;
+
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,6 +20,8 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+pub(crate) use self::shelf::Shelf;
+use self::shelf::{KEPT, Resting};
 use super::h2::{Call, Carrier};
 use super::input::Input;
 use crate::clock::{self, Moment};
@@ -24,13 +31,24 @@ use crate::proto::http::http1::Limits;
 use crate::state::{Gauge, ServerState};
 use crate::types::Millis;
 
-/// The idle connections of one thread, by server.
-#[derive(Default)]
+/// The connections to servers as one thread sees them.
 pub(crate) struct Pool {
-    resting: RefCell<FxHashMap<usize, VecDeque<Resting>>>,
+    /// The thread's number among the shelves.
+    number: usize,
+    shelves: Shelves,
     carriers: RefCell<FxHashMap<usize, Vec<Shared>>>,
     /// Most connections in use at once lately, by server.
     needed: RefCell<FxHashMap<usize, u32>>,
+}
+
+/// The shelves of all threads.
+pub(crate) type Shelves = Arc<[Shelf]>;
+
+/// Whether a thread without an idle connection may take another thread's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    AllThreads,
+    OwnThread,
 }
 
 /// A connection that carries several requests, and what they have in common.
@@ -52,10 +70,15 @@ pub(crate) struct Upstream {
     pub(crate) call: Option<Call>,
     /// What requests must have in common to share it.
     key: Key,
-    state: Arc<ServerState>,
-    counted: Counted,
+    record: Record,
     /// Only the client it was made for may use it.
     private: bool,
+}
+
+/// A connection's place in the numbers of its server.
+struct Record {
+    state: Arc<ServerState>,
+    counted: Counted,
 }
 
 /// What makes one connection to a server as good as another.
@@ -79,12 +102,6 @@ pub(crate) enum FirstRequest {
     No,
 }
 
-/// An idle connection, and until when it may be.
-struct Resting {
-    upstream: Upstream,
-    until: Moment,
-}
-
 /// As what a connection appears in the server's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Counted {
@@ -95,6 +112,16 @@ enum Counted {
 }
 
 impl Pool {
+    /// The view of thread `number`.
+    pub(crate) fn new(number: usize, shelves: Shelves) -> Self {
+        Self {
+            number,
+            shelves,
+            carriers: RefCell::default(),
+            needed: RefCell::default(),
+        }
+    }
+
     /// Takes an idle connection, the one used last first.
     pub(crate) fn take(
         &self,
@@ -102,23 +129,29 @@ impl Pool {
         key: &Key,
         reuse: HttpReuse,
         first: FirstRequest,
+        sharing: Sharing,
     ) -> Option<Upstream> {
-        let fewest = match (reuse, first) {
-            (HttpReuse::Never, _) | (HttpReuse::Safe, FirstRequest::Yes) => return None,
-            (HttpReuse::Aggressive, FirstRequest::Yes) => 2,
-            _ => 0,
-        };
-        let mut servers = self.resting.borrow_mut();
-        let resting = servers.get_mut(&identity(state))?;
-        for at in (0..resting.len()).rev() {
-            let candidate = &resting[at].upstream;
-            if candidate.key != *key || candidate.requests < fewest {
-                continue;
+        let fewest = fewest_requests(reuse, first)?;
+        let suits = |one: &Resting| one.key == *key && one.requests >= fewest;
+        let own = &self.shelves[self.number];
+        while let Some(mut resting) = own.take(state, suits) {
+            if resting.parked.is_quiet() {
+                return Some(resting.into_upstream());
             }
-            let mut upstream = resting.remove(at)?.upstream;
-            if upstream.is_alive() {
-                upstream.count_as(Counted::Used);
-                return Some(upstream);
+        }
+        let connections = &state.connections;
+        let idle = connections.idle_safe.current() + connections.idle_unsafe.current();
+        if sharing == Sharing::OwnThread || idle == 0 {
+            return None;
+        }
+        let (before, after) = self.shelves.split_at(self.number);
+        for shelf in after[1..].iter().chain(before) {
+            while let Some(resting) = shelf.take(state, suits) {
+                if resting.parked.is_silent()
+                    && let Ok(resting) = resting.rehome()
+                {
+                    return Some(resting.into_upstream());
+                }
             }
         }
         None
@@ -129,7 +162,7 @@ impl Pool {
         let worn_out = server
             .max_reuse
             .is_some_and(|most| upstream.requests > most);
-        let state = &upstream.state;
+        let state = &upstream.record.state;
         let used = state.connections.used.current();
         let room = self.needed(state, used) + server.pool_low;
         let is_full = || {
@@ -137,31 +170,18 @@ impl Pool {
             let idle = connections.idle_safe.current() + connections.idle_unsafe.current();
             idle + used > room || server.pool_max.is_some_and(|most| idle >= most)
         };
+        let own = &self.shelves[self.number];
         let full = is_full() && {
             // Those that their server has closed do not count.
-            self.drop_dead(state);
+            self.shelves.iter().for_each(|shelf| shelf.drop_dead(state));
             is_full()
         };
         if worn_out || full || !upstream.is_alive() {
             return;
         }
-        let mut servers = self.resting.borrow_mut();
-        let resting = servers.entry(identity(&upstream.state)).or_default();
-        if resting.len() < KEPT {
-            let proven = upstream.requests > 1;
-            upstream.count_as(if proven {
-                Counted::IdleSafe
-            } else {
-                Counted::IdleUnsafe
-            });
-            let until = now.after(server.pool_purge_delay.0);
-            resting.push_back(Resting { upstream, until });
-        }
-    }
-
-    fn drop_dead(&self, state: &ServerState) {
-        if let Some(resting) = self.resting.borrow_mut().get_mut(&identity(state)) {
-            resting.retain_mut(|one| one.upstream.is_alive());
+        let until = now.after(server.pool_purge_delay.0);
+        if let Some(resting) = Resting::of(upstream, until) {
+            own.put(resting);
         }
     }
 
@@ -181,11 +201,7 @@ impl Pool {
         reuse: HttpReuse,
         first: FirstRequest,
     ) -> Option<Rc<Carrier>> {
-        let fewest = match (reuse, first) {
-            (HttpReuse::Never, _) | (HttpReuse::Safe, FirstRequest::Yes) => return None,
-            (HttpReuse::Aggressive, FirstRequest::Yes) => 2,
-            _ => 0,
-        };
+        let fewest = fewest_requests(reuse, first)?;
         let servers = self.carriers.borrow();
         let carriers = servers.get(&identity(state))?;
         let fits = |shared: &&Shared| {
@@ -212,10 +228,7 @@ impl Pool {
 
     /// Closes what rested for too long (`pool-purge-delay`) and what its server closed.
     pub(crate) fn sweep(&self, now: Moment) {
-        self.resting.borrow_mut().retain(|_, resting| {
-            resting.retain_mut(|one| now < one.until && one.upstream.is_alive());
-            !resting.is_empty()
-        });
+        self.shelves[self.number].sweep(now);
         // What was needed is forgotten little by little.
         self.needed.borrow_mut().retain(|_, needed| {
             *needed -= needed.div_ceil(8);
@@ -252,8 +265,10 @@ impl Upstream {
             ends,
             call: None,
             key,
-            state,
-            counted: Counted::Used,
+            record: Record {
+                state,
+                counted: Counted::Used,
+            },
             private: false,
         }
     }
@@ -283,7 +298,7 @@ impl Upstream {
 
     /// Whether it leads to that server as `key` wants.
     pub(crate) fn leads_to(&self, state: &ServerState, key: &Key) -> bool {
-        std::ptr::eq(&raw const *self.state, state) && self.key == *key
+        std::ptr::eq(&raw const *self.record.state, state) && self.key == *key
     }
 
     /// Whether it may carry another request: the server has sent nothing, not even its end.
@@ -291,7 +306,9 @@ impl Upstream {
         let mut context = Context::from_waker(Waker::noop());
         self.input.is_empty() && self.stream.poll_readable(&mut context).is_pending()
     }
+}
 
+impl Record {
     fn count_as(&mut self, counted: Counted) {
         self.gauge().leave();
         self.counted = counted;
@@ -308,9 +325,18 @@ impl Upstream {
     }
 }
 
-impl Drop for Upstream {
+impl Drop for Record {
     fn drop(&mut self) {
         self.gauge().leave();
+    }
+}
+
+/// How many requests a connection must have served for this one to take it; `None` = it takes no used one.
+const fn fewest_requests(reuse: HttpReuse, first: FirstRequest) -> Option<u32> {
+    match (reuse, first) {
+        (HttpReuse::Never, _) | (HttpReuse::Safe, FirstRequest::Yes) => None,
+        (HttpReuse::Aggressive, FirstRequest::Yes) => Some(2),
+        _ => Some(0),
     }
 }
 
@@ -320,6 +346,3 @@ fn identity(state: &ServerState) -> usize {
 }
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Most idle connections a thread keeps per server.
-const KEPT: usize = 1024;

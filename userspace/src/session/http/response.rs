@@ -52,6 +52,10 @@ impl HttpStream<'_, '_> {
     ) -> Result<(), Failure> {
         self.note_response(link);
         if response.tunnel {
+            if progress.upload != Upload::Done {
+                // What is still to come of the request would be taken for the other protocol.
+                return Err(Failure::BadResponse);
+            }
             self.settle_upgrade()?;
         } else {
             // What the server said of its own connection is known; the rest is for the client's.

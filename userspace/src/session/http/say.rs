@@ -38,7 +38,10 @@ impl<'c> HttpStream<'c, '_> {
         let messages = &mut *self.messages;
         std::mem::swap(&mut messages.response, &mut messages.answer.head);
         self.responding = true;
-        self.apply_after_response_rules();
+        // What cannot be read as a request is refused before there is one for rules to apply to.
+        if self.transaction.timeline.get().head.is_some() {
+            self.apply_after_response_rules();
+        }
         let drained = self.skip_request_body();
         let keep = self.request.keep_alive && drained && !self.closes_client();
         let persistence = if keep {

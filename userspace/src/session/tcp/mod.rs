@@ -25,9 +25,12 @@ use crate::queue::Slot;
 use crate::state::{Counter, CutReason};
 use crate::types::ProxyId;
 
-/// Serves a client's connection as a TCP session, to its end; or gives the stream back when it is to go on as HTTP, with
+/// Serves a client's connection as a TCP session, to its end; or puts the stream back when it is to go on as HTTP, with
 /// everything that was read in front of it.
-pub(super) async fn serve(connection: &Connection, client: Stream) -> Option<Stream> {
+pub(super) async fn serve(connection: &Connection, place: &mut Option<Stream>) {
+    let Some(client) = place.take() else {
+        return;
+    };
     let transaction = Transaction::first(connection);
     let mut session = Session {
         connection,
@@ -49,11 +52,11 @@ pub(super) async fn serve(connection: &Connection, client: Stream) -> Option<Str
         Ended::SwitchModeHttp => {
             let mut stream = session.client;
             stream.unread(session.request.pending().to_vec());
-            return Some(stream);
+            *place = Some(stream);
+            return;
         }
     }
     session.finish();
-    None
 }
 
 /// One TCP session.

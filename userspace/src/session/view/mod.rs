@@ -104,8 +104,8 @@ impl View for SessionView<'_> {
         match which {
             Address::Source => ends.source,
             Address::Destination => ends.destination,
-            Address::FrontSource => ends.front_source,
-            Address::FrontDestination => ends.front_destination,
+            Address::FrontSource => self.connection.own_ends().source,
+            Address::FrontDestination => self.connection.own_ends().destination,
             Address::BackSource => back.map(|(source, _)| source),
             Address::BackDestination => back.map(|(_, destination)| destination),
         }

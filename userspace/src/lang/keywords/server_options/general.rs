@@ -7,6 +7,7 @@ use super::{InitAddr, ServerOption, ServerOptions, option, refused, source};
 use crate::expr::Stage;
 use crate::lang::keywords::address::{Address, Endpoint, Ports};
 use crate::lang::keywords::args::{Args, Complaint, Parsed, Unit, number};
+use crate::lang::keywords::bind::options::md5_password;
 use crate::lang::keywords::context::Context;
 use crate::lang::keywords::expressions::Rules;
 use crate::lang::keywords::http2::PROTOCOLS;
@@ -405,21 +406,57 @@ pub(super) const OPTIONS: &[ServerOption] = &[
             server.resolution.read(word)
         },
     ),
-    refused("tcp-ut", "<delay>", "set it on the bind line"),
-    refused("tfo", "", "connections are opened without data"),
-    refused("cc", "<algo>", "the system chooses the congestion control"),
+    option(
+        "tcp-ut",
+        "<delay>",
+        "Sets how long sent data may stay unacknowledged.",
+        |args, server, _| {
+            server.socket.user_timeout = args.optional_time(Unit::Milliseconds)?;
+            Ok(())
+        },
+    ),
+    option(
+        "tfo",
+        "",
+        "Sends the first data with the SYN (TCP fast open).",
+        |_, server, _| {
+            server.socket.fast_open = true;
+            Ok(())
+        },
+    ),
+    option(
+        "no-tfo",
+        "",
+        "Resets 'tfo' of a default.",
+        |_, server, _| {
+            server.socket.fast_open = false;
+            Ok(())
+        },
+    ),
+    option(
+        "cc",
+        "<algo>",
+        "Chooses TCP's congestion control.",
+        |args, server, _| {
+            server.socket.congestion = Some(args.need("an algorithm")?.text.clone());
+            Ok(())
+        },
+    ),
+    option(
+        "tcp-md5sig",
+        "<password>",
+        "Signs every TCP segment (RFC 2385).",
+        |args, server, _| {
+            server.socket.md5 = Some(md5_password(args)?);
+            Ok(())
+        },
+    ),
     refused("guid", "<string>", "objects are known by their names"),
     refused("idle-ping", "<delay>", "idle connections are not probed"),
     refused("init-state", "<state>", "checked servers start up"),
     refused("log-proto", "<protocol>", "logs are sent as datagrams"),
-    refused(
-        "no-tfo",
-        "",
-        "connections are never opened with data: leave it out",
-    ),
     refused("shard", "<shard>", "there are no peers"),
     refused("strict-maxconn", "", "idle connections do not count"),
-    refused("tcp-md5sig", "<password>", "connections are not signed"),
     refused(
         "usesrc",
         "<address>",

@@ -19,7 +19,8 @@ use super::tls::TlsSettings;
 use crate::expr::Expression;
 use crate::lang::ast::Word;
 use crate::model::{
-    ErrorReaction, HttpProtocol, OnMarkedDown, OnMarkedUp, ProxyRecords, Source, Verify, WebSocket,
+    ErrorReaction, HttpProtocol, OnMarkedDown, OnMarkedUp, ProxyRecords, ServerSocket, Source,
+    Verify, WebSocket,
 };
 use crate::types::{Millis, Weight};
 
@@ -71,6 +72,7 @@ pub(in crate::lang) struct ServerOptions {
     pub init_addr: Vec<InitAddr>,
     pub resolution: ResolutionOptions,
     pub source: Option<Source>,
+    pub socket: ServerSocket,
     pub send_proxy: Option<u8>,
     pub proxy_records: ProxyRecords,
     pub socks4: Option<SocketAddr>,
@@ -162,6 +164,7 @@ impl Default for ServerOptions {
             init_addr: vec![InitAddr::Last, InitAddr::Libc],
             resolution: ResolutionOptions::default(),
             source: None,
+            socket: ServerSocket::default(),
             send_proxy: None,
             proxy_records: ProxyRecords::default(),
             socks4: None,

@@ -161,11 +161,6 @@ pub(in crate::lang::keywords) const NO_OPS: &[Row] = &[
     ),
     ("tune.h2.zero-copy-fwd-send", GLOBAL, BUFFERS),
     (
-        "tune.idle-pool.shared",
-        GLOBAL,
-        "every thread has its own pool",
-    ),
-    (
         "tune.listener.default-shards",
         GLOBAL,
         "every thread has a socket of its own",

@@ -181,7 +181,8 @@ fn remove_cleartext_http2(head: &mut Head) {
     head.remove_where(|name, value| name == b"upgrade" && value.is_empty());
 }
 
-fn is_http2(protocol: &[u8]) -> bool {
+/// Whether an `Upgrade` names HTTP/2, which is not switched to that way (RFC 9113 §3.1).
+pub fn is_http2(protocol: &[u8]) -> bool {
     protocol.eq_ignore_ascii_case(b"h2c") || protocol.eq_ignore_ascii_case(b"h2")
 }
 

@@ -23,7 +23,7 @@ pub use encode::{
 };
 pub use error::{HeadError, Reason};
 pub use fields::is_token_byte;
-pub use framing::settle_length;
+pub use framing::{is_http2, settle_length};
 pub use request::{Request, RequestDecoder, decode_request, settle_framed};
 pub use response::{Exchange, Response, ResponseDecoder, decode_response};
 

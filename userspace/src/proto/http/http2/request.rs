@@ -76,6 +76,10 @@ pub fn decode_request(
         if name.is_empty() || !name.iter().all(|&byte| http1::is_token_byte(byte)) {
             return Err(Reason::FieldValue);
         }
+        // HTTP/2 cannot be switched to from itself.
+        if http1::is_http2(name) {
+            return Err(Reason::FieldValue);
+        }
         head.add(b"connection", b"upgrade");
         head.add(b"upgrade", name);
     }

@@ -5,7 +5,7 @@ use super::*;
 use crate::proto::http::http1::{
     Exchange, Framing, Limits, Persistence, encode_request as to_text,
 };
-use crate::proto::http::{Method, Version};
+use crate::proto::http::{Head, Method, Version};
 
 fn parts(method: &str, uri: &str, fields: &[(&str, &str)]) -> http::request::Parts {
     let mut request = http::Request::builder().method(method).uri(uri);
@@ -155,5 +155,15 @@ proptest! {
         prop_assert_eq!(again.version(), Version::Http11);
         prop_assert_eq!(again.first(b"host"), Some(&b"a.test"[..]));
         prop_assert!(!again.contains(b"connection"));
+    }
+}
+
+#[test]
+fn nobody_switches_to_http2_from_within_it() {
+    for (name, fine) in [("websocket", true), ("h2c", false), ("H2", false)] {
+        let mut parts = parts("CONNECT", "https://a.test/", &[]);
+        parts.extensions.insert(h2::ext::Protocol::from(name));
+        let decoded = decode_request(&parts, false, &mut Head::default(), &Limits::default());
+        assert_eq!(decoded.is_ok(), fine, "{name}");
     }
 }

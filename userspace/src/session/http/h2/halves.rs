@@ -7,6 +7,7 @@ use std::cell::{OnceCell, RefCell};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -21,7 +22,7 @@ use crate::proto::http::http2::{decode_trailers, encode_trailers};
 /// The connection below the streams.
 pub(super) struct Base {
     pub(super) stream: RefCell<Stream>,
-    tls: Option<Rc<dyn Tls>>,
+    tls: Option<Arc<dyn Tls>>,
     /// A second descriptor of the socket, made when a rule first asks for the socket.
     descriptor: OnceCell<Option<OwnedFd>>,
 }
@@ -35,7 +36,7 @@ impl Base {
         }
     }
 
-    pub(super) fn tls(&self) -> Option<Rc<dyn Tls>> {
+    pub(super) fn tls(&self) -> Option<Arc<dyn Tls>> {
         self.tls.clone()
     }
 
@@ -254,7 +255,7 @@ impl Carried for Shared {
         self.0.borrow_mut().trailers.take()
     }
 
-    fn tls(&self) -> Option<Rc<dyn Tls>> {
+    fn tls(&self) -> Option<Arc<dyn Tls>> {
         self.1.tls()
     }
 

@@ -106,11 +106,8 @@ async fn talk(
         over: None,
         since: clock::now(),
     };
-    let mut stopping = std::pin::pin!(connection.worker.stopping());
-    let mut stops = false;
     std::future::poll_fn(|context| {
-        if !stops && stopping.as_mut().poll(context).is_ready() {
-            stops = true;
+        if connection.worker.is_stopping() {
             talk.say_goodbye();
         }
         if let Poll::Ready(ended) = talk.poll(context) {
@@ -293,7 +290,7 @@ impl Future for Request<'_> {
 async fn answer(
     connection: &Connection,
     stream: Stream,
-    reply: Reply,
+    mut reply: Reply,
     cut: &Cell<Option<CutReason>>,
     number: u32,
     kept: Rc<RefCell<Vec<Upstream>>>,
@@ -305,7 +302,7 @@ async fn answer(
     };
     let mut front = Front::new(stream, cut);
     front.requests = number;
-    front.reply = Some(reply);
+    front.reply = Some(&mut reply);
     front.private = std::mem::take(&mut *kept.borrow_mut());
     let next = HttpStream::new(connection, &transaction, &mut front)
         .run(None)

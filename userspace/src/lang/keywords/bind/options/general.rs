@@ -1,6 +1,6 @@
 //! Options of the socket, its owner, its limits.
 
-use super::{BindOption, mode, named_group, named_user, no_op, option, refused};
+use super::{BindOption, md5_password, mode, named_group, named_user, no_op, option, refused};
 use crate::lang::keywords::args::{Complaint, Unit};
 use crate::lang::keywords::http2::PROTOCOLS;
 use crate::lang::keywords::logging::choose;
@@ -169,6 +169,24 @@ pub(super) const OPTIONS: &[BindOption] = &[
             Ok(())
         },
     ),
+    option(
+        "tcp-md5sig",
+        "<password>",
+        "Signs every TCP segment (RFC 2385).",
+        |args, bind, _| {
+            bind.options.md5 = Some(md5_password(args)?);
+            Ok(())
+        },
+    ),
+    option(
+        "cc",
+        "<algo>",
+        "Chooses TCP's congestion control.",
+        |args, bind, _| {
+            bind.options.congestion = Some(args.need("an algorithm")?.text.clone());
+            Ok(())
+        },
+    ),
     option("tfo", "", "Accepts TCP fast open.", |_, bind, _| {
         bind.options.fast_open = true;
         Ok(())
@@ -218,7 +236,6 @@ pub(super) const OPTIONS: &[BindOption] = &[
     ),
     refused("process", "<set>", "there is one process; use 'thread'"),
     refused("severity-output", "<format>", "answers carry no severity"),
-    refused("cc", "<algo>", "the system chooses the congestion control"),
     refused(
         "guid-prefix",
         "<string>",
@@ -232,5 +249,4 @@ pub(super) const OPTIONS: &[BindOption] = &[
         "connections are not opened beforehand",
     ),
     refused("quic-socket", "<mode>", "there is no QUIC"),
-    refused("tcp-md5sig", "<password>", "connections are not signed"),
 ];

@@ -10,7 +10,9 @@ use crate::lang::keywords::args::{Args, Complaint, Parsed, number};
 use crate::lang::keywords::catalogue::State;
 use crate::lang::keywords::context::Context;
 use crate::lang::keywords::tls::{TlsSettings, needs_ssl};
-use crate::model::{BindTls, HttpProtocol, IgnoredErrors, Level, Principal, SocketOptions, Verify};
+use crate::model::{
+    BindTls, HttpProtocol, IgnoredErrors, Level, MD5_PASSWORD_MAX, Principal, SocketOptions, Verify,
+};
 
 /// One option of a bind line.
 pub(in crate::lang) struct BindOption {
@@ -208,6 +210,19 @@ pub(in crate::lang::keywords) fn owner(
         "user" => named_user(word, context),
         "group" => named_group(word, context),
         _ => number(word, 0..=u32::MAX).map(Principal::Id),
+    }
+}
+
+/// What segments are signed with.
+pub(in crate::lang::keywords) fn md5_password(args: &mut Args<'_>) -> Parsed<String> {
+    let word = args.need("a password")?;
+    if word.text.len() <= MD5_PASSWORD_MAX {
+        Ok(word.text.clone())
+    } else {
+        Err(Complaint::new(
+            word.span,
+            format!("the password is too long (at most {MD5_PASSWORD_MAX} bytes)"),
+        ))
     }
 }
 
