@@ -1,6 +1,6 @@
 //! What every proxy can say about itself: mode, limits, name and number (manual §4.2).
 
-use super::args::Parsed;
+use super::args::{Complaint, Parsed};
 use super::context::Context;
 use super::registry::{Effect, Keyword, Sections};
 use super::server_options::source;
@@ -139,6 +139,21 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         effect: Effect::Proxy(|args, draft, context| {
             draft.proxy.retry_on = retry_on(args, context)?;
             Ok(())
+        }),
+    },
+    Keyword {
+        name: "tune.idle-pool.shared",
+        sections: Sections::GLOBAL,
+        args: "full|on|off",
+        doc: "Says whether threads take each other's idle server connections.",
+        effect: Effect::Global(|args, context| {
+            let word = args.need("'full', 'on' or 'off'")?;
+            context.global.tune.share_idle = match word.text.as_str() {
+                "full" | "on" => true,
+                "off" => false,
+                _ => return Err(Complaint::unknown(word, "value", ["full", "on", "off"])),
+            };
+            args.end()
         }),
     },
     Keyword {

@@ -328,20 +328,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         },
     ),
     keyword(
-        "tune.idle-pool.shared",
-        "full|on|off",
-        "Says whether threads take each other's idle server connections.",
-        |args, context| {
-            let word = args.need("'full', 'on' or 'off'")?;
-            context.global.tune.share_idle = match word.text.as_str() {
-                "full" | "on" => true,
-                "off" => false,
-                _ => return Err(Complaint::unknown(word, "value", ["full", "on", "off"])),
-            };
-            args.end()
-        },
-    ),
-    keyword(
         "tune.maxaccept",
         "<number>",
         "Limits the connections accepted in a row.",
