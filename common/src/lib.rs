@@ -14,6 +14,7 @@ extern crate alloc;
 pub mod action;
 pub mod address;
 pub mod bind;
+pub mod capture;
 pub mod checksum;
 pub mod config;
 pub mod counters;

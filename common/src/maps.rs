@@ -21,6 +21,9 @@
 //! | `fragments` | array | bucket → [`FragmentBucket`] | [`fragment::BUCKETS`] | program | yes |
 //! | `counters` | per-CPU array | [`ServerIndex`] → [`ServerCounters`] | as `servers` | program | |
 //! | `drops` | per-CPU array | service × [`DROP_REASONS`] + reason → `u64` | services × [`DROP_REASONS`] | program | |
+//! | `capture` | array | 0 → [`Control`] | 1 | userspace | yes |
+//! | `captured` | ring buffer | [`Record`]s | [`RING_BYTES`] | program | |
+//! | `missed` | per-CPU array | 0 → [`Missed`] | 1 | program | |
 //! | `work` | per-CPU array | 0 → [`Work`] | 1 | program | |
 //!
 //! `work` is the program's own memory for one packet and of no interest to userspace. "Mapped" arrays have `BPF_F_MMAPABLE` and userspace reads and writes them through a shared mapping, word by word
@@ -54,6 +57,10 @@
 //! - **Sizes and keys** in `config` never change while tables made with them are in use.
 //!
 //! [`ActionRow`]: crate::action::ActionRow
+//! [`Control`]: crate::capture::Control
+//! [`Missed`]: crate::capture::Missed
+//! [`RING_BYTES`]: crate::capture::RING_BYTES
+//! [`Record`]: crate::capture::Record
 //! [`BindBucket`]: crate::bind::BindBucket
 //! [`Config`]: crate::config::Config
 //! [`DROP_REASONS`]: crate::verdict::DROP_REASONS
@@ -130,6 +137,12 @@ pub mod name {
     pub const COUNTERS: &str = "counters";
     /// Per-CPU counters of drops.
     pub const DROPS: &str = "drops";
+    /// What somebody wants to see.
+    pub const CAPTURE: &str = "capture";
+    /// The frames shown.
+    pub const CAPTURED: &str = "captured";
+    /// Those there was no room for.
+    pub const MISSED: &str = "missed";
 }
 
 /// Sizes of all maps, in units that mean something.

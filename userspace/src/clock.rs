@@ -44,6 +44,11 @@ pub fn wall() -> Duration {
     now.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// Nanoseconds from 1970 to the zero of the system's monotonic clock, by which the kernel stamps what it shows.
+pub fn epoch() -> u64 {
+    (wall().as_nanos() as u64).saturating_sub(raw() as u64)
+}
+
 /// The instant of [`Moment`] zero.
 pub fn started() -> Instant {
     zero().0

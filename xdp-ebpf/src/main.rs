@@ -8,6 +8,7 @@
 #![deny(unsafe_code)]
 
 mod access;
+mod capture;
 mod tables;
 
 use aya_ebpf::bindings::{xdp_action, xdp_md};
@@ -25,10 +26,13 @@ use crate::tables::Maps;
 #[xdp]
 #[inline(always)]
 pub(crate) fn tidegate(context: XdpContext) -> u32 {
-    match quick(&mut Packet::new(&context), &Maps) {
-        Some(verdict) => act(verdict),
-        None => thorough(context.ctx),
+    // Frames that somebody wants to see are all decided where it is known whose they are.
+    if capture::asked().is_none()
+        && let Some(verdict) = quick(&mut Packet::new(&context), &Maps)
+    {
+        return act(verdict);
     }
+    thorough(context.ctx)
 }
 
 /// What is left for all other frames. A function of its own, so that the frames that come most need neither its stack nor
@@ -36,10 +40,18 @@ pub(crate) fn tidegate(context: XdpContext) -> u32 {
 #[inline(never)]
 fn thorough(context: *mut xdp_md) -> u32 {
     let context = XdpContext::new(context);
-    match tables::work() {
-        Some(work) => act(careful(&mut Packet::new(&context), &Maps, work)),
-        None => xdp_action::XDP_PASS,
+    let Some(work) = tables::work() else {
+        return xdp_action::XDP_PASS;
+    };
+    let asked = capture::asked();
+    if asked.is_some() {
+        work.forget_origin();
     }
+    let verdict = careful(&mut Packet::new(&context), &Maps, work);
+    if let Some((control, filter)) = asked {
+        capture::show(&context, control, filter, verdict, work, Maps.now());
+    }
+    act(verdict)
 }
 
 /// Carries a verdict out.

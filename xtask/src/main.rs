@@ -75,6 +75,8 @@ enum Command {
     LabOrigin(lab::origin::Options),
     #[command(hide = true)]
     LabDaemon(lab::daemon::Options),
+    #[command(hide = true)]
+    BenchFloodSource(bench::flood::source::Options),
 }
 
 /// What a command found out, when it did its work.
@@ -115,6 +117,7 @@ fn run(command: &Command) -> anyhow::Result<Verdict> {
         Command::Run(options) => lab::run(&workspace, options)?,
         Command::LabOrigin(options) => lab::origin::run(options)?,
         Command::LabDaemon(options) => lab::daemon::exec(options)?,
+        Command::BenchFloodSource(options) => bench::flood::source::run(options)?,
     }
     Ok(Verdict::Passed)
 }

@@ -5,6 +5,7 @@
 
 use super::mapping::Search;
 use crate::action::Class;
+use crate::address::Address;
 use crate::config::{Clock, Config};
 use crate::flow::{FlowHash, FlowPlace, FlowState};
 use crate::frame::{Frame, Tables};
@@ -49,6 +50,21 @@ pub struct Work {
     /// What that takes from it. Apart from `sending`, which is written for every packet: filling this with zeros costs a
     /// loop over its bytes.
     pub(super) inner: Inner,
+}
+
+impl Work {
+    /// Whose packet it was and where it came from, as far as that was found out since [`Self::forget_origin`].
+    #[inline(always)]
+    pub const fn origin(&self) -> (ServiceIndex, Address) {
+        (self.service, self.packet.network.source)
+    }
+
+    /// Forgets whose the packet before was.
+    #[inline(always)]
+    pub fn forget_origin(&mut self) {
+        self.service = ServiceIndex::default();
+        self.packet.network.source = Address::default();
+    }
 }
 
 /// What a service does to its packets; with none of it only the Ethernet header changes.

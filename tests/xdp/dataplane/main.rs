@@ -13,6 +13,7 @@ mod netns;
 #[path = "../../support/pins.rs"]
 mod pins;
 
+mod capture;
 mod configuration;
 mod crowd;
 mod decap;
@@ -24,6 +25,7 @@ mod guard;
 mod l4;
 mod lab;
 mod long;
+mod marks;
 mod messages;
 mod modes;
 mod operator;

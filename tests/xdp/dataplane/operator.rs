@@ -153,6 +153,8 @@ fn replaced_list_takes_effect_as_a_whole() {
              tcp-request connection reject if {{ src -f {file} }}"
         ),
     );
+    let program = || lab.balancer.exec("ip -details link show lb0");
+    let before = program();
     let target = format!("{VIP}:80");
     let (stop, tries) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
@@ -178,6 +180,8 @@ fn replaced_list_takes_effect_as_a_whole() {
         });
         stop.store(true, Ordering::Relaxed);
     });
+    assert!(before.contains("prog/xdp id "), "{before}");
+    assert_eq!(program(), before, "another list is no other program");
     from(&lab, "192.0.2.10", &target).expect("the new list does not have it");
     assert!(
         from(&lab, "192.0.2.66", &target).is_err(),

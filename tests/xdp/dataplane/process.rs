@@ -74,6 +74,11 @@ impl Process {
         self.child.lock().unwrap().id()
     }
 
+    /// Where its Runtime API listens.
+    pub(crate) fn socket(&self) -> &std::path::Path {
+        &self.socket
+    }
+
     /// Whether it has ended.
     pub(crate) fn ended(&self) -> bool {
         self.child.lock().unwrap().try_wait().unwrap().is_some()

@@ -3,6 +3,7 @@
 //! Single-dash words such as `-Ws` or `-sf 12 13` follow management.txt §3 and are parsed from the table in [`flags`];
 //! `explain`, `check` and other words come from clap. The result is an [`Invocation`]; nothing is read or started here.
 
+mod capture;
 mod completions;
 mod convert;
 mod ctl;
@@ -12,6 +13,7 @@ mod keywords;
 mod man;
 mod run;
 mod subcommands;
+mod top;
 mod version;
 
 pub use completions::Shell;

@@ -147,6 +147,8 @@ fn extra(program: &str, subcommand: Subcommand) -> ExitCode {
             port,
             address,
         } => super::decap::run(&interface, mode, port, &address),
+        Subcommand::Capture(wanted) => super::capture::run(&wanted),
+        Subcommand::Top(wanted) => super::top::run(&wanted),
         Subcommand::Convert { from: _, file } => convert(&file),
         Subcommand::Keywords => {
             write_out(&super::keywords::list());

@@ -45,6 +45,10 @@ pub enum Subcommand {
         #[arg(long)]
         address: Vec<IpAddr>,
     },
+    /// Write the packets a running process decides about in the kernel to a pcapng file, each with what became of it.
+    Capture(super::capture::Wanted),
+    /// Show what the kernel part of a running process drops and forwards, second by second; 'q' ends it.
+    Top(super::top::Wanted),
     /// Turn the backends of another program's configuration into sections of this one's, on standard output.
     Convert {
         /// Whose configuration it is.

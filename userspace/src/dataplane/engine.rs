@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use tidegate_common::maps::Sizes;
 
 use super::attach::Attached;
@@ -440,6 +441,7 @@ fn feedback(
         counters,
         drops,
         sources,
+        capture,
         flows,
         nat,
     } = readings;
@@ -447,6 +449,7 @@ fn feedback(
         counters,
         drops,
         sources,
+        capture: Mutex::new(Some(capture)),
         flows,
         nat,
         flow_limit: u64::from(model.global.xdp.flows),
@@ -456,6 +459,10 @@ fn feedback(
         interfaces: attached
             .iter()
             .map(|at| (at.interface.name.clone(), at.attachment.name()))
+            .collect(),
+        attached: attached
+            .iter()
+            .map(|at| (at.interface.index, at.interface.name.clone()))
             .collect(),
         services: services.collect(),
         diagnoses: ArcSwap::default(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use aya::maps::{MapData, MapError, PerCpuArray};
+use parking_lot::Mutex;
 use tidegate_common::counters::{ServerCounters, drop_index, server_index};
 use tidegate_common::flow::{FlowBucket, FlowState};
 use tidegate_common::nat::NatEntry;
@@ -15,6 +16,7 @@ use tidegate_common::service::ServiceIndex;
 use tidegate_common::source::SourceBucket;
 use tidegate_common::verdict::DropReason;
 
+use super::capture::CaptureMaps;
 use super::mmap::Mapped;
 use super::snapshot::{
     DropCount, InterfaceSnapshot, ServerCounts, ServerSnapshot, ServiceSnapshot, Snapshot,
@@ -28,6 +30,8 @@ pub struct Feedback {
     pub(super) counters: PerCpuArray<MapData, ServerCounters>,
     pub(super) drops: PerCpuArray<MapData, u64>,
     pub(super) sources: Mapped<SourceBucket>,
+    /// Taken out while there is a capture.
+    pub(super) capture: Mutex<Option<CaptureMaps>>,
     pub(super) flows: Mapped<FlowBucket>,
     pub(super) nat: Mapped<NatEntry>,
     pub(super) flow_limit: u64,
@@ -37,6 +41,8 @@ pub struct Feedback {
     /// The regions of `sources`, by stick table.
     pub(super) regions: Vec<Region>,
     pub(super) interfaces: Vec<(String, &'static str)>,
+    /// The interfaces by number.
+    pub(super) attached: Vec<(u32, String)>,
     pub(super) services: Vec<KnownService>,
     /// What an operator should know of how the plan meets this machine.
     pub(super) diagnoses: ArcSwap<Vec<String>>,

@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use tidegate_common::action::ActionRow;
 use tidegate_common::bind::{BindBucket, RangeRow};
+use tidegate_common::capture::Control;
 use tidegate_common::config::Config;
 use tidegate_common::decap::Endings;
 use tidegate_common::flow::FlowBucket;
@@ -53,6 +54,7 @@ records!(
     BindBucket,
     RangeRow,
     Config,
+    Control,
     Endings,
     FlowBucket,
     FragmentBucket,

@@ -6,6 +6,7 @@
 //! [`crate::net`].
 
 mod attach;
+mod capture;
 pub mod decap;
 mod diagnosis;
 mod engine;
@@ -45,6 +46,7 @@ use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 pub use attach::AttachError;
+pub use capture::{Capture, CaptureError, Captured, Wish};
 use engine::Engine;
 pub use engine::StartError;
 pub use feedback::Feedback;

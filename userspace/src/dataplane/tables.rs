@@ -28,6 +28,7 @@ use tidegate_common::server::{Server, ServerIndex};
 use tidegate_common::service::Service;
 use tidegate_common::source::SourceBucket;
 
+use super::capture::CaptureMaps;
 use super::loader::{Keeping, Layout, LoadError, Loaded, Table};
 use super::mmap::{Mapped, Record};
 use super::writer::WriteError;
@@ -132,6 +133,8 @@ pub(super) struct Readings {
     pub drops: PerCpuArray<MapData, u64>,
     /// Connection counts of sources.
     pub sources: Mapped<SourceBucket>,
+    /// Frames shown on request.
+    pub capture: CaptureMaps,
     /// Flows, to count them.
     pub flows: Mapped<FlowBucket>,
     /// Their addresses, where they are known.
@@ -239,6 +242,11 @@ impl Tables {
             counters: other(again, name::COUNTERS)?,
             drops: other(map(name::DROPS)?, name::DROPS)?,
             sources: mapped(&map(name::SOURCES)?, name::SOURCES, size(name::SOURCES))?,
+            capture: CaptureMaps {
+                control: mapped(&map(name::CAPTURE)?, name::CAPTURE, 1)?,
+                ring: other(map(name::CAPTURED)?, name::CAPTURED)?,
+                missed: other(map(name::MISSED)?, name::MISSED)?,
+            },
             flows: mapped(&map(name::FLOWS)?, name::FLOWS, size(name::FLOWS))?,
             nat: mapped(&map(name::NAT)?, name::NAT, size(name::NAT))?,
         };

@@ -216,6 +216,8 @@ pub struct XdpGlobal {
     pub listed_flows: ListedFlows,
     /// `xdp deny answer|drop`: whether `http-request deny` may be done by the kernel, which gives no answer.
     pub deny: Deny,
+    /// `xdp log-drops N`: lines a second at most about dropped packets; 0 = none.
+    pub log_drops: u32,
 }
 
 /// What `http-request deny` is where the kernel could do it.
@@ -268,6 +270,7 @@ impl Default for XdpGlobal {
             pin: PathBuf::from("/sys/fs/bpf/tidegate"),
             listed_flows: ListedFlows::Cut,
             deny: Deny::Answer,
+            log_drops: 0,
         }
     }
 }

@@ -4,8 +4,10 @@
 
 pub mod checks;
 pub mod dns;
+pub mod ends;
 pub mod http;
 pub mod netscaler;
+pub mod pcapng;
 pub mod proxy_protocol;
 pub mod socks4;
 pub mod syslog;

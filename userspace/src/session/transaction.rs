@@ -171,9 +171,9 @@ pub struct BackOverrides {
 }
 
 impl BackOverrides {
-    /// Whether the connection has options of its own, so that no other request may use it.
-    pub const fn marks(&self) -> bool {
-        self.mark.is_some() || self.tos.is_some()
+    /// What all requests on a connection must have in common: its packets are marked once.
+    pub const fn marks(&self) -> (Option<u32>, Option<u8>) {
+        (self.mark, self.tos)
     }
 }
 

@@ -4,6 +4,7 @@
 //! sessions it serves and how is the business of the rooms above.
 
 mod background;
+mod drops;
 mod limits;
 mod link;
 mod listeners;

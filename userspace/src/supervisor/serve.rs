@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
 use super::background::{self, Null, Report as Parent, Side};
+use super::drops;
 use super::limits;
 use super::link::Report;
 use super::listeners::{self, Inherited};
@@ -242,6 +243,9 @@ async fn keep_house(
     tokio::task::spawn_local(checks);
     if let Some(kernel) = &kernel {
         tokio::task::spawn_local(tell_kernel(Arc::clone(kernel), workers.generation()));
+        let (logs, model) = (generation.logs(), &generation.running().model);
+        let logging = drops::log(Arc::clone(kernel), Arc::clone(logs), Arc::clone(model));
+        tokio::task::spawn_local(logging);
     }
     let (addresses, sockets): (Vec<_>, Vec<_>) = runtime_api
         .into_iter()

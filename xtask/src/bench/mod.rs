@@ -5,6 +5,7 @@
 //! number: machines differ, and a miss is a finding, not an error.
 
 mod figures;
+pub(crate) mod flood;
 mod http;
 mod l4;
 
@@ -20,6 +21,8 @@ pub(crate) enum Bench {
     Http(http::Options),
     /// The XDP program: nanoseconds per packet, beside the kernel's own map lookups
     L4(l4::Options),
+    /// A well-behaved client beside floods of SYNs, beside Debian's haproxy
+    Flood(flood::Options),
 }
 
 /// Measures and reports.
@@ -27,5 +30,6 @@ pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<()> {
     match bench {
         Bench::Http(options) => http::run(workspace, options),
         Bench::L4(options) => l4::run(workspace, options),
+        Bench::Flood(options) => flood::run(workspace, options),
     }
 }

@@ -13,14 +13,14 @@ use rustls::pki_types::ServerName;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// One TCP connection that carries HTTP/1 requests.
-pub(super) struct HttpClient<S> {
+pub(crate) struct HttpClient<S> {
     reader: BufReader<S>,
     used: bool,
 }
 
 /// How an exchange ended.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// The server of that name answered 200.
     Served(String),
     /// A kept connection was closed before a byte of the answer: a client sends the request again on a new one.
@@ -30,7 +30,7 @@ pub(super) enum Outcome {
 }
 
 /// Opens a TCP connection from `source`.
-pub(super) fn connect(source: IpAddr, target: SocketAddr, limit: Duration) -> Result<TcpStream> {
+pub(crate) fn connect(source: IpAddr, target: SocketAddr, limit: Duration) -> Result<TcpStream> {
     let domain = Domain::for_address(target);
     let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     // Many short connections to one target: the local port is chosen per destination, and reset instead of waiting.
@@ -56,7 +56,7 @@ pub(super) fn handshake(
 
 impl<S: Read + Write> HttpClient<S> {
     /// Over an open connection.
-    pub(super) fn new(stream: S) -> Self {
+    pub(crate) fn new(stream: S) -> Self {
         Self {
             reader: BufReader::new(stream),
             used: false,
@@ -64,7 +64,7 @@ impl<S: Read + Write> HttpClient<S> {
     }
 
     /// One GET.
-    pub(super) fn get(&mut self, path: &str, keep: bool) -> Outcome {
+    pub(crate) fn get(&mut self, path: &str, keep: bool) -> Outcome {
         let connection = if keep { "keep-alive" } else { "close" };
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: {SITE}\r\nConnection: {connection}\r\n\r\n");

@@ -5,9 +5,9 @@
 //! a file on a NIC. It removes what it made, also on Ctrl-C and on failure.
 
 mod certificate;
-mod client;
+pub(crate) mod client;
 pub(crate) mod daemon;
-mod network;
+pub(crate) mod network;
 pub(crate) mod origin;
 mod relay;
 mod report;

@@ -135,7 +135,7 @@ impl Drop for Network {
 }
 
 /// Moves the calling thread into a namespace. It stays there: use threads made for it.
-pub(super) fn enter(namespace: &str) -> Result<()> {
+pub(crate) fn enter(namespace: &str) -> Result<()> {
     let path = Path::new(RUN).join(namespace);
     let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
     move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
@@ -144,7 +144,7 @@ pub(super) fn enter(namespace: &str) -> Result<()> {
 
 /// A veth pair, both ends up. The far end of an `XDP_TX` or redirect must poll (NAPI), which GRO switches on; and since no
 /// hardware completes checksums here, the stack must, or a rewritten packet carries a wrong one.
-fn pair(left: &str, left_name: &str, right: &str, right_name: &str) -> Result<()> {
+pub(crate) fn pair(left: &str, left_name: &str, right: &str, right_name: &str) -> Result<()> {
     ip(&[
         "-n", left, "link", "add", left_name, "type", "veth", "peer", "name", right_name, "netns",
         right,
@@ -163,11 +163,13 @@ fn pair(left: &str, left_name: &str, right: &str, right_name: &str) -> Result<()
     Ok(())
 }
 
-fn address_add(namespace: &str, name: &str, address: &str) -> Result<()> {
+/// Gives an interface an address.
+pub(crate) fn address_add(namespace: &str, name: &str, address: &str) -> Result<()> {
     ip(&["-n", namespace, "address", "add", address, "dev", name])
 }
 
-fn ip(arguments: &[&str]) -> Result<()> {
+/// Runs `ip` with these arguments.
+pub(crate) fn ip(arguments: &[&str]) -> Result<()> {
     process::capture(Command::new("ip").args(arguments)).map(drop)
 }
 

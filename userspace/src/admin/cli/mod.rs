@@ -4,6 +4,7 @@
 //! shapes, because tools parse them. Commands read and change [`crate::state`]; servers are changed through
 //! [`crate::health::Life`] only.
 
+mod capture;
 mod commands;
 mod registry;
 mod serve;

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::{Mode, Reply, Session, World, words};
+use super::{Mode, Reply, Session, World, capture, words};
 use crate::clock;
 use crate::log::notice;
 use crate::model::{Level, Model, StatsSocket};
@@ -132,12 +132,13 @@ async fn client(
     limits: Limits,
     exposes: bool,
 ) -> io::Result<()> {
-    let world = Arc::clone(&session.world);
-    let allowed = exposes && session.level == Level::Admin;
+    let (world, level) = (Arc::clone(&session.world), session.level);
+    let allowed = exposes && level == Level::Admin;
     match converse(&mut stream, session, limits).await? {
         Ended::Served => Ok(()),
         Ended::Succession if allowed => hand_over(&mut stream, &world).await,
         Ended::Succession => stream.write_all(b"Permission denied\n\n").await,
+        Ended::Capture(words) => capture::answer(&mut stream, &world, level, &words).await,
     }
 }
 
@@ -169,12 +170,14 @@ async fn hand_over(stream: &mut Stream, world: &World) -> io::Result<()> {
 }
 
 /// How a conversation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Ended {
     /// Everything asked was answered.
     Served,
     /// The client wants to take the process's place (`_getsocks`).
     Succession,
+    /// The client wants to see packets.
+    Capture(Vec<String>),
 }
 
 /// One client from its first line to its last.
@@ -193,6 +196,12 @@ async fn converse(
         };
         if line.trim_end() == "_getsocks" {
             return Ok(Ended::Succession);
+        }
+        if session.mode == Mode::OneLine
+            && input.bytes.is_empty()
+            && let Some(words) = capture::asked(&line)
+        {
+            return Ok(Ended::Capture(words));
         }
         let (command, payload) = match words::payload_mark(&line) {
             None => (line.as_str(), None),

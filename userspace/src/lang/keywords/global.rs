@@ -418,10 +418,8 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         |args, context| {
             let word = args.only("a directory")?;
             if !word.text.starts_with('/') {
-                return Err(Complaint::new(
-                    word.span,
-                    "expects an absolute path on a bpf file system",
-                ));
+                let wrong = "expects an absolute path on a bpf file system";
+                return Err(Complaint::new(word.span, wrong));
             }
             context.global.xdp.pin = PathBuf::from(&word.text);
             Ok(())
@@ -436,6 +434,15 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             let word = args.only("'cut' or 'keep'")?;
             context.global.xdp.listed_flows =
                 super::logging::choose(word, "xdp listed-flows", &ways)?;
+            Ok(())
+        },
+    ),
+    keyword(
+        "xdp log-drops",
+        "<lines>",
+        "Logs a sample of the packets the kernel drops, at most so many lines a second (up to 100).",
+        |args, context| {
+            context.global.xdp.log_drops = size(args.only("a number of lines")?, 100)? as u32;
             Ok(())
         },
     ),

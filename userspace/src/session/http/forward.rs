@@ -151,7 +151,7 @@ impl HttpStream<'_, '_> {
 
     /// An idle connection to the slot's server that this request may use.
     fn reusable(&mut self, slot: &Slot, proxy: &Proxy, fresh: Fresh) -> Option<Upstream> {
-        if fresh == Fresh::Yes || keeps_nothing(proxy) || self.transaction.back.get().marks() {
+        if fresh == Fresh::Yes || keeps_nothing(proxy) {
             return None;
         }
         let key = self.key(slot.server());
@@ -257,7 +257,12 @@ impl HttpStream<'_, '_> {
         // A PROXY header makes a connection its client's.
         let ends = self.connection.ends.get();
         let told = server.send_proxy.map(|_| (ends.source, ends.destination));
-        Key { to, name, told }
+        Key {
+            to,
+            name,
+            told,
+            marks: self.transaction.back.get().marks(),
+        }
     }
 
     /// Sends the request over one connection and relays the response.

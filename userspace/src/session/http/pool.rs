@@ -90,6 +90,8 @@ pub(crate) struct Key {
     pub(crate) name: Option<String>,
     /// The addresses told in a PROXY header.
     pub(crate) told: Option<Told>,
+    /// `set-bc-mark` and `set-bc-tos` of the request it was made for.
+    pub(crate) marks: (Option<u32>, Option<u8>),
 }
 
 /// The client's two ends, as a PROXY header tells them.

@@ -18,6 +18,13 @@ pub(super) const COMMANDS: &[Command] = &[
         run: show,
     },
     Command {
+        words: &["capture"],
+        usage: "capture [drops] [sampled] [service <name>] [src <net>] [count <n>] [bytes <n>]",
+        doc: "stream the packets the kernel decides about as a pcapng file",
+        level: Level::Admin,
+        run: |_| Answer::error("'capture' must be the only command of its connection."),
+    },
+    Command {
         words: &["show", "flows"],
         usage: "show flows [client <net>] [service <net>] [server <name>] [state <state>]",
         doc: "list the flows the kernel forwards, with both ends",
