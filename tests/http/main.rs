@@ -7,6 +7,8 @@ mod ends;
 mod http2;
 mod messages;
 mod mirror;
+#[path = "../support/proxy.rs"]
+mod proxy;
 mod rules;
 mod servers;
 mod support;

@@ -1,74 +1,22 @@
-//! A running HTTP proxy made from a model built in code, raw clients, and origins that do as they are told.
+//! Proxies in HTTP mode, raw clients, and origins that do as they are told.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tidegate::clock;
-use tidegate::expr::{
-    Condition, Expression, LogFormat, NoAcls, NoFiles, Parsing, Patterns, Purpose, Stage,
-};
-use tidegate::log::Logs;
-use tidegate::model::{
-    BalanceKind, Bind, BindAddress, Facility, HttpAction, HttpRule, LogAddress, LogFormatKind,
-    LogTarget, Mode, Model, Proxy, ProxyKind, Reply, ReplyBody, Server, ServerAddress, Severity,
-    SocketOptions, Timeouts,
-};
-use tidegate::net::Bound;
-use tidegate::session::generation::Generation;
-use tidegate::session::workers::{Phase, Workers};
-use tidegate::state::Running;
-use tidegate::types::{BindId, Millis, ProxyId, ServerId};
+use tidegate::expr::{Expression, LogFormat, Purpose, Stage};
+use tidegate::model::{HttpAction, HttpRule, Mode, Reply, ReplyBody};
 
-/// A model with one `listen` proxy in HTTP mode, to which a test adds what it is about.
-pub(crate) struct Setup {
-    pub(crate) model: Model,
-    logs: Option<UdpSocket>,
-}
-
-/// A running proxy. It ends with the test.
-pub(crate) struct RunningProxy {
-    pub(crate) address: SocketAddr,
-    pub(crate) generation: Arc<Generation>,
-    workers: Option<Workers>,
-    logs: Option<UdpSocket>,
-}
+use crate::proxy::parsing;
+pub(crate) use crate::proxy::{RunningProxy, Setup, condition, nobody, until};
 
 impl Setup {
-    /// A `listen` proxy with ten-second timeouts on one thread, so that server connections are shared.
+    /// One in HTTP mode on one thread, so that server connections are shared.
     pub(crate) fn new() -> Self {
-        let mut model = Model::default();
-        model.global.threads = Some(1);
-        model.global.maxconn = Some(1000);
-        let mut proxy = Proxy::new(ProxyId(0), "px", ProxyKind::Listen);
-        proxy.balance.kind = BalanceKind::RoundRobin;
-        proxy.mode = Mode::Http;
-        proxy.abort_on_close = true;
-        let limit = Some(Millis(10_000));
-        proxy.timeouts = Timeouts {
-            client: limit,
-            server: limit,
-            connect: limit,
-            ..Timeouts::default()
-        };
-        proxy.binds.push(BindId(0));
-        model.proxies.push(proxy);
-        model.binds.push(Bind {
-            id: BindId(0),
-            proxy: ProxyId(0),
-            name: None,
-            number: 1,
-            address: BindAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))),
-            options: SocketOptions::default(),
-            tls: None,
-            proto: None,
-            accept_proxy: false,
-            netscaler: None,
-            maxconn: None,
-            place: "test:1".into(),
-        });
-        Self { model, logs: None }
+        let mut setup = Self::of(Mode::Http, 1);
+        setup.proxy().abort_on_close = true;
+        setup
     }
 
     /// The same, with one server that does `each` with every connection.
@@ -76,46 +24,6 @@ impl Setup {
         let mut setup = Self::new();
         setup.server(serve(each));
         setup
-    }
-
-    pub(crate) fn proxy(&mut self) -> &mut Proxy {
-        &mut self.model.proxies[0]
-    }
-
-    /// Adds a server to the first proxy.
-    pub(crate) fn server(&mut self, address: SocketAddr) -> &mut Server {
-        self.server_of(ProxyId(0), address)
-    }
-
-    pub(crate) fn server_of(&mut self, proxy: ProxyId, address: SocketAddr) -> &mut Server {
-        let id = ServerId(self.model.servers.len() as u32);
-        let owner = &mut self.model.proxies[proxy.index()];
-        owner.servers.push(id);
-        let number = owner.servers.len() as u32;
-        let address = ServerAddress::Inet {
-            address,
-            port_offset: None,
-        };
-        self.model.servers.push(Server::new(
-            id,
-            proxy,
-            number,
-            format!("s{number}"),
-            address,
-        ));
-        &mut self.model.servers[id.index()]
-    }
-
-    /// Adds a backend without servers.
-    pub(crate) fn backend(&mut self, name: &str) -> ProxyId {
-        let id = ProxyId(self.model.proxies.len() as u32);
-        let timeouts = self.model.proxies[0].timeouts;
-        let mut proxy = Proxy::new(id, name, ProxyKind::Backend);
-        proxy.balance.kind = BalanceKind::RoundRobin;
-        proxy.mode = Mode::Http;
-        proxy.timeouts = timeouts;
-        self.model.proxies.push(proxy);
-        id
     }
 
     /// Adds an `http-request` rule.
@@ -130,46 +38,6 @@ impl Setup {
         self.proxy()
             .http_response
             .push(rule(action, Stage::Response, when));
-    }
-
-    /// Logs this format to a socket of the test.
-    pub(crate) fn log(&mut self, text: &str) {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .unwrap();
-        self.proxy().logs.push(LogTarget {
-            address: LogAddress::Udp(socket.local_addr().unwrap()),
-            max_length: 1024,
-            format: LogFormatKind::Raw,
-            sample: None,
-            facility: Facility(16),
-            level: Severity::Debug,
-            min_level: Severity::Emerg,
-            profile: None,
-        });
-        self.logs = Some(socket);
-        self.proxy().log_format = Some(Arc::new(format_for(Stage::Log, Purpose::Log, text)));
-    }
-
-    /// Starts a worker thread on it.
-    pub(crate) fn start(self) -> RunningProxy {
-        let Self { model, logs } = self;
-        let running = Running::new(Arc::new(model), None);
-        let opened = Arc::new(Logs::open(&running.model, &running.state, "tidegate").unwrap());
-        let tls = Arc::new(tidegate::tls::Contexts::load(&running.model).unwrap());
-        let generation = Generation::new(running, opened, tls, None);
-        let bind = &generation.model().binds[0];
-        let bound = Arc::new(Bound::new(&bind.address, &bind.options, 128, 1).unwrap());
-        let address = bound.address().unwrap();
-        let workers =
-            Workers::start(Arc::clone(&generation), Arc::new([(bind.id, bound)])).unwrap();
-        RunningProxy {
-            address,
-            generation,
-            workers: Some(workers),
-            logs,
-        }
     }
 }
 
@@ -190,20 +58,6 @@ impl RunningProxy {
         self.ask(&get(path))
     }
 
-    /// The next log line.
-    pub(crate) fn log_line(&self) -> String {
-        let mut line = [0; 1024];
-        let length = self
-            .logs
-            .as_ref()
-            .unwrap()
-            .recv(&mut line)
-            .expect("a log line");
-        String::from_utf8_lossy(&line[..length])
-            .trim_end()
-            .to_owned()
-    }
-
     /// Whether nothing was logged so far.
     pub(crate) fn logged_nothing(&self) -> bool {
         let socket = self.logs.as_ref().unwrap();
@@ -211,25 +65,6 @@ impl RunningProxy {
         let nothing = socket.recv(&mut [0; 16]).is_err();
         socket.set_nonblocking(false).unwrap();
         nothing
-    }
-}
-
-impl RunningProxy {
-    pub(crate) fn stop(&self, phase: Phase) {
-        self.workers.as_ref().unwrap().stop(phase);
-    }
-
-    pub(crate) fn is_finished(&self) -> bool {
-        self.workers.as_ref().unwrap().is_finished()
-    }
-}
-
-impl Drop for RunningProxy {
-    fn drop(&mut self) {
-        if let Some(workers) = self.workers.take() {
-            workers.stop(Phase::Now);
-            workers.join();
-        }
     }
 }
 
@@ -396,14 +231,6 @@ pub(crate) fn counting() -> impl Fn(Link) + Clone + Send + 'static {
     }
 }
 
-/// An address nobody listens on.
-pub(crate) fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-}
-
 pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 pub(crate) fn ok(body: &str) -> String {
@@ -436,15 +263,6 @@ pub(crate) fn field<'a>(message: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// Waits for a condition, up to ten seconds.
-pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = clock::now().after(10_000);
-    while !holds() {
-        assert!(clock::now() < deadline, "not in time: {what}");
-        std::thread::yield_now();
-    }
-}
-
 pub(crate) fn format_of(text: &str) -> LogFormat {
     format_for(Stage::Request, Purpose::Http, text)
 }
@@ -457,10 +275,6 @@ pub(crate) fn expression(words: &[&str]) -> Expression {
     parsing(Stage::Request, |parsing| {
         Expression::parse(words, &mut 0, parsing).unwrap()
     })
-}
-
-pub(crate) fn condition(stage: Stage, words: &[&str]) -> Condition {
-    parsing(stage, |parsing| Condition::parse(words, parsing).unwrap())
 }
 
 /// An answer with a text body.
@@ -496,11 +310,6 @@ fn format_for(stage: Stage, purpose: Purpose, text: &str) -> LogFormat {
     parsing(stage, |parsing| {
         LogFormat::parse(text, purpose, parsing).unwrap()
     })
-}
-
-fn parsing<T>(stage: Stage, parse: impl FnOnce(&mut Parsing<'_>) -> T) -> T {
-    let mut patterns = Patterns::default();
-    parse(&mut Parsing::new(stage, &NoFiles, &NoAcls, &mut patterns))
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {

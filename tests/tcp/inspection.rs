@@ -4,9 +4,7 @@ use std::io::Write;
 use std::net::Shutdown;
 
 use tidegate::expr::Stage;
-use tidegate::model::{
-    BackendTarget, ServerAddress, ServerTarget, TcpAction, UseBackend, UseServer,
-};
+use tidegate::model::{BackendTarget, ServerTarget, TcpAction, UseBackend, UseServer};
 use tidegate::types::{Millis, ProxyId, ServerId};
 
 use crate::support::{Setup, condition, echo, rest, rule, serve};
@@ -106,13 +104,7 @@ fn rules_choose_backend_and_server() {
     let other = setup.backend("other");
     for name in ["b1", "b2"] {
         let address = echo(name);
-        setup.server_of(
-            other,
-            ServerAddress::Inet {
-                address,
-                port_offset: None,
-            },
-        );
+        setup.server_of(other, address);
     }
     let inspect = &["if", "{", "req.payload(0,1)", "-m", "str", "b", "}"];
     setup.proxy().inspect_delay = Some(Millis(5_000));
@@ -170,13 +162,7 @@ fn switching() -> Setup {
     ] {
         let backend: ProxyId = setup.backend(name);
         let address = echo(if name == "tls" { "tls" } else { "ssh" });
-        setup.server_of(
-            backend,
-            ServerAddress::Inet {
-                address,
-                port_offset: None,
-            },
-        );
+        setup.server_of(backend, address);
         setup.proxy().use_backends.push(UseBackend {
             target: BackendTarget::Fixed(backend),
             condition: Some(condition(stage, test)),

@@ -3,6 +3,8 @@
 mod headers;
 mod inspection;
 mod limits;
+#[path = "../support/proxy.rs"]
+mod proxy;
 mod relay;
 mod servers;
 mod support;

@@ -153,7 +153,7 @@ fn unix_sockets_serve_on_both_sides() {
     });
     let mut setup = Setup::new();
     setup.bind(ProxyId(0), BindAddress::Unix(front.clone()));
-    setup.server_of(ProxyId(0), ServerAddress::Unix(back));
+    setup.server_at(ProxyId(0), ServerAddress::Unix(back));
     let _proxy = setup.start();
     let mut stream = std::os::unix::net::UnixStream::connect(front).unwrap();
     stream.write_all(b"through").unwrap();

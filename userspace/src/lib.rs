@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod dataplane;
 pub mod expr;
+pub mod hash;
 pub mod health;
 pub mod lang;
 pub mod log;

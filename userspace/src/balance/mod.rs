@@ -5,7 +5,7 @@
 //! clocks or connects: a farm without a free slot is the queue's business ([`crate::queue`]), and persistence comes
 //! before it ([`crate::session`]).
 
-pub mod hash;
+mod hash;
 mod ring;
 #[cfg(test)]
 mod tests;
@@ -14,6 +14,7 @@ mod tree;
 use std::cmp::Ordering as CompareOrdering;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::hash::avalanche;
 use crate::types::ServerId;
 
 pub use hash::{Function, KeyHash};
@@ -280,7 +281,7 @@ impl Farm {
                     best = Some(drawn);
                 }
             }
-            random = hash::avalanche(random.wrapping_add(0x9e37_79b9));
+            random = avalanche(random.wrapping_add(0x9e37_79b9));
         }
         best.filter(|(_, load)| !load.saturated())
             .map(|(member, _)| member)

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::hash::sdbm;
 
 #[test]
 fn round_robin_takes_turns_in_strict_order() {
@@ -197,7 +198,7 @@ fn consistent_hash_agrees_with_a_running_haproxy() {
         Method::Consistent(Affinity::Always, BalanceFactor(0)),
         &[1, 1],
     );
-    let hash = hash::avalanche(hash::sdbm(b"/test-url"));
+    let hash = avalanche(sdbm(b"/test-url"));
     assert_eq!(world.pick(Some(hash)), Pick::Server(ServerId(0)));
 }
 
@@ -355,7 +356,7 @@ proptest! {
         fewer.remove(lost);
         let (before, after) = (World::of(method, &members), World::of(method, &fewer));
         for key in 0..500_u32 {
-            let hash = hash::avalanche(key);
+            let hash = avalanche(key);
             let was = before.pick(Some(hash));
             if was != Pick::Server(ServerId(lost as u32)) {
                 prop_assert_eq!(was, after.pick(Some(hash)));
@@ -368,7 +369,7 @@ proptest! {
         for method in [Method::Random { draws: 1, factor: BalanceFactor(0) }, Method::Consistent(Affinity::Always, BalanceFactor(0))] {
             let world = World::new(method, &[heavy * 10, 10]);
             let share = (0..2000_u32)
-                .filter(|key| world.pick(Some(hash::avalanche(*key))) == Pick::Server(ServerId(0)))
+                .filter(|key| world.pick(Some(avalanche(*key))) == Pick::Server(ServerId(0)))
                 .count() as f64 / 2000.0;
             let wanted = f64::from(heavy) / f64::from(heavy + 1);
             prop_assert!((share - wanted).abs() < 0.15, "{share} instead of {wanted}");
@@ -436,7 +437,7 @@ impl World {
 
     fn pick_avoiding(&self, hash: Option<u32>, avoid: Option<ServerId>) -> Pick {
         *self.draws.borrow_mut() += 1;
-        let random = hash::avalanche(*self.draws.borrow());
+        let random = avalanche(*self.draws.borrow());
         let loads = |server: ServerId| {
             self.loads
                 .borrow()

@@ -4,7 +4,7 @@
 //! Points are placed as HAProxy places them, so two balancers with the same server ids agree. When a server comes or
 //! goes, only the hashes nearest to its own points move.
 
-use super::hash::avalanche;
+use crate::hash::avalanche;
 
 /// The points of all members, sorted.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use super::{Arg, Arguments, Converter, Output, Run};
 use crate::expr::args::ArgKind;
 use crate::expr::{Sample, SampleType};
+use crate::hash::{avalanche, crc32, crc32c, djb2, sdbm, wt6};
 
 pub(super) const CONVERTERS: &[Converter] = &[
     hash("crc32", "The CRC-32 of Ethernet, gzip and PNG.", crc32),
@@ -68,93 +69,4 @@ pub(super) fn run<'a>(run: fn(&[u8]) -> u32, data: &[u8], args: &[Arg]) -> Optio
         _ => hash,
     };
     Some(Sample::Int(hash.into()))
-}
-
-/// Jenkins' full avalanche, spread over the whole ring by a last multiplication.
-fn avalanche(hash: u32) -> u32 {
-    let mut a = hash;
-    a = a.wrapping_add(0x7ed5_5d16).wrapping_add(a << 12);
-    a = (a ^ 0xc761_c23c) ^ (a >> 19);
-    a = a.wrapping_add(0x1656_67b1).wrapping_add(a << 5);
-    a = a.wrapping_add(0xd3a2_646c) ^ (a << 9);
-    a = a.wrapping_add(0xfd70_46c5).wrapping_add(a << 3);
-    a = (a ^ 0xb55a_4f09) ^ (a >> 16);
-    a.wrapping_mul(3_221_225_473)
-}
-
-/// SDBM mixed once more: `base32`, `url32`, `hash-type … sdbm avalanche`.
-pub(in crate::expr) fn sdbm_avalanche(data: impl IntoIterator<Item = u8>) -> u32 {
-    avalanche(sdbm_of(data))
-}
-
-fn sdbm(data: &[u8]) -> u32 {
-    sdbm_of(data.iter().copied())
-}
-
-fn sdbm_of(data: impl IntoIterator<Item = u8>) -> u32 {
-    data.into_iter().fold(0, |hash: u32, byte| {
-        u32::from(byte)
-            .wrapping_add(hash << 6)
-            .wrapping_add(hash << 16)
-            .wrapping_sub(hash)
-    })
-}
-
-fn djb2(data: &[u8]) -> u32 {
-    data.iter().fold(5381, |hash: u32, byte| {
-        hash.wrapping_mul(33).wrapping_add((*byte).into())
-    })
-}
-
-/// Two registers that rotate each other by amounts taken from themselves.
-fn wt6(data: &[u8]) -> u32 {
-    let (mut left, mut right) = (0xa53c_965a_u32, 0x5ca6_953a_u32);
-    let (mut left_turn, mut right_turn) = (6, 18);
-    for &byte in data {
-        let from_left = !(left ^ u32::from(byte));
-        let from_right = !right.wrapping_add(byte.into());
-        left = from_right.rotate_left(left_turn);
-        right = from_left.rotate_left(right_turn);
-        let turns = (left >> 16) ^ (right & 0xffff);
-        left_turn = turns & 31;
-        right_turn = turns >> 11;
-    }
-    left ^ right
-}
-
-fn crc32(data: &[u8]) -> u32 {
-    crc(&CRC32, data)
-}
-
-fn crc32c(data: &[u8]) -> u32 {
-    crc(&CRC32C, data)
-}
-
-fn crc(table: &[u32; 256], data: &[u8]) -> u32 {
-    !data.iter().fold(!0, |crc: u32, byte| {
-        (crc >> 8) ^ table[(crc as u8 ^ byte) as usize]
-    })
-}
-
-static CRC32: [u32; 256] = crc_table(0xedb8_8320);
-static CRC32C: [u32; 256] = crc_table(0x82f6_3b78);
-
-const fn crc_table(polynomial: u32) -> [u32; 256] {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut crc = byte as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 {
-                (crc >> 1) ^ polynomial
-            } else {
-                crc >> 1
-            };
-            bit += 1;
-        }
-        table[byte] = crc;
-        byte += 1;
-    }
-    table
 }

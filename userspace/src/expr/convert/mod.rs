@@ -35,7 +35,6 @@ mod table;
 mod token;
 mod x509;
 
-pub(super) use hash::sdbm_avalanche;
 pub(super) use rfc7239::is_obfuscated;
 pub(super) use token::Keys;
 

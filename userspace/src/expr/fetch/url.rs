@@ -7,9 +7,9 @@ use super::{
     Read, ReadOne, Sample, SampleType, Text, View,
 };
 use crate::expr::args::ArgKind;
-use crate::expr::convert::sdbm_avalanche;
 use crate::expr::pattern::Match;
 use crate::expr::sample::leading_int;
+use crate::hash::{avalanche, sdbm_of};
 use crate::proto::http::{Head, uri};
 
 pub(super) const FETCHES: &[Fetch] = &[
@@ -266,7 +266,7 @@ fn hashed<'a>(view: &'a dyn View, part: fn(&[u8]) -> Option<&[u8]>) -> Fetched<S
 }
 
 fn hash_of(view: &dyn View, part: fn(&[u8]) -> Option<&[u8]>) -> Fetched<u32> {
-    host_and(view, part).map(|(host, rest)| sdbm_avalanche(host.iter().chain(rest).copied()))
+    host_and(view, part).map(|(host, rest)| avalanche(sdbm_of(host.iter().chain(rest).copied())))
 }
 
 fn with_source<'a>(view: &'a dyn View, part: fn(&[u8]) -> Option<&[u8]>) -> Fetched<Sample<'a>> {

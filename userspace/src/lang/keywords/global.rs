@@ -9,27 +9,12 @@ use super::registry::{Effect, Keyword, Sections};
 use crate::lang::ast::Word;
 use crate::model::{Deny, ListedFlows, Principal, XdpInterface, XdpMode};
 
-const fn keyword(
-    name: &'static str,
-    args: &'static str,
-    doc: &'static str,
-    parse: fn(&mut Args<'_>, &mut Context<'_>) -> Parsed,
-) -> Keyword {
-    Keyword {
-        name,
-        sections: Sections::GLOBAL,
-        args,
-        doc,
-        effect: Effect::Global(parse),
-    }
-}
-
 pub(super) const KEYWORDS: &[Keyword] = &[
-    keyword("daemon", "", "Runs in the background.", |args, context| {
+    Keyword::global("daemon", "", "Runs in the background.", |args, context| {
         context.global.daemon = true;
         args.end()
     }),
-    keyword(
+    Keyword::global(
         "master-worker",
         "[no-exit-on-failure]",
         "Runs workers under a master process.",
@@ -39,7 +24,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "nbthread",
         "<number>",
         "Sets the number of worker threads.",
@@ -48,7 +33,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "user",
         "<name>",
         "Sets the user the process runs as.",
@@ -65,7 +50,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    Keyword::global(
         "uid",
         "<number>",
         "Sets the user the process runs as.",
@@ -74,7 +59,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "group",
         "<name>",
         "Sets the group the process runs as.",
@@ -91,7 +76,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    Keyword::global(
         "gid",
         "<number>",
         "Sets the group the process runs as.",
@@ -100,7 +85,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "chroot",
         "<jail dir>",
         "Locks the process into a directory after start.",
@@ -114,7 +99,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    Keyword::global(
         "pidfile",
         "<file>",
         "Writes the process id into a file.",
@@ -123,7 +108,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    Keyword::global(
         "node",
         "<name>",
         "Sets this node's name on the stats page.",
@@ -141,7 +126,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    Keyword::global(
         "description",
         "<text>",
         "Sets the process's description on the stats page.",
@@ -151,7 +136,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    Keyword::global(
         "localpeer",
         "<name>",
         "Sets the name of this instance.",
@@ -160,31 +145,31 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    Keyword::global(
         "setenv",
         "<name> <value>",
         "Sets an environment variable for the lines that follow.",
         two_words,
     ),
-    keyword(
+    Keyword::global(
         "presetenv",
         "<name> <value>",
         "Sets an environment variable unless it exists.",
         two_words,
     ),
-    keyword(
+    Keyword::global(
         "unsetenv",
         "[<name> ...]",
         "Removes environment variables.",
         |_, _| Ok(()),
     ),
-    keyword(
+    Keyword::global(
         "resetenv",
         "[<name> ...]",
         "Removes all environment variables but these.",
         |_, _| Ok(()),
     ),
-    keyword(
+    Keyword::global(
         "default-path",
         "{ current | config | parent | origin <path> }",
         "Chooses where relative paths begin.",
@@ -206,13 +191,13 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "stats socket",
         "[<address:port>|<path>] [param*]",
         "Opens a socket for the runtime API.",
         stats_socket,
     ),
-    keyword(
+    Keyword::global(
         "stats timeout",
         "<timeout>",
         "Limits how long a client of the runtime API may idle.",
@@ -221,7 +206,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "stats maxconn",
         "<connections>",
         "Limits the clients of the runtime API.",
@@ -230,7 +215,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "hard-stop-after",
         "<time>",
         "Limits how long a soft stop may take.",
@@ -239,7 +224,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "grace",
         "<time>",
         "Keeps listeners open for a while after SIGUSR1.",
@@ -248,7 +233,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "spread-checks",
         "<0..50>",
         "Spreads checks by a random percentage of their interval.",
@@ -257,7 +242,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "zero-warning",
         "",
         "Refuses to start when there is any warning.",
@@ -266,13 +251,13 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "unix-bind",
         "[prefix <prefix>] [mode <mode>] [user <user>] [uid <uid>] [group <group>] [gid <gid>]",
         "Sets defaults of listening Unix sockets.",
         super::bind::unix_bind,
     ),
-    keyword(
+    Keyword::global(
         "tune.bufsize",
         "<size>",
         "Sets the size of a buffer.",
@@ -282,7 +267,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "tune.comp.maxlevel",
         "<number>",
         "Sets how hard bodies are compressed.",
@@ -291,7 +276,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "tune.maxrewrite",
         "<number>",
         "Sets the reserve of a buffer for added headers.",
@@ -300,7 +285,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "tune.http.maxhdr",
         "<number>",
         "Limits the header fields of a message.",
@@ -309,7 +294,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "tune.http.logurilen",
         "<number>",
         "Limits the length of a URI in the log.",
@@ -318,7 +303,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "tune.http.cookielen",
         "<number>",
         "Limits the length of a captured cookie.",
@@ -327,7 +312,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "tune.maxaccept",
         "<number>",
         "Limits the connections accepted in a row.",
@@ -337,7 +322,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "tune.stick-counters",
         "<number>",
         "Sets how many counters a connection may track.",
@@ -346,7 +331,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "xdp interface",
         "<name> [mode auto|native|generic]",
         "Attaches the kernel tier to a network interface.",
@@ -393,7 +378,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    Keyword::global(
         "xdp flows",
         "<number>",
         "Sets the size of the kernel's flow table.",
@@ -402,7 +387,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "xdp sources",
         "<number>",
         "Sets the size of the kernel's table of sources.",
@@ -411,7 +396,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "xdp pin",
         "<directory>",
         "Sets where the kernel's maps are pinned.",
@@ -425,7 +410,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    Keyword::global(
         "xdp listed-flows",
         "cut|keep",
         "Sets what open flows may do once their source is listed.",
@@ -437,7 +422,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    Keyword::global(
         "xdp log-drops",
         "<lines>",
         "Logs a sample of the packets the kernel drops, at most so many lines a second (up to 100).",
@@ -446,7 +431,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    Keyword::global(
         "xdp deny",
         "answer|drop",
         "Sets whether 'http-request deny' by source may be done in the kernel, without an answer.",

@@ -2,45 +2,33 @@
 
 use super::args::{Args, Parsed, size};
 use super::context::Context;
-use super::registry::{Effect, Keyword, Sections};
+use super::registry::Keyword;
 use crate::model::{Http2Tune, HttpProtocol};
 
 /// The names of `proto`.
 pub(super) const PROTOCOLS: &[(&str, HttpProtocol)] =
     &[("h1", HttpProtocol::Http1), ("h2", HttpProtocol::Http2)];
 
-type Set = fn(&mut Args<'_>, &mut Context<'_>) -> Parsed;
-
-const fn keyword(name: &'static str, args: &'static str, doc: &'static str, parse: Set) -> Keyword {
-    Keyword {
-        name,
-        sections: Sections::GLOBAL,
-        args,
-        doc,
-        effect: Effect::Global(parse),
-    }
-}
-
 pub(super) const KEYWORDS: &[Keyword] = &[
-    keyword(
+    Keyword::global(
         "tune.h2.initial-window-size",
         "<number>",
         "Sets the window a new HTTP/2 stream begins with.",
         |args, context| window(args, context, |h2, window| h2.window = window),
     ),
-    keyword(
+    Keyword::global(
         "tune.h2.fe.initial-window-size",
         "<number>",
         "The same for clients.",
         |args, context| window(args, context, |h2, window| h2.front.window = Some(window)),
     ),
-    keyword(
+    Keyword::global(
         "tune.h2.be.initial-window-size",
         "<number>",
         "The same for servers.",
         |args, context| window(args, context, |h2, window| h2.back.window = Some(window)),
     ),
-    keyword(
+    Keyword::global(
         "tune.h2.max-concurrent-streams",
         "<number>",
         "Limits the requests that share an HTTP/2 connection.",
@@ -50,7 +38,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "tune.h2.fe.max-concurrent-streams",
         "<number> [rq-load { <number> | auto | ignore }] [min <number>]",
         "The same for clients; the load is not looked at.",
@@ -65,7 +53,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "tune.h2.be.max-concurrent-streams",
         "<number>",
         "The same for servers.",
@@ -75,7 +63,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "tune.h2.fe.max-total-streams",
         "<number>",
         "Limits the requests of a client's HTTP/2 connection.",
@@ -84,7 +72,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "tune.h2.fe.glitches-threshold",
         "<number>",
         "Sets after how many abnormal events a client's connection is closed.",
@@ -93,7 +81,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "tune.h2.be.glitches-threshold",
         "<number>",
         "Sets after how many abnormal events a server's connection takes no more requests.",
@@ -102,7 +90,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "tune.h2.header-table-size",
         "<number>",
         "Sets the size of the HPACK table clients may use.",
@@ -111,7 +99,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "tune.h2.max-frame-size",
         "<number>",
         "Sets the largest frame clients may send.",

@@ -29,6 +29,24 @@ pub(crate) struct Keyword {
     pub(in crate::lang) effect: Effect,
 }
 
+impl Keyword {
+    /// One of the `global` section.
+    pub(super) const fn global(
+        name: &'static str,
+        args: &'static str,
+        doc: &'static str,
+        parse: fn(&mut Args<'_>, &mut Context<'_>) -> Parsed,
+    ) -> Self {
+        Self {
+            name,
+            sections: Sections::GLOBAL,
+            args,
+            doc,
+            effect: Effect::Global(parse),
+        }
+    }
+}
+
 /// What happens when a keyword is read.
 pub(in crate::lang) enum Effect {
     /// Changes the `global` section's settings.

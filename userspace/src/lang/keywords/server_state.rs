@@ -7,30 +7,15 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::args::{Args, Complaint, Parsed};
+use super::args::Complaint;
 use super::context::Context;
 use super::draft::ProxyDraft;
 use super::registry::{Effect, Keyword, Sections};
 use crate::lang::diagnostics::{Diagnostic, Severity};
 use crate::model::SavedState;
 
-const fn global(
-    name: &'static str,
-    args: &'static str,
-    doc: &'static str,
-    parse: fn(&mut Args<'_>, &mut Context<'_>) -> Parsed,
-) -> Keyword {
-    Keyword {
-        name,
-        sections: Sections::GLOBAL,
-        args,
-        doc,
-        effect: Effect::Global(parse),
-    }
-}
-
 pub(super) const KEYWORDS: &[Keyword] = &[
-    global(
+    Keyword::global(
         "server-state-base",
         "<directory>",
         "Sets where files of server states are.",
@@ -39,7 +24,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    global(
+    Keyword::global(
         "server-state-file",
         "<file>",
         "Names the file that holds the states of all servers.",

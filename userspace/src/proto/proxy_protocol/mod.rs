@@ -5,13 +5,12 @@
 //! [`encode_v1`] and [`Version2`] write one. Whether a peer may send a header at all is the configuration's business, and
 //! connections are only ever read by the caller.
 
-mod crc32c;
 #[cfg(test)]
 mod tests;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crc32c::crc32c;
+use crate::hash::crc32c;
 
 /// A decoded header.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -13,10 +13,11 @@ use arc_swap::ArcSwap;
 
 use crate::balance::{
     Affinity, AllBackups, BalanceFactor, Cursor, Farm, Function, KeyHash, Load, Member, Method,
-    Pick, Request, hash, node_key,
+    Pick, Request, node_key,
 };
 use crate::clock;
 use crate::expr::View;
+use crate::hash::avalanche;
 use crate::model::{self, Balance, BalanceKind, HashFunction, Proxy};
 use crate::queue::Queue;
 use crate::state::Running;
@@ -205,6 +206,6 @@ fn random() -> u32 {
     }
     SEED.with(|seed| {
         seed.set(seed.get().wrapping_add(0x9e37_79b9));
-        hash::avalanche(seed.get())
+        avalanche(seed.get())
     })
 }

@@ -9,7 +9,7 @@ use super::args::{Args, Complaint, Parsed};
 use super::catalogue::State;
 use super::context::Context;
 use super::logging::choose;
-use super::registry::{Effect, Keyword, Sections};
+use super::registry::Keyword;
 use crate::lang::ast::Word;
 use crate::lang::diagnostics::Severity;
 use crate::model::Verify;
@@ -45,23 +45,8 @@ pub(in crate::lang) struct TlsDefaults {
     pub strict_sni: bool,
 }
 
-const fn keyword(
-    name: &'static str,
-    args: &'static str,
-    doc: &'static str,
-    parse: fn(&mut Args<'_>, &mut Context<'_>) -> Parsed,
-) -> Keyword {
-    Keyword {
-        name,
-        sections: Sections::GLOBAL,
-        args,
-        doc,
-        effect: Effect::Global(parse),
-    }
-}
-
 pub(super) const KEYWORDS: &[Keyword] = &[
-    keyword(
+    Keyword::global(
         "ca-base",
         "<dir>",
         "Sets where relative 'ca-file' and 'crl-file' names begin.",
@@ -71,7 +56,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    Keyword::global(
         "ssl-load-extra-del-ext",
         "",
         "Looks for the key of 'a.crt' in 'a.key'.",
@@ -80,7 +65,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "tune.ssl.capture-buffer-size",
         "<number>",
         "Keeps the lists of ciphers, groups and signature algorithms of client hellos.",
@@ -89,7 +74,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    Keyword::global(
         "crt-base",
         "<dir>",
         "Sets where relative 'crt' names begin.",
@@ -99,7 +84,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    Keyword::global(
         "ssl-default-bind-ciphers",
         "<ciphers>",
         "Sets the TLS 1.2 suites of bind lines.",
@@ -108,7 +93,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    Keyword::global(
         "ssl-default-bind-ciphersuites",
         "<suites>",
         "Sets the TLS 1.3 suites of bind lines.",
@@ -118,7 +103,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    Keyword::global(
         "ssl-default-bind-curves",
         "<curves>",
         "Sets the key exchange groups of bind lines.",
@@ -127,7 +112,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    Keyword::global(
         "ssl-default-bind-options",
         "<option> ...",
         "Sets TLS options of all bind lines.",
@@ -148,7 +133,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             result
         },
     ),
-    keyword(
+    Keyword::global(
         "ssl-default-server-ciphers",
         "<ciphers>",
         "Sets the TLS 1.2 suites of server lines.",
@@ -157,7 +142,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    Keyword::global(
         "ssl-default-server-ciphersuites",
         "<suites>",
         "Sets the TLS 1.3 suites of server lines.",
@@ -167,7 +152,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    Keyword::global(
         "ssl-default-server-options",
         "<option> ...",
         "Sets TLS options of all server lines.",
@@ -179,7 +164,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             result
         },
     ),
-    keyword(
+    Keyword::global(
         "ssl-server-verify",
         "none | required",
         "Sets whether servers' certificates are checked.",
