@@ -1,4 +1,4 @@
-//! Random and damaged configurations: no panic, no hang, no time that grows faster than the input.
+//! Random and damaged configurations and HTTP/1 messages: no panic, no hang, no time that grows faster than the input.
 //!
 //! Each target runs for `FUZZ_SECONDS` (a fraction of a second without it) from `FUZZ_SEED`; a failure names the seed of the
 //! input, which alone repeats it. `cargo xtask fuzz` runs them for as long as one likes.
@@ -6,6 +6,8 @@
     clippy::print_stdout,
     reason = "seeds and counts are for the person who runs this"
 )]
+
+mod http1;
 
 use std::time::{Duration, Instant};
 
@@ -112,6 +114,21 @@ fn expression() {
         }
         load(&text);
     });
+}
+
+#[test]
+fn http1_request() {
+    fuzz(http1::request);
+}
+
+#[test]
+fn http1_response() {
+    fuzz(http1::response);
+}
+
+#[test]
+fn http1_body() {
+    fuzz(http1::body);
 }
 
 /// Runs inputs until the time is over; an input that takes longer than [`LONGEST`] fails.

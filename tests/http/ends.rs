@@ -1,8 +1,10 @@
 //! How requests end: status, termination flags, and what is logged (manual §8.5).
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
-use tidegate::model::Redispatch;
+use tidegate::model::{BodyRate, Redispatch};
 use tidegate::types::{Millis, ProxyId, ServerId};
 
 use crate::support::{Link, OK, RunningProxy, Setup, always, get, nobody, serve, status, until};
@@ -290,4 +292,46 @@ fn a_tunnel_ends_by_its_own_timeout() {
     assert_eq!(status(&client.head()), "101");
     assert!(client.is_closed());
     assert_eq!(proxy.log_line(), "cD-- 101");
+}
+
+#[test]
+fn a_head_that_trickles_in_must_be_whole_in_time() {
+    let proxy = short(always(OK));
+    let mut client = TcpStream::connect(proxy.address).unwrap();
+    // Reading paces the writing: a byte each time nothing has come.
+    let pace = Duration::from_millis(10);
+    client.set_read_timeout(Some(pace)).unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nX: ").unwrap();
+    let mut answer = [0; 64];
+    let answered = (0..500).any(|_| match client.read(&mut answer) {
+        Ok(length) => length > 0,
+        Err(_) => {
+            let _gone = client.write_all(b"y");
+            false
+        }
+    });
+    assert!(answered && answer.starts_with(b"HTTP/1.1 408 "));
+    assert_eq!(proxy.log_line(), "cR-- 408");
+}
+
+#[test]
+fn a_body_that_comes_too_slowly_is_not_waited_for() {
+    let rate = BodyRate {
+        bytes: 1 << 20,
+        grace: Millis(100),
+    };
+    for buffered in [false, true] {
+        let mut setup = Setup::with_server(|mut link| {
+            link.message();
+        });
+        setup.proxy().min_body_rate = Some(rate);
+        setup.proxy().buffer_request = buffered;
+        setup.log("%ts %ST");
+        let proxy = setup.start();
+        let mut client = proxy.connect();
+        client.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nsome");
+        assert_eq!(status(&client.head()), "408", "buffered: {buffered}");
+        let line = proxy.log_line();
+        assert!(line.starts_with('c') && line.ends_with(" 408"), "{line}");
+    }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: the language fed with random and damaged text for as long as one likes.
+//! `cargo xtask fuzz`: the language and HTTP fed with random and damaged input for as long as one likes.
 //!
 //! Input is the target, the time and a seed; output is what the test of that target prints, and its exit code. A failure
 //! names the seed that repeats it.
@@ -12,7 +12,7 @@ use crate::workspace::Workspace;
 /// What `cargo xtask fuzz` takes.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// lexer, parser, damaged, condition, expression, or all
+    /// lexer, parser, damaged, condition, expression, http1_request, http1_response, http1_body, http2, or all
     #[arg(long, default_value = "all")]
     target: String,
     /// How long each target runs
@@ -28,7 +28,11 @@ pub(crate) struct Options {
 
 /// Runs the targets one after the other.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let known = TARGETS.contains(&options.target.as_str());
+    let wanted = match options.target.as_str() {
+        "http2" => HTTP2,
+        target => target,
+    };
+    let known = TARGETS.contains(&wanted);
     ensure!(
         known || options.target == "all",
         "there is no target '{}': use all or one of {}",
@@ -36,7 +40,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         TARGETS.join(", ")
     );
     for target in TARGETS {
-        if known && *target != options.target {
+        if known && *target != wanted {
             continue;
         }
         println!(
@@ -44,7 +48,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             options.seconds, options.seed
         );
         let mut cargo = workspace.cargo();
-        cargo.args(["test", "--quiet", "--package", "tidegate", "--test", "fuzz"]);
+        let test = if *target == HTTP2 { "http" } else { "fuzz" };
+        cargo.args(["test", "--quiet", "--package", "tidegate", "--test", test]);
         if options.release {
             cargo.arg("--release");
         }
@@ -57,4 +62,17 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     Ok(())
 }
 
-const TARGETS: &[&str] = &["lexer", "parser", "damaged", "condition", "expression"];
+const TARGETS: &[&str] = &[
+    "lexer",
+    "parser",
+    "damaged",
+    "condition",
+    "expression",
+    "http1_request",
+    "http1_response",
+    "http1_body",
+    HTTP2,
+];
+
+/// Noise through a running proxy: a test of those that have one.
+const HTTP2: &str = "http2::fuzz::noise_neither_stops_the_proxy_nor_reaches_a_server";

@@ -1,6 +1,6 @@
 //! Seeded noise on the HTTP/2 path: whatever a client sends, the proxy goes on, and a server sees whole, valid requests.
 //!
-//! `SEED=…` repeats a run, `ROUNDS=…` lengthens it.
+//! `FUZZ_SEED=…` repeats a run, `FUZZ_SECONDS=…` lengthens it (`cargo xtask fuzz --target http2`).
 #![expect(
     clippy::print_stderr,
     reason = "what went through is for the person who repeats the seed"
@@ -8,6 +8,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use tidegate::clock;
 
 use super::frames::{Client, DATA, END_HEADERS, END_STREAM, HEADERS, block, frame, request};
 use crate::support::{OK, Setup};
@@ -122,13 +124,13 @@ fn noise(random: &mut Random, stream: &mut u32) -> Vec<u8> {
 
 #[test]
 fn noise_neither_stops_the_proxy_nor_reaches_a_server() {
-    let seed = std::env::var("SEED")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let rounds = std::env::var("ROUNDS")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let seed = seed.unwrap_or(0x5eed_1234_u64);
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok())
+    };
+    let seed = number("FUZZ_SEED").map_or(0x5eed_1234, |seed| seed.max(1));
+    let end = number("FUZZ_SECONDS").map(|seconds| clock::now().after(seconds * 1000));
     let bad = Arc::new(AtomicU32::new(0));
     let counter = Arc::clone(&bad);
     let proxy = Setup::with_server(move |mut link| {
@@ -155,7 +157,12 @@ fn noise_neither_stops_the_proxy_nor_reaches_a_server() {
     })
     .start();
     let mut random = Random(seed);
-    for round in 0..rounds.unwrap_or(300) {
+    let goes_on = |round: u32| match end {
+        Some(end) => clock::now() < end,
+        None => round < 300,
+    };
+    let mut round = 0;
+    while goes_on(round) {
         let mut client = Client::new(&proxy);
         let mut stream = 1;
         for _ in 0..random.below(12) {
@@ -169,6 +176,8 @@ fn noise_neither_stops_the_proxy_nor_reaches_a_server() {
             client.get(1, "/alive");
             assert_eq!(client.answer(1).status, 200, "seed {seed}, round {round}");
         }
+        round += 1;
     }
+    eprintln!("{round} connections");
     assert_eq!(bad.load(Ordering::SeqCst), 0, "seed {seed}");
 }

@@ -68,6 +68,7 @@ impl Proxy {
             forwarded: None,
             original_to: None,
             buffer_request: false,
+            min_body_rate: None,
             compression: None,
             stats: None,
             servers: Vec::new(),

@@ -44,9 +44,9 @@ pub use logging::{
 };
 pub use message::{FieldChange, NamePart, Normalizer};
 pub use proxy::{
-    Affinity, BackendTarget, Balance, BalanceKind, Capture, CaptureId, Forward, HashFunction,
-    HashType, Mode, Proxy, ProxyKind, Redispatch, RetryOn, ServerTarget, Timeouts, UriHash,
-    UseBackend, UseServer,
+    Affinity, BackendTarget, Balance, BalanceKind, BodyRate, Capture, CaptureId, Forward,
+    HashFunction, HashType, Mode, Proxy, ProxyKind, Redispatch, RetryOn, ServerTarget, Timeouts,
+    UriHash, UseBackend, UseServer,
 };
 pub use proxy_records::ProxyRecords;
 pub use resolvers::{Hold, NameServer, Resolution, Resolvers};

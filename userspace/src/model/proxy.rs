@@ -9,6 +9,23 @@ use super::{
 use crate::expr::{Condition, Expression, LogFormat};
 use crate::types::{BindId, Millis, ProxyId, ServerId, TableId};
 
+/// How fast a request's body must come while nothing but the client holds it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyRate {
+    /// Bytes per second, at least 1.
+    pub bytes: u64,
+    /// How long a body may take before the rate counts.
+    pub grace: Millis,
+}
+
+impl BodyRate {
+    /// Milliseconds within which this many more bytes must have come.
+    pub const fn allows(self, bytes: u64) -> u64 {
+        let time = bytes.saturating_mul(1000) / self.bytes;
+        self.grace.0.saturating_add(time)
+    }
+}
+
 /// One proxy. A field that only one side uses is empty on a proxy without that side.
 #[derive(Clone, Debug)]
 pub struct Proxy {
@@ -128,6 +145,8 @@ pub struct Proxy {
     pub original_to: Option<ForwardedFor>,
     /// `option http-buffer-request`.
     pub buffer_request: bool,
+    /// `min-request-body-rate`: how fast request bodies must come.
+    pub min_body_rate: Option<BodyRate>,
     /// `compression …`.
     pub compression: Option<Arc<Compression>>,
     /// `stats …`: the page this proxy serves.

@@ -47,8 +47,9 @@ thread_local! {
     static POOL: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Size of a relay buffer in bytes: 64 KiB halve the cost of a bulk relay compared with 8 KiB, and more gains nothing.
-pub const RELAY_BUFFER: usize = 64 * 1024;
+/// Size of a relay buffer in bytes: 64 KiB halve the cost of a bulk relay compared with 8 KiB, and more gains nothing; the
+/// rest lets a body of 64 KiB and its head move in one piece.
+pub const RELAY_BUFFER: usize = 72 * 1024;
 
-/// Most idle buffers a thread keeps (4 MiB).
+/// Most idle buffers a thread keeps (4.5 MiB).
 const POOLED: usize = 64;

@@ -41,11 +41,15 @@ pub fn finish(view: &SessionView<'_>, step: LogStep, ending: Ending) {
     send(view, frontend, step, usual, None);
 }
 
-/// Logs a step on the way, where `log-steps` asks for it.
-pub(super) fn step(view: &SessionView<'_>, step: LogStep) {
-    let frontend = view.connection.frontend();
+/// Logs a step on the way, where `log-steps` asks for it; what it looks like is asked only then.
+pub(super) fn step<'v>(
+    connection: &Connection,
+    step: LogStep,
+    view: impl FnOnce() -> SessionView<'v>,
+) {
+    let frontend = connection.frontend();
     if frontend.log_steps.is_some_and(|steps| steps.contains(step)) {
-        send(view, frontend, step, Severity::Info, None);
+        send(&view(), frontend, step, Severity::Info, None);
     }
 }
 
@@ -60,7 +64,7 @@ pub fn now(view: &SessionView<'_>, step: LogStep, profile: Option<&LogProfile>) 
 /// Logs the beginning of a session on a frontend without a log format (manual §8.2.1).
 pub(super) fn begin(connection: &Connection) {
     let frontend = connection.frontend();
-    step(&SessionView::of(connection), LogStep::Accept);
+    step(connection, LogStep::Accept, || SessionView::of(connection));
     if frontend.log_format.is_some() {
         return;
     }

@@ -115,7 +115,7 @@ impl<'a> ServerSearch<'a> {
         let slot = loop {
             match self.choose()? {
                 Chosen::Slot(slot) => break slot,
-                Chosen::Wait(place) => match self.wait(place, began, deadline).await? {
+                Chosen::Wait(place) => match Box::pin(self.wait(place, began, deadline)).await? {
                     Turn::Slot(slot) => break slot,
                     // The server waited for went away: persistence gives way as it does for a dead server.
                     Turn::Again => self.drop_unusable_persistence(),

@@ -210,16 +210,18 @@ impl Transaction {
                 .filter(|slot| slot.response == response)
                 .count()
         };
-        Self {
-            request_captures: RefCell::new(vec![None; slots(false)]),
-            response_captures: RefCell::new(vec![None; slots(true)]),
-            timeline: Cell::new(Timeline {
-                accept_date: connection.accept_date,
-                ..timeline
-            }),
-            number: Cell::new(connection.worker.next_transaction()),
-            ..Self::default()
+        // Filled in place: it is too large to be made twice.
+        let mut new = Self::default();
+        if !frontend.captures.is_empty() {
+            new.request_captures = RefCell::new(vec![None; slots(false)]);
+            new.response_captures = RefCell::new(vec![None; slots(true)]);
         }
+        new.timeline.set(Timeline {
+            accept_date: connection.accept_date,
+            ..timeline
+        });
+        new.number.set(connection.worker.next_transaction());
+        new
     }
 
     /// Remembers the rule that ended a rule set.

@@ -1,11 +1,12 @@
 //! What every proxy can say about itself: mode, limits, name and number (manual §4.2).
 
-use super::args::{Complaint, Parsed};
+use super::args::{Complaint, Parsed, Unit, size};
 use super::context::Context;
 use super::registry::{Effect, Keyword, Sections};
 use super::server_options::source;
 use crate::lang::keywords::logging::choose;
-use crate::model::{HttpReuse, Mode, RetryOn};
+use crate::model::{BodyRate, HttpReuse, Mode, RetryOn};
+use crate::types::Millis;
 
 pub(super) const KEYWORDS: &[Keyword] = &[
     Keyword {
@@ -18,7 +19,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             draft.proxy.mode = match word.text.as_str() {
                 "log" | "spop" | "haterm" => {
                     let message = format!("'mode {}' is not supported", word.text);
-                    return Err(super::args::Complaint::new(word.span, message));
+                    return Err(Complaint::new(word.span, message));
                 }
                 _ => choose(
                     word,
@@ -177,6 +178,21 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         }),
     },
     Keyword {
+        name: "min-request-body-rate",
+        sections: Sections::FRONT,
+        args: "<bytes> [grace <delay>]",
+        doc: "Ends requests whose bodies come more slowly than so many bytes per second; 0 = never.",
+        effect: Effect::Proxy(|args, draft, _| {
+            let bytes = size(args.need("a number of bytes per second")?, 1 << 40)?;
+            let grace = match args.take_if("grace") {
+                true => args.time(Unit::Milliseconds)?,
+                false => Millis(5000),
+            };
+            draft.proxy.min_body_rate = (bytes > 0).then_some(BodyRate { bytes, grace });
+            args.end()
+        }),
+    },
+    Keyword {
         name: "http-send-name-header",
         sections: Sections::BACK,
         args: "[<header>]",
@@ -222,7 +238,7 @@ fn retry_on(args: &mut super::args::Args<'_>, context: &mut Context<'_>) -> Pars
             text => match text.parse::<u16>() {
                 Ok(status) if RETRYABLE.contains(&status) => retry.statuses.push(status),
                 _ => {
-                    return Err(super::args::Complaint::unknown(
+                    return Err(Complaint::unknown(
                         word,
                         "keyword",
                         RETRY_WORDS.iter().copied(),

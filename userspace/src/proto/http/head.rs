@@ -288,6 +288,11 @@ impl Head {
 
 /// What the codecs need.
 impl Head {
+    /// Where the text of all parts lies.
+    pub(super) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
     /// Bytes of text the head has taken so far, edits included.
     #[must_use]
     pub fn text_len(&self) -> usize {

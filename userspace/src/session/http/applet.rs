@@ -57,7 +57,7 @@ impl HttpStream<'_, '_> {
         let deadline = self
             .client_timeout()
             .map(|limit| crate::clock::now().after(limit.0));
-        self.wait_for_body(deadline, 0).await?;
+        Box::pin(self.wait_for_body(deadline, 0)).await?;
         self.answer_by("<STATS>", proxy.id, |applets, request| {
             applets.statistics(request, page)
         })

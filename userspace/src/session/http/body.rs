@@ -30,8 +30,8 @@ impl HttpStream<'_, '_> {
         }
         let timeouts = self.proxy().timeouts;
         let limit = timeouts.http_request.or(timeouts.client);
-        self.wait_for_body(limit.map(|limit| clock::now().after(limit.0)), 0)
-            .await
+        let deadline = limit.map(|limit| clock::now().after(limit.0));
+        Box::pin(self.wait_for_body(deadline, 0)).await
     }
 
     /// Waits until the whole body, `at_least` bytes of it (unless that is 0), or a buffer full is
@@ -49,6 +49,8 @@ impl HttpStream<'_, '_> {
             // The client waits for a word, and the server has not been asked yet.
             self.say_continue().await?;
         }
+        let began = clock::now();
+        let rate = self.proxy().min_body_rate;
         loop {
             let done = self.copy_request_body()?;
             let enough = at_least > 0 && self.messages.body.len() as u64 >= at_least;
@@ -56,6 +58,9 @@ impl HttpStream<'_, '_> {
             if done || enough || full {
                 return Ok(());
             }
+            let here = self.front.input.bytes().len() as u64;
+            let slow = rate.map(|rate| began.after(rate.allows(here)));
+            let deadline = deadline.into_iter().chain(slow).min();
             if self.front.read(deadline).await? == 0 {
                 if self.request.framing == Framing::UntilClose {
                     // The stream that carries the request has ended, as such requests do.

@@ -17,6 +17,7 @@ use super::h2::{Call, CallError};
 use super::input::Input;
 use super::relay::{End, Relay, RelayError};
 use crate::clock::{self, Moment};
+use crate::model::BodyRate;
 use crate::net::Stream;
 use crate::proto::http::Head;
 use crate::proto::http::http1::{Exchange, Limits, Response, ResponseDecoder};
@@ -38,6 +39,8 @@ pub(crate) struct Wire<'w> {
     /// `timeout client` and `timeout server` in force.
     pub(crate) client_timeout: Option<Millis>,
     pub(crate) server_timeout: Option<Millis>,
+    /// `min-request-body-rate`.
+    pub(crate) body_rate: Option<BodyRate>,
     /// Set when somebody cut the session.
     pub(crate) cut: &'w Cell<Option<CutReason>>,
     pub(crate) progress: Progress,
@@ -57,6 +60,8 @@ pub(crate) struct Progress {
     /// Since when each side was last heard of.
     client_moved: Moment,
     server_moved: Moment,
+    /// Since when nothing but the client holds its body up, and how much of it had come by then.
+    client_alone: Option<(Moment, u64)>,
 }
 
 /// What became of a request's body.
@@ -86,6 +91,7 @@ impl Progress {
             answered: false,
             client_moved: now,
             server_moved: now,
+            client_alone: None,
         }
     }
 }
@@ -279,6 +285,22 @@ impl Wire<'_> {
         Poll::Pending
     }
 
+    /// When more of the request's body must have come (`min-request-body-rate`). Time in which the server takes nothing
+    /// does not count.
+    fn body_deadline(&mut self) -> Option<Moment> {
+        let rate = self.body_rate?;
+        let progress = &mut self.progress;
+        if progress.upload != Upload::Running || self.upload.waits_for() == End::Sink {
+            progress.client_alone = None;
+            return None;
+        }
+        let received = self.upload.received;
+        let (since, before) = *progress
+            .client_alone
+            .get_or_insert_with(|| (clock::now(), received));
+        Some(since.after(rate.allows(received - before)))
+    }
+
     /// Ready with a failure once a side that is waited for has been silent for too long.
     fn poll_deadlines(
         &mut self,
@@ -287,7 +309,9 @@ impl Wire<'_> {
         server: bool,
     ) -> Poll<Failure> {
         let after = |moved: Moment, timeout: Option<Millis>| timeout.map(|t| moved.after(t.0));
+        let slow = self.body_deadline();
         let client = after(self.progress.client_moved, self.client_timeout).filter(|_| client);
+        let client = client.into_iter().chain(slow).min();
         let server = after(self.progress.server_moved, self.server_timeout).filter(|_| server);
         let first = match (client, server) {
             (Some(client), Some(server)) => Some(client.min(server)),

@@ -111,7 +111,7 @@ impl HttpStream<'_, '_> {
 
     /// The line at the response's head (`option logasap`).
     pub(super) fn log_early(&self) {
-        logging::step(&self.view(), LogStep::Response);
+        logging::step(self.connection, LogStep::Response, || self.view());
         if self.proxy().log_asap && self.proxy().log_steps.is_none() && self.logged {
             self.transaction
                 .bytes

@@ -91,7 +91,7 @@ impl HttpStream<'_, '_> {
             let upstream = match self.reusable(&slot, proxy, fresh) {
                 Some(upstream) => upstream,
                 None => {
-                    let connected = self.connect(stays, &mut search, slot).await?;
+                    let connected = Box::pin(self.connect(stays, &mut search, slot)).await?;
                     slot = connected.0;
                     connected.1
                 }
@@ -109,11 +109,8 @@ impl HttpStream<'_, '_> {
                 Err(Attempt::Retry(failure)) => {
                     let error =
                         SearchError::Refused(Box::new(std::io::Error::other("no response")));
-                    let again = self
-                        .front
-                        .attend(stays, None, search.failed(slot, error))
-                        .await?;
-                    slot = again.map_err(|_| failure)?;
+                    let waiting = self.front.attend(stays, None, search.failed(slot, error));
+                    slot = Box::pin(waiting).await?.map_err(|_| failure)?;
                 }
             }
             fresh = Fresh::Yes;
@@ -274,7 +271,7 @@ impl HttpStream<'_, '_> {
         let major = if carried { 2 } else { 1 };
         self.transaction.back_http_major.set(major);
         self.upstream = Some(upstream);
-        logging::step(&self.view(), LogStep::Connect);
+        logging::step(self.connection, LogStep::Connect, || self.view());
         self.prepare_request(link);
         if carried {
             self.start_call(link, reused).await?;
@@ -311,7 +308,7 @@ impl HttpStream<'_, '_> {
             if !(100..200).contains(&status) || status == 101 {
                 break response;
             }
-            self.interim().await?;
+            Box::pin(self.interim()).await?;
         };
         if link
             .proxy
@@ -437,6 +434,7 @@ impl HttpStream<'_, '_> {
     pub(super) fn wire(&mut self, proxy: &Proxy, progress: Progress) -> Wire<'_> {
         let client_timeout = self.client_timeout();
         let server_timeout = self.server_timeout(proxy);
+        let body_rate = self.proxy().min_body_rate;
         let messages = &mut *self.messages;
         let upstream = self.upstream.as_mut().expect("an attempt has a connection");
         Wire {
@@ -450,6 +448,7 @@ impl HttpStream<'_, '_> {
             timer: &mut self.front.timer,
             client_timeout,
             server_timeout,
+            body_rate,
             cut: self.front.cut,
             progress,
         }

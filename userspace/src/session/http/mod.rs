@@ -67,6 +67,7 @@ pub async fn serve(connection: &Connection, stream: &mut Option<Stream>) {
                 connection.cut.set(Some(reason));
             }
         }
+        let _held = clock::hold();
         life.as_mut().poll(context)
     })
     .await;
@@ -122,9 +123,8 @@ async fn request(
     } else {
         Transaction::following(connection, start)
     };
-    HttpStream::new(connection, &transaction, front)
-        .run(deadline)
-        .await
+    let mut stream = HttpStream::new(connection, &transaction, front);
+    stream.run(deadline).await
 }
 
 /// Whether the connection is one of HTTP/2: because the listener says so, because it was agreed on

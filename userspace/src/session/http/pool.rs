@@ -160,7 +160,7 @@ impl Pool {
     }
 
     /// Keeps a connection for later, unless there are enough.
-    pub(crate) fn put(&self, mut upstream: Upstream, server: &Server, now: Moment) {
+    pub(crate) fn put(&self, upstream: Upstream, server: &Server, now: Moment) {
         let worn_out = server
             .max_reuse
             .is_some_and(|most| upstream.requests > most);
@@ -178,7 +178,8 @@ impl Pool {
             self.shelves.iter().for_each(|shelf| shelf.drop_dead(state));
             is_full()
         };
-        if worn_out || full || !upstream.is_alive() {
+        // Whether the server has closed it is asked when it is taken.
+        if worn_out || full || !upstream.input.is_empty() {
             return;
         }
         let until = now.after(server.pool_purge_delay.0);

@@ -105,7 +105,7 @@ impl Default for Relay {
 impl Relay {
     /// Gets ready for another message. The writer must be idle, or hold that message's head.
     pub(crate) fn start(&mut self, framing: Framing, encoding: Encoding, limits: &Limits) {
-        self.decoder = BodyDecoder::new(framing, limits);
+        self.decoder.restart(framing, limits);
         self.encoding = encoding;
         self.filters.clear();
         self.piece = Piece::default();
@@ -127,12 +127,10 @@ impl Relay {
 
     /// Forgets everything and keeps the memory.
     pub(crate) fn clear(&mut self) {
-        let mut writer = std::mem::take(&mut self.writer);
-        writer.clear();
-        *self = Self {
-            writer,
-            ..Self::default()
-        };
+        self.writer.clear();
+        self.start(Framing::None, Encoding::Plain, &Limits::default());
+        (self.received, self.sent, self.spliced) = (0, 0, 0);
+        self.started = false;
     }
 
     /// Forgets the message, so that it can be sent again; what was counted stays counted.

@@ -100,7 +100,7 @@ impl HttpStream<'_, '_> {
         self.stage = Stage::Data;
         self.log_early();
         if response.tunnel {
-            return self.tunnel(link.proxy).await;
+            return Box::pin(self.tunnel(link.proxy)).await;
         }
         let before = self.messages.download.sent;
         let mut wire = self.wire(link.proxy, progress);

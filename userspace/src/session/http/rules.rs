@@ -2,7 +2,7 @@
 //!
 //! A set is walked in order; a rule that applies edits the message, does something on the side
 //! ([`crate::session::actions`]), or ends the walk: with an answer made here, with a refusal, or
-//! simply (`allow`). What waits (tarpits, bodies) waits here.
+//! simply (`allow`). What waits (tarpits, bodies) waits here, in a box: the ordinary request does not carry its room.
 
 use super::answer::{Answer, Said};
 use super::errors::{Failure, Stage};
@@ -48,7 +48,9 @@ impl<'c> HttpStream<'c, '_> {
                 self.hint(&mut hints, name, value);
                 continue;
             }
-            self.send_early_hints(&mut hints).await?;
+            if hints.is_some() {
+                Box::pin(self.send_early_hints(&mut hints)).await?;
+            }
             let step = self.apply_request_rule(&rule.action, &mut rewrites).await;
             if step != Ok(Step::Next) {
                 self.transaction.note_last_rule(&rule.place);
@@ -57,7 +59,9 @@ impl<'c> HttpStream<'c, '_> {
                 break;
             }
         }
-        self.send_early_hints(&mut hints).await?;
+        if hints.is_some() {
+            Box::pin(self.send_early_hints(&mut hints)).await?;
+        }
         self.serve_statistics(proxy).await?;
         for (redirect, condition) in &proxy.redirects {
             if condition
@@ -155,7 +159,7 @@ impl<'c> HttpStream<'c, '_> {
         match action {
             HttpAction::Deny(reply) => Err(self.refuse(reply, Failure::Denied)),
             HttpAction::Tarpit(reply) => {
-                self.tarpit().await?;
+                Box::pin(self.tarpit()).await?;
                 Err(self.refuse(reply, Failure::Tarpitted))
             }
             HttpAction::Reject => Err(Failure::Rejected),
@@ -166,7 +170,7 @@ impl<'c> HttpStream<'c, '_> {
             HttpAction::Auth { realm } => Err(self.challenge(realm.as_deref())),
             HttpAction::WaitForBody { time, at_least } => {
                 let deadline = clock::now().after(time.0);
-                self.wait_for_body(Some(deadline), *at_least).await?;
+                Box::pin(self.wait_for_body(Some(deadline), *at_least)).await?;
                 Ok(Step::Next)
             }
             HttpAction::NormalizeUri(normalizer) => {
@@ -174,14 +178,14 @@ impl<'c> HttpStream<'c, '_> {
             }
             HttpAction::UseService(service) => self.serve_service(*service),
             HttpAction::CacheUse { cache, hints } => {
-                self.use_cache(*cache, *hints).await?;
+                Box::pin(self.use_cache(*cache, *hints)).await?;
                 Ok(Step::Next)
             }
             HttpAction::Mirror { backend, share } => {
                 self.mirror(*backend, *share);
                 Ok(Step::Next)
             }
-            HttpAction::Pause(time) => self.pause(time).await.map(|()| Step::Next),
+            HttpAction::Pause(time) => Box::pin(self.pause(time)).await.map(|()| Step::Next),
             HttpAction::WaitForHandshake => Ok(Step::Next),
             HttpAction::DisableL7Retry => {
                 self.no_retry = true;
@@ -197,7 +201,7 @@ impl<'c> HttpStream<'c, '_> {
         rewrites: &mut Rewrites,
     ) -> Result<Step, Failure> {
         match action {
-            HttpAction::Pause(time) => self.pause(time).await.map(|()| Step::Next),
+            HttpAction::Pause(time) => Box::pin(self.pause(time)).await.map(|()| Step::Next),
             HttpAction::Deny(reply) => Err(self.refuse(reply, Failure::Denied)),
             HttpAction::CacheStore(cache) => {
                 self.store_in_cache(*cache);
@@ -209,7 +213,7 @@ impl<'c> HttpStream<'c, '_> {
             }
             HttpAction::WaitForBody { time, at_least } => {
                 let deadline = clock::now().after(time.0);
-                self.wait_for_response_body(deadline, *at_least).await?;
+                Box::pin(self.wait_for_response_body(deadline, *at_least)).await?;
                 Ok(Step::Next)
             }
             _ => self.apply_any(action, Direction::Response, rewrites),

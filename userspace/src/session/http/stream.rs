@@ -115,7 +115,7 @@ impl<'c, 'f> HttpStream<'c, 'f> {
 
     /// Serves the request. `deadline` is when its head must be complete, if its first byte does not
     /// decide that.
-    pub(crate) async fn run(self, deadline: Option<Moment>) -> Next {
+    pub(crate) async fn run(&mut self, deadline: Option<Moment>) -> Next {
         // What rules change of the client's addresses holds for this request only.
         let connection = self.connection;
         let ends = connection.ends.get();
@@ -124,7 +124,7 @@ impl<'c, 'f> HttpStream<'c, 'f> {
         next
     }
 
-    async fn serve(mut self, deadline: Option<Moment>) -> Next {
+    async fn serve(&mut self, deadline: Option<Moment>) -> Next {
         let read = self.read_head(deadline).await;
         let first = self.front.requests == 0;
         let nothing = self.transaction.timeline.get().first_byte.is_none();
@@ -305,7 +305,7 @@ impl<'c, 'f> HttpStream<'c, 'f> {
             .http_logurilen;
         messages.facts.remember(&messages.request, most);
         self.capture_request();
-        logging::step(&self.view(), LogStep::Request);
+        logging::step(self.connection, LogStep::Request, || self.view());
     }
 
     /// What the configuration says is done with the request.
@@ -324,17 +324,17 @@ impl<'c, 'f> HttpStream<'c, 'f> {
             self.apply_request_rules(backend).await?;
         }
         if let Some(entry) = self.cached() {
-            return self.deliver(&entry).await;
+            return Box::pin(self.deliver(&entry)).await;
         }
         self.buffer_body().await?;
         self.forward(backend).await
     }
 
     /// Gives the answer the failure calls for, if one can be given, and ends the request.
-    async fn conclude(mut self, result: Result<(), Failure>) -> Next {
+    async fn conclude(&mut self, result: Result<(), Failure>) -> Next {
         let next = match result {
             Ok(()) => self.after_response(),
-            Err(failure) => self.fail(failure).await,
+            Err(failure) => Box::pin(self.fail(failure)).await,
         };
         self.finish();
         next

@@ -65,6 +65,7 @@ impl Writer {
         sent: &mut u64,
     ) -> Poll<io::Result<()>> {
         debug_assert_eq!(data.len(), self.data);
+        let data = self.join(data);
         while !self.is_empty() {
             let written = ready!(self.poll_once(context, stream, data))?;
             if written == 0 {
@@ -76,6 +77,18 @@ impl Writer {
         ready!(Pin::new(stream).poll_flush(context))?;
         self.clear();
         Poll::Ready(Ok(()))
+    }
+
+    /// Puts a small piece between the own bytes: one short `send` costs less than a `writev`.
+    fn join<'d>(&mut self, data: &'d [u8]) -> &'d [u8] {
+        let own = self.prefix.len() + self.suffix.len();
+        if self.data == 0 || self.data > COPIED || own == 0 || self.written > 0 {
+            return data;
+        }
+        self.prefix.extend_from_slice(data);
+        self.prefix.append(&mut self.suffix);
+        self.data = 0;
+        &[]
     }
 
     fn poll_once(
@@ -101,3 +114,6 @@ impl Writer {
         }
     }
 }
+
+/// Longest piece that is copied, in bytes.
+const COPIED: usize = 4096;

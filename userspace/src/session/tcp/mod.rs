@@ -92,7 +92,9 @@ impl Session<'_> {
     async fn prepare(&mut self) -> Result<(Slot, Stream, Stores), Ended> {
         let frontend = self.connection.frontend();
         self.inspect(frontend).await?;
-        logging::step(&self.view(Inspection::Over), LogStep::Request);
+        logging::step(self.connection, LogStep::Request, || {
+            self.view(Inspection::Over)
+        });
         let backend = switching::backend(&self.view(Inspection::Over))
             .ok_or(Ended::Flags(Termination(*b"SC")))?;
         if self.connection.generation.proxy(backend).mode == Mode::Http {
@@ -158,7 +160,7 @@ impl Session<'_> {
     fn log_early(&self) {
         let frontend = self.connection.frontend();
         let view = self.view(Inspection::Over);
-        logging::step(&view, LogStep::Connect);
+        logging::step(self.connection, LogStep::Connect, || view);
         if frontend.log_asap && frontend.log_steps.is_none() {
             self.transaction.logged_early.set(true);
             logging::finish(&view, LogStep::Connect, Ending::Normal);

@@ -50,19 +50,22 @@ pub enum BodyError {
 impl BodyDecoder {
     #[must_use]
     pub fn new(framing: Framing, limits: &Limits) -> Self {
-        let state = match framing {
-            Framing::None | Framing::Length(0) => State::Done,
-            Framing::Length(left) => State::Length { left },
-            Framing::Chunked => State::SizeStart,
-            Framing::UntilClose => State::UntilClose,
-        };
         Self {
-            state,
+            state: State::before(framing),
             line: Vec::new(),
             trailers: Head::default(),
             room: limits.head,
             fields_max: limits.fields,
         }
+    }
+
+    /// Gets ready for another body and keeps the memory.
+    pub fn restart(&mut self, framing: Framing, limits: &Limits) {
+        self.state = State::before(framing);
+        self.line.clear();
+        self.trailers.clear();
+        self.room = limits.head;
+        self.fields_max = limits.fields;
     }
 
     /// Decodes what lies in `buffer`; the content in it is moved together where chunk framing
@@ -288,6 +291,17 @@ enum State {
     DataLf,
     Trailer,
     Done,
+}
+
+impl State {
+    fn before(framing: Framing) -> Self {
+        match framing {
+            Framing::None | Framing::Length(0) => Self::Done,
+            Framing::Length(left) => Self::Length { left },
+            Framing::Chunked => Self::SizeStart,
+            Framing::UntilClose => Self::UntilClose,
+        }
+    }
 }
 
 const SIZE_DIGITS_MAX: u8 = 16;

@@ -16,6 +16,9 @@ pub use response::{
     decode_response, decode_trailers, encode_interim, encode_response, encode_trailers,
 };
 
+use bytes::Bytes;
+use http::HeaderValue;
+
 use crate::proto::http::Head;
 
 /// What a client that knows beforehand that the server speaks HTTP/2 sends first.
@@ -41,6 +44,32 @@ fn copy_fields(
         }
     }
     true
+}
+
+/// The values of a head's fields as those of a header map, all in one allocation.
+struct Values<'h> {
+    head: &'h [u8],
+    shared: Bytes,
+}
+
+impl<'h> Values<'h> {
+    fn of(head: &'h Head) -> Self {
+        Self {
+            head: head.text(),
+            shared: Bytes::copy_from_slice(head.text()),
+        }
+    }
+
+    /// One of the head's own values; `None` where HTTP/2 cannot say it.
+    fn share(&self, value: &[u8]) -> Option<HeaderValue> {
+        let at = (value.as_ptr() as usize).checked_sub(self.head.as_ptr() as usize);
+        match at.filter(|at| at + value.len() <= self.head.len()) {
+            Some(at) if !value.is_empty() => {
+                HeaderValue::from_maybe_shared(self.shared.slice(at..at + value.len())).ok()
+            }
+            _ => HeaderValue::from_bytes(value).ok(),
+        }
+    }
 }
 
 /// Whether a field belongs to one connection only and so never travels in HTTP/2 (RFC 9113 §8.2.2).

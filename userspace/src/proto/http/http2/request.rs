@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderName, HeaderValue};
 
-use super::{copy_fields, is_connection_specific};
+use super::{Values, copy_fields, is_connection_specific};
 use crate::proto::http::http1::{self, Limits, Reason, Request};
 use crate::proto::http::{Head, Method, Version, items, uri};
 
@@ -129,6 +129,7 @@ pub fn encode_request(head: &Head, asked: Asked<'_>) -> Option<http::Request<()>
         request.extensions_mut().insert(protocol);
     }
     let fields = request.headers_mut();
+    let values = Values::of(head);
     for (name, value) in head.fields() {
         let dropped = is_connection_specific(name)
             || matches!(name, b"host" | b"content-length")
@@ -137,14 +138,13 @@ pub fn encode_request(head: &Head, asked: Asked<'_>) -> Option<http::Request<()>
             continue;
         }
         let value = match name {
-            b"te" if items(value).any(|item| item.eq_ignore_ascii_case(b"trailers")) => b"trailers",
+            b"te" if items(value).any(|item| item.eq_ignore_ascii_case(b"trailers")) => {
+                HeaderValue::from_static("trailers")
+            }
             b"te" => continue,
-            _ => value,
+            _ => values.share(value)?,
         };
-        fields.append(
-            HeaderName::from_bytes(name).ok()?,
-            HeaderValue::from_bytes(value).ok()?,
-        );
+        fields.append(HeaderName::from_bytes(name).ok()?, value);
     }
     if let http1::Framing::Length(length) = asked.framing {
         fields.insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));

@@ -3,7 +3,7 @@
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::{copy_fields, is_connection_specific};
+use super::{Values, copy_fields, is_connection_specific};
 use crate::proto::http::http1::{self, Exchange, Framing, Limits, Reason};
 use crate::proto::http::{Head, Method, Version};
 
@@ -41,14 +41,14 @@ fn fields_of(
     let mut response = http::Response::new(());
     *response.status_mut() = StatusCode::from_u16(status).ok()?;
     *response.headers_mut() = HeaderMap::with_capacity(head.len());
+    let values = Values::of(head);
     for (name, value) in head.fields() {
         // TE is a request's; HTTP/2 endpoints refuse any but one value of it.
         if is_connection_specific(name) || name == b"te" || !wanted(name) {
             continue;
         }
         // What is no field here is none there: the rest of the response is still good.
-        let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
-        else {
+        let (Ok(name), Some(value)) = (HeaderName::from_bytes(name), values.share(value)) else {
             continue;
         };
         response.headers_mut().append(name, value);

@@ -304,9 +304,9 @@ async fn answer(
     front.requests = number;
     front.reply = Some(&mut reply);
     front.private = std::mem::take(&mut *kept.borrow_mut());
-    let next = HttpStream::new(connection, &transaction, &mut front)
-        .run(None)
-        .await;
+    let mut stream = HttpStream::new(connection, &transaction, &mut front);
+    let next = stream.run(None).await;
+    drop(stream);
     let mut kept = kept.borrow_mut();
     kept.append(&mut front.private);
     kept.truncate(PRIVATE);
