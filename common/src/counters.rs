@@ -30,6 +30,8 @@ pub struct ServerCounters {
     pub flows: u64,
     /// TCP flows whose handshake was completed, as far as it is seen.
     pub established: u64,
+    /// Flows given to the server that found no room in the flow table: they follow the ring, packet by packet.
+    pub unremembered: u64,
 }
 
 pod!(ServerCounters);
@@ -44,6 +46,7 @@ impl ServerCounters {
         self.bytes_out += delta.bytes_out;
         self.flows += delta.flows;
         self.established += delta.established;
+        self.unremembered += delta.unremembered;
     }
 }
 

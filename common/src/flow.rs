@@ -95,6 +95,12 @@ impl FlowState {
         self.0 == Self::OPENING.0 || self.0 == Self::ANSWERED.0
     }
 
+    /// Whether it is a flow's that has not been seen to end.
+    #[inline(always)]
+    pub const fn is_live(self) -> bool {
+        self.0 != Self::NONE.0 && self.0 != Self::CLOSING.0
+    }
+
     /// The state after a packet of the client (`flags` of a segment, none for a datagram). Where the server's answers
     /// are not seen (`answers_seen` false), an acknowledgement by the client completes the handshake.
     #[inline(always)]
@@ -179,6 +185,12 @@ impl FlowPlace {
 }
 
 impl Track {
+    /// Whether the flow has been silent for longer than it may.
+    #[inline(always)]
+    pub const fn has_expired(self, now: Tick) -> bool {
+        self.expires.since(now) > tick::LONGEST
+    }
+
     /// As the word in the entry.
     #[inline(always)]
     pub const fn word(self) -> u64 {

@@ -14,6 +14,7 @@ use crate::fragment::FragmentBucket;
 use crate::interface::Interface;
 use crate::list4::ListRow;
 use crate::list6::ListBucket;
+use crate::load::{Load, Turn};
 use crate::nat::NatEntry;
 use crate::rate::RateRule;
 use crate::ring::RingRow;
@@ -79,6 +80,12 @@ pub trait Tables: Atomics {
 
     /// Map `rings`.
     fn ring_row(&self, index: u32) -> Option<&RingRow>;
+
+    /// Map `loads`.
+    fn load(&self, index: ServerIndex) -> Option<&Load>;
+
+    /// Map `turns`.
+    fn turn(&self, index: ServiceIndex) -> Option<&Turn>;
 
     /// Map `interfaces`.
     fn interface(&self, index: u32) -> Option<&Interface>;

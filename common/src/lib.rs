@@ -16,6 +16,7 @@ pub mod address;
 pub mod bind;
 pub mod capture;
 pub mod checksum;
+pub mod choice;
 pub mod config;
 pub mod counters;
 pub mod decap;
@@ -27,6 +28,7 @@ pub mod hash;
 pub mod interface;
 pub mod list4;
 pub mod list6;
+pub mod load;
 pub mod maps;
 #[cfg(any(feature = "user", test))]
 pub mod memory;

@@ -8,6 +8,8 @@
 //! | `services` | array | [`ServiceIndex`] → [`Service`] | ≤ 65536 | userspace | yes |
 //! | `servers` | array | [`ServerIndex`] → [`Server`] | ≤ 65536 | userspace | yes |
 //! | `rings` | array | ring × [`RING_ROWS`] + row → [`RingRow`] | rings × [`RING_ROWS`] | userspace | yes |
+//! | `loads` | array | [`ServerIndex`] → [`Load`] | as `servers` | both | yes |
+//! | `turns` | array | [`ServiceIndex`] → [`Turn`] | as `services` | program | yes |
 //! | `interfaces` | array | index → [`Interface`] | [`interface::LIMIT`] | userspace | yes |
 //! | `devices` | devmap | index → interface number | [`interface::LIMIT`] | userspace | |
 //! | `lists4` | array | row → [`ListRow`] | 1, or [`ROOT_ROWS`] + list | userspace | yes |
@@ -45,6 +47,8 @@
 //!   the old half named may be reused.
 //! - **Ring** (a server comes, goes, changes its weight): write the ring to a ring number that no service names, then one
 //!   store of [`Service::rings`] with `previous` = the old `current` and the present tick; wait. The old `previous` is free.
+//! - **Choice** (another `balance`, a changed schedule): write the schedule to a ring number that no service names, then one
+//!   store of [`Service::choice`]; wait. The schedule it named is free.
 //! - **Server state or next hop**: one store of [`Server::hop`]. A server that is down is marked down first (its flows are
 //!   chosen anew at once), then leaves the ring. A server that comes back is marked up first, then joins the ring.
 //! - **Server address**: a new index, a new ring with it, then the old index is marked absent. An index is free for another
@@ -69,6 +73,7 @@
 //! [`Interface`]: crate::interface::Interface
 //! [`ListBucket`]: crate::list6::ListBucket
 //! [`ListRow`]: crate::list4::ListRow
+//! [`Load`]: crate::load::Load
 //! [`NatEntry`]: crate::nat::NatEntry
 //! [`RING_ROWS`]: crate::ring::RING_ROWS
 //! [`ROOT_ROWS`]: crate::list4::ROOT_ROWS
@@ -82,8 +87,10 @@
 //! [`Service`]: crate::service::Service
 //! [`ServiceIndex`]: crate::service::ServiceIndex
 //! [`SourceBucket`]: crate::source::SourceBucket
+//! [`Turn`]: crate::load::Turn
 //! [`Work`]: crate::decide::Work
 //! [`Config::bind_view`]: crate::config::Config::bind_view
+//! [`Service::choice`]: crate::service::Service::choice
 //! [`Service::rings`]: crate::service::Service::rings
 //! [`Service::guard`]: crate::service::Service::guard
 //! [`Server::hop`]: crate::server::Server::hop
@@ -109,8 +116,12 @@ pub mod name {
     pub const SERVICES: &str = "services";
     /// Servers.
     pub const SERVERS: &str = "servers";
-    /// Maglev rings.
+    /// Maglev rings and schedules.
     pub const RINGS: &str = "rings";
+    /// How many flows servers have.
+    pub const LOADS: &str = "loads";
+    /// Whose turn it is.
+    pub const TURNS: &str = "turns";
     /// Interfaces.
     pub const INTERFACES: &str = "interfaces";
     /// Devmap.
@@ -156,7 +167,8 @@ pub struct Sizes {
     pub services: u32,
     /// Servers, index 0 included.
     pub servers: u32,
-    /// Rings: three per service that is forwarded here (current, previous, the one being written).
+    /// Rings: three per service that is forwarded here (current, previous, the one being written), two more where servers
+    /// take turns.
     pub rings: u32,
     /// Rows of the IPv4 source table; 1 if there are no lists.
     pub list4_rows: u32,
@@ -200,13 +212,15 @@ impl Sizes {
     }
 
     /// Names and entries, for `EbpfLoader::map_max_entries`. Every map has at least one entry.
-    pub fn entries(&self) -> [(&'static str, u32); 18] {
+    pub fn entries(&self) -> [(&'static str, u32); 20] {
         [
             (name::BINDS, self.bind_buckets.saturating_mul(2)),
             (name::RANGES, self.range_rows),
             (name::SERVICES, self.services),
             (name::SERVERS, self.servers),
             (name::RINGS, self.rings.saturating_mul(RING_ROWS)),
+            (name::LOADS, self.servers),
+            (name::TURNS, self.services),
             (name::INTERFACES, interface::LIMIT),
             (name::DEVICES, interface::LIMIT),
             (name::LISTS4, self.list4_rows),

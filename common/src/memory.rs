@@ -19,6 +19,7 @@ use crate::frame::{Frame, MAX_OFFSET, Tables};
 use crate::interface::Interface;
 use crate::list4::ListRow;
 use crate::list6::ListBucket;
+use crate::load::{Load, Turn};
 use crate::nat::NatEntry;
 pub use crate::pod::{Words, words};
 use crate::rate::RateRule;
@@ -42,6 +43,8 @@ pub struct Arrays<'a> {
     pub services: &'a [Service],
     pub servers: &'a [Server],
     pub rings: &'a [RingRow],
+    pub loads: &'a [Load],
+    pub turns: &'a [Turn],
     pub interfaces: &'a [Interface],
     pub lists4: &'a [ListRow],
     pub lists6: &'a [ListBucket],
@@ -81,6 +84,8 @@ pub struct Memory {
     services: Vec<Service>,
     servers: Vec<Server>,
     rings: Vec<RingRow>,
+    loads: Vec<Load>,
+    turns: Vec<Turn>,
     interfaces: Vec<Interface>,
     lists4: Vec<ListRow>,
     lists6: Vec<ListBucket>,
@@ -114,6 +119,8 @@ impl Memory {
             services: rows(arrays.services),
             servers: rows(arrays.servers),
             rings: rows(arrays.rings),
+            loads: rows(arrays.loads),
+            turns: rows(arrays.turns),
             interfaces: rows(arrays.interfaces),
             lists4: rows(arrays.lists4),
             lists6: rows(arrays.lists6),
@@ -135,6 +142,8 @@ impl Memory {
             services: &self.services,
             servers: &self.servers,
             rings: &self.rings,
+            loads: &self.loads,
+            turns: &self.turns,
             interfaces: &self.interfaces,
             lists4: &self.lists4,
             lists6: &self.lists6,
@@ -166,6 +175,10 @@ impl Atomics for View<'_> {
 
     fn reload(&self, word: &Word) -> u64 {
         HostAtomics.reload(word)
+    }
+
+    fn take(&self, word: &Word) -> u64 {
+        HostAtomics.take(word)
     }
 
     fn replace(&self, word: &Word, old: u64, new: u64) -> bool {
@@ -200,6 +213,14 @@ impl Tables for View<'_> {
 
     fn ring_row(&self, index: u32) -> Option<&RingRow> {
         self.arrays.rings.get(index as usize)
+    }
+
+    fn load(&self, index: ServerIndex) -> Option<&Load> {
+        self.arrays.loads.get(usize::from(index.0))
+    }
+
+    fn turn(&self, index: ServiceIndex) -> Option<&Turn> {
+        self.arrays.turns.get(usize::from(index.0))
     }
 
     fn interface(&self, index: u32) -> Option<&Interface> {

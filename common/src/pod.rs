@@ -55,6 +55,8 @@ made_of_words!(
     crate::interface::Interface,
     crate::list4::ListRow,
     crate::list6::ListBucket,
+    crate::load::Load,
+    crate::load::Turn,
     crate::nat::NatEntry,
     crate::rate::RateRule,
     crate::ring::RingRow,

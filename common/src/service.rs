@@ -25,8 +25,10 @@ pub struct Service {
     pub timeouts_open: Word,
     /// Ticks: closing (low half), datagram (high half).
     pub timeouts_rest: Word,
+    /// [`crate::choice::Choice`].
+    pub choice: Word,
     /// Zero.
-    pub spare: [Word; 3],
+    pub spare: [Word; 2],
 }
 
 /// Index of a service in map `services`; 0 is none.
@@ -52,16 +54,6 @@ pub enum Forward {
     Gue = 6,
 }
 
-/// What the position in the ring is computed from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Hashing {
-    /// Addresses, ports and protocol.
-    Tuple = 0,
-    /// The client's address only (`balance source`): all its flows meet one server.
-    Source = 1,
-}
-
 /// What an open flow may still do once its source is listed (`xdp listed-flows`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -77,8 +69,6 @@ pub enum ListedFlows {
 pub struct Nature {
     /// What happens to its packets.
     pub forward: Forward,
-    /// How a server is found for a new flow.
-    pub hashing: Hashing,
     /// What a change of the lists does to open flows.
     pub listed_flows: ListedFlows,
     /// The port that servers take GUE at, network order; zero for every other way to forward.
@@ -126,7 +116,7 @@ impl Nature {
         let [p, q] = self.tunnel_port_be;
         u64::from_ne_bytes([
             self.forward as u8,
-            self.hashing as u8,
+            0,
             self.listed_flows as u8,
             0,
             p,
@@ -139,7 +129,7 @@ impl Nature {
     /// From the word in the record; `None` for an unused one.
     #[inline(always)]
     pub const fn from_word(word: u64) -> Option<Self> {
-        let [forward, hashing, listed_flows, _, p, q, ..] = word.to_ne_bytes();
+        let [forward, _, listed_flows, _, p, q, ..] = word.to_ne_bytes();
         Some(Self {
             forward: match forward {
                 1 => Forward::Local,
@@ -149,11 +139,6 @@ impl Nature {
                 5 => Forward::Ipip,
                 6 => Forward::Gue,
                 _ => return None,
-            },
-            hashing: if hashing == 1 {
-                Hashing::Source
-            } else {
-                Hashing::Tuple
             },
             listed_flows: if listed_flows == 1 {
                 ListedFlows::Keep
@@ -206,7 +191,7 @@ impl Guard {
 }
 
 impl Service {
-    /// Writes all that never changes and all timeouts; rings and guard are stored by themselves. The service must not be
+    /// Writes all that never changes and all timeouts; rings, choice and guard are stored by themselves. The service must not be
     /// named by a bind yet.
     pub fn publish(&self, nature: Nature, timeouts: Timeouts) {
         self.set_timeouts(timeouts);
@@ -266,7 +251,6 @@ mod tests {
         ] {
             let nature = Nature {
                 forward,
-                hashing: Hashing::Source,
                 listed_flows: ListedFlows::Keep,
                 tunnel_port_be: 6080_u16.to_be_bytes(),
             };

@@ -73,11 +73,13 @@ pub enum DropReason {
     BadFragment = 18,
     /// A fragment whose first one did not come through here, or too long ago.
     UnknownFragment = 19,
+    /// Every server that was asked has as many flows as `maxconn` allows.
+    ServersFull = 20,
 }
 
 impl DropReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::BadIpHeader,
         Self::BadExtension,
         Self::BadTcpHeader,
@@ -98,6 +100,7 @@ impl DropReason {
         Self::TooBig,
         Self::BadFragment,
         Self::UnknownFragment,
+        Self::ServersFull,
     ];
 
     /// Its name in statistics and captures.
@@ -123,6 +126,7 @@ impl DropReason {
             Self::TooBig => "too-big",
             Self::BadFragment => "bad-fragment",
             Self::UnknownFragment => "unknown-fragment",
+            Self::ServersFull => "servers-full",
         }
     }
 }

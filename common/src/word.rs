@@ -85,6 +85,8 @@ pub trait Atomics {
     fn add(&self, word: &Word, by: u64);
     /// The value now, whatever was read of the word before.
     fn reload(&self, word: &Word) -> u64;
+    /// Adds one to the word (wrapping) and tells what it was.
+    fn take(&self, word: &Word) -> u64;
     /// Stores `new` if the word still holds `old`; says whether it did.
     fn replace(&self, word: &Word, old: u64, new: u64) -> bool;
 }
@@ -102,6 +104,10 @@ impl Atomics for HostAtomics {
 
     fn reload(&self, word: &Word) -> u64 {
         word.0.load(Ordering::Acquire)
+    }
+
+    fn take(&self, word: &Word) -> u64 {
+        word.0.fetch_add(1, Ordering::Relaxed)
     }
 
     fn replace(&self, word: &Word, old: u64, new: u64) -> bool {

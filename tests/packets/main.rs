@@ -5,6 +5,9 @@
 #[path = "../fixtures/mod.rs"]
 mod fixtures;
 
+mod choice;
+mod table;
+
 #[path = "../xdp/tool/configuration.rs"]
 mod configuration;
 #[path = "../xdp/tool/frames.rs"]

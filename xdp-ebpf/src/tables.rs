@@ -25,6 +25,7 @@ use tidegate_common::frame::Tables;
 use tidegate_common::interface::{Interface, LIMIT};
 use tidegate_common::list4::ListRow;
 use tidegate_common::list6::ListBucket;
+use tidegate_common::load::{Load, Turn};
 use tidegate_common::maps::Sizes;
 use tidegate_common::nat::NatEntry;
 use tidegate_common::rate::RateRule;
@@ -50,6 +51,10 @@ static SERVICES: Shared<Service> = Shared::with_entries(SIZES.services);
 static SERVERS: Shared<Server> = Shared::with_entries(SIZES.servers);
 #[map(name = "rings")]
 static RINGS: Shared<RingRow> = Shared::with_entries(SIZES.rings * RING_ROWS);
+#[map(name = "loads")]
+static LOADS: Shared<Load> = Shared::with_entries(SIZES.servers);
+#[map(name = "turns")]
+static TURNS: Shared<Turn> = Shared::with_entries(SIZES.services);
 #[map(name = "interfaces")]
 static INTERFACES: Shared<Interface> = Shared::with_entries(LIMIT);
 #[map(name = "devices")]
@@ -138,6 +143,20 @@ impl Atomics for Maps {
     }
 
     #[inline(always)]
+    fn take(&self, word: &Word) -> u64 {
+        let mut by = 1;
+        // SAFETY: the pointer is to an aligned word of a map value; the instruction answers in the register of the summand.
+        unsafe {
+            asm!(
+                "{by} = atomic_fetch_add((u64 *)({word} + 0), {by})",
+                word = in(reg) word.as_ptr(),
+                by = inout(reg) by,
+            );
+        }
+        by
+    }
+
+    #[inline(always)]
     fn replace(&self, word: &Word, old: u64, new: u64) -> bool {
         let mut seen = old;
         // SAFETY: the pointer is to an aligned word of a map value; the instruction compares with and answers in r0.
@@ -188,6 +207,16 @@ impl Tables for Maps {
     #[inline(always)]
     fn ring_row(&self, index: u32) -> Option<&RingRow> {
         RINGS.get(index)
+    }
+
+    #[inline(always)]
+    fn load(&self, index: ServerIndex) -> Option<&Load> {
+        LOADS.get(index.0 as u32)
+    }
+
+    #[inline(always)]
+    fn turn(&self, index: ServiceIndex) -> Option<&Turn> {
+        TURNS.get(index.0 as u32)
     }
 
     #[inline(always)]

@@ -3,13 +3,14 @@
 use super::Step;
 use super::work::{Scene, Sending, Work};
 use crate::address::Address;
+use crate::choice::Choice;
 use crate::config::NatSizes;
 use crate::flow::{FlowHash, FlowPlace, FlowState};
 use crate::frame::{Frame, Tables};
 use crate::nat::{self, DIRECT_PROBES, Head, NatEntry};
 use crate::rewrite::{Ends, Outgoing};
 use crate::server::{Bounds, Endpoint, Server};
-use crate::service::ServiceIndex;
+use crate::service::{Service, ServiceIndex};
 use crate::tick::Tick;
 use crate::verdict::DropReason;
 
@@ -195,7 +196,7 @@ pub(super) fn send_back<T: Tables>(
         };
         // Lost only to the other direction, which renews it as well.
         scene.tables.replace(&entry.head, word, renewed.word());
-        advance_flow(scene, entry, head.port, next, expires);
+        advance_flow(scene, service, entry, head.port, next, expires);
     }
     Ok(Step::Send)
 }
@@ -204,6 +205,7 @@ pub(super) fn send_back<T: Tables>(
 #[inline(always)]
 fn advance_flow<T: Tables>(
     scene: &Scene<'_, T>,
+    service: &Service,
     entry: &NatEntry,
     port: u16,
     state: FlowState,
@@ -223,6 +225,14 @@ fn advance_flow<T: Tables>(
     if track.server == server && track.nat_port == port {
         track.expires = expires;
         // Lost only to the other direction, or to another flow.
-        entry.write(scene.tables, found, FlowHash(found), state, track);
+        let written = entry.write(scene.tables, found, FlowHash(found), state, track);
+        let ends = FlowState::from_bits(found as u8).is_live() && !state.is_live();
+        if written
+            && ends
+            && Choice::from_word(service.choice.load()).counts
+            && let Some(load) = scene.tables.load(server)
+        {
+            load.end(scene.tables);
+        }
     }
 }

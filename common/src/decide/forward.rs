@@ -10,7 +10,9 @@ use super::guard::{self, Deed};
 use super::mapping;
 use super::work::{Flow, Mode, Scene, Sending, Work, keeps_flows, takes_flows};
 use crate::address::Address;
-use crate::flow::{FlowBucket, FlowHash, FlowState, NO_WAY, Track};
+use crate::choice::Choice;
+use crate::counters::ServerCounters;
+use crate::flow::{FlowBucket, FlowEntry, FlowHash, FlowState, NO_WAY, Track};
 use crate::frame::{Frame, Tables};
 use crate::nat::Tags;
 use crate::rewrite::{Ends, Outgoing};
@@ -219,8 +221,7 @@ fn begin<T: Tables>(
     if !is_tcp && !is_error {
         guard::account(scene, work, Deed::AskAndCharge)?;
     }
-    work.flow.server = choose(scene, work, service);
-    Ok(())
+    choose(scene, work, service)
 }
 
 /// Brings the flow's entry up to date and charges its source once it has proven itself.
@@ -232,19 +233,61 @@ fn record<T: Tables>(
     bucket: &FlowBucket,
 ) -> Result<(), DropReason> {
     let flow = &work.flow;
-    if flow.way < NO_WAY && !work.packet.quote.is_there {
+    if !work.packet.quote.is_there {
         let track = Track {
             expires: work.after(service.timeout(flow.state)),
             server: flow.server,
             nat_port: flow.nat_port,
         };
         // Lost only to another CPU: the flow goes on without an entry.
-        bucket
-            .way(flow.way)
-            .write(scene.tables, flow.found, flow.hash, flow.state, track);
+        if flow.way < NO_WAY && write(scene, work, service, bucket.way(flow.way), track) {
+        } else if flow.begins {
+            scene.tables.count(
+                flow.server,
+                ServerCounters {
+                    unremembered: 1,
+                    ..ServerCounters::default()
+                },
+            );
+        }
     }
     if flow.proven {
         guard::account(scene, work, Deed::Charge)?;
     }
     Ok(())
+}
+
+/// Writes the flow's entry, and keeps count of the flows of its server and of the one whose entry it was.
+#[inline(always)]
+fn write<T: Tables>(
+    scene: &Scene<'_, T>,
+    work: &Work,
+    service: &Service,
+    entry: &FlowEntry,
+    track: Track,
+) -> bool {
+    let Flow {
+        found, hash, state, ..
+    } = work.flow;
+    let (_, before) = entry.read();
+    if !entry.write(scene.tables, found, hash, state, track) {
+        return false;
+    }
+    if Choice::from_word(service.choice.load()).counts {
+        let was_live = FlowState::from_bits(found as u8).is_live() && !before.has_expired(work.now);
+        let stays = was_live && before.server == track.server;
+        if was_live
+            && !(stays && state.is_live())
+            && let Some(load) = scene.tables.load(before.server)
+        {
+            load.end(scene.tables);
+        }
+        if state.is_live()
+            && !stays
+            && let Some(load) = scene.tables.load(track.server)
+        {
+            load.begin(scene.tables);
+        }
+    }
+    true
 }

@@ -3,6 +3,7 @@
 //! The record lies in memory of its own (one per CPU in the kernel) and every step reads from it what the steps before
 //! have left; see [`Tables::settle`] for why. It means nothing from one packet to the next.
 
+use super::choose::Pick;
 use super::mapping::Search;
 use crate::action::Class;
 use crate::address::Address;
@@ -39,6 +40,8 @@ pub struct Work {
     pub(super) head: u64,
     /// What the search for its mapping found.
     pub(super) search: Search,
+    /// What the search for its server found.
+    pub(super) pick: Pick,
     /// What its service does to its packets.
     pub(super) mode: Mode,
     /// Its flow.

@@ -160,16 +160,16 @@ listen dsr4
     forward dsr
     bind 198.51.100.1:81
     bind udp@198.51.100.1:54
-    server s1 10.0.0.1:81
-    server s2 10.0.0.2:81
+    server s1 10.0.0.1
+    server s2 10.0.0.2
 listen dsr6
     mode l4
     forward dsr
     balance source
     bind [2001:db8:80::1]:81
     bind udp@[2001:db8:80::1]:54
-    server t1 [2001:db8:2::1]:81
-    server t2 [2001:db8:2::2]:81
+    server t1 [2001:db8:2::1]
+    server t2 [2001:db8:2::2]
 listen dnat
     mode l4
     forward dnat
@@ -190,8 +190,8 @@ listen gue
     bind 198.51.100.1:84
     bind [2001:db8:80::1]:84
     bind udp@198.51.100.1:55
-    server s1 10.0.0.1:84
-    server t1 [2001:db8:2::1]:84
+    server s1 10.0.0.1
+    server t1 [2001:db8:2::1]
 listen guarded
     mode l4
     bind 198.51.100.1:85

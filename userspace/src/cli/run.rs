@@ -233,7 +233,11 @@ fn configuration(flags: &Flags, told: bool) -> Option<(Model, Contexts)> {
         );
     }
     if flags.check && flags.verbose {
-        print!("{}", explain::summary(&offload::compile(&model)));
+        let compiled = offload::compile(&model);
+        for hint in explain::hints(&compiled) {
+            println!("Hint: {hint}.");
+        }
+        print!("{}", explain::summary(&compiled));
     }
     overrule(&mut model, flags);
     Some((model, tls))

@@ -163,6 +163,11 @@ impl Engine {
         self.neighbours.incomplete()
     }
 
+    /// Whether flows are counted per server while they come and go, and the counts have to be corrected now and then.
+    pub(super) fn counts_flows(&self) -> bool {
+        self.writer.counts_flows()
+    }
+
     /// Takes over what health checks, operators and the network have changed.
     pub(super) fn refresh(&mut self) -> Result<(), StartError> {
         self.neighbours.drain_changes();
@@ -175,6 +180,9 @@ impl Engine {
         self.publish_servers();
         let own = self.netlink.addresses()?;
         self.writer.set_own_addresses(&own)?;
+        if self.counts_flows() {
+            self.feedback.correct_loads();
+        }
         self.refresh_interfaces()?;
         self.diagnose(&own)
     }
@@ -296,6 +304,7 @@ impl Standings for Live<'_> {
             stopped: state.operational() == Operational::Stopped,
             weight: state.effective_weight(),
             address: state.socket_address(),
+            limit: state.maxconn().unwrap_or(0),
         }
     }
 }
@@ -444,6 +453,7 @@ fn feedback(
         capture,
         flows,
         nat,
+        loads,
     } = readings;
     Feedback {
         counters,
@@ -452,6 +462,7 @@ fn feedback(
         capture: Mutex::new(Some(capture)),
         flows,
         nat,
+        loads,
         flow_limit: u64::from(model.global.xdp.flows),
         ticks,
         key: writer.table_key(),

@@ -115,8 +115,9 @@ fn service(service: &Service) -> Vec<[String; 3]> {
                 servers.join(" ")
             };
             format!(
-                "forwarded by {} to {}: {servers}",
+                "forwarded by {}, balanced by {}, to {}: {servers}",
                 forwarding.method.name(),
+                forwarding.choice.name(),
                 forwarding.backend
             )
         }
@@ -194,6 +195,16 @@ fn differences(compiled: &Compiled) -> Vec<&'static str> {
              userspace it would go on; 'xdp listed-flows keep' in 'global' lets it.",
         );
     }
+    let forwardings = || {
+        let services = compiled.plan.services.iter();
+        services.filter_map(|service| service.delivery.forwarding())
+    };
+    if forwardings().any(|forwarding| !forwarding.choice.is_stateless()) {
+        differences.push(STATEFUL);
+    }
+    if forwardings().any(super::plan::Forwarding::is_limited) {
+        differences.push(LIMITED);
+    }
     if local {
         differences.push(
             "Userspace goes on evaluating every rule of the services it terminates; the kernel only refuses earlier what \
@@ -202,6 +213,35 @@ fn differences(compiled: &Compiled) -> Vec<&'static str> {
     }
     differences
 }
+
+/// What `-c -V` says besides how many rules run where.
+pub fn hints(compiled: &Compiled) -> Vec<String> {
+    let services = compiled.plan.services.iter();
+    let forwarded = services.filter_map(|service| Some((service, service.delivery.forwarding()?)));
+    let stateful = forwarded.filter(|(_, forwarding)| !forwarding.choice.is_stateless());
+    let hint = |(service, forwarding): (&Service, &super::plan::Forwarding)| {
+        format!(
+            "'{}' balances by '{}', which only this machine remembers: of two balancers behind one route the other does not \
+             know the server of a flow; 'maglev', 'source' and 'hash' choose alike on both",
+            service.frontend,
+            forwarding.choice.name()
+        )
+    };
+    let mut hints: Vec<String> = stateful.map(hint).collect();
+    hints.dedup();
+    hints
+}
+
+/// Of ways to balance.
+const STATEFUL: &str = "Under 'balance roundrobin', 'static-rr', 'leastconn' and 'random' the server of a flow is remembered in \
+     the flow table of this machine alone: when another balancer takes over, or the table is full, packets follow a hash of \
+     their addresses and ports instead, as under 'maglev'. Load is the number of flows without a FIN or RST; flows that time \
+     out, or close where it is not seen, are taken off within a second. 'leastconn' compares the next eight servers in turn, so \
+     with up to eight it is exact.";
+
+/// Of limits.
+const LIMITED: &str = "'maxconn' of a server in 'mode l4' bounds its flows. There is no queue: a flow that finds eight servers in \
+     turn full is dropped and counted as 'servers-full'. Flows that the full flow table does not remember are not counted.";
 
 /// Lines of cells, each column as wide as its widest cell, indented by two.
 fn columns<const N: usize>(out: &mut String, lines: &[[String; N]]) {

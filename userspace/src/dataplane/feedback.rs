@@ -9,7 +9,8 @@ use arc_swap::ArcSwap;
 use aya::maps::{MapData, MapError, PerCpuArray};
 use parking_lot::Mutex;
 use tidegate_common::counters::{ServerCounters, drop_index, server_index};
-use tidegate_common::flow::{FlowBucket, FlowState};
+use tidegate_common::flow::FlowBucket;
+use tidegate_common::load::Load;
 use tidegate_common::nat::NatEntry;
 use tidegate_common::server::{ServerIndex, ServerState};
 use tidegate_common::service::ServiceIndex;
@@ -17,6 +18,7 @@ use tidegate_common::source::SourceBucket;
 use tidegate_common::verdict::DropReason;
 
 use super::capture::CaptureMaps;
+use super::live::LiveFlows;
 use super::mmap::Mapped;
 use super::snapshot::{
     DropCount, InterfaceSnapshot, ServerCounts, ServerSnapshot, ServiceSnapshot, Snapshot,
@@ -34,6 +36,7 @@ pub struct Feedback {
     pub(super) capture: Mutex<Option<CaptureMaps>>,
     pub(super) flows: Mapped<FlowBucket>,
     pub(super) nat: Mapped<NatEntry>,
+    pub(super) loads: Mapped<Load>,
     pub(super) flow_limit: u64,
     pub(super) ticks: Ticks,
     /// Key of the tables' hashes.
@@ -84,6 +87,7 @@ impl Feedback {
     /// All counters.
     pub fn snapshot(&self) -> Result<Snapshot, MapError> {
         let servers: Arc<Vec<KnownServer>> = self.servers.load_full();
+        let live = self.count_flows();
         let services = self.services.iter().map(|service| {
             let own = servers
                 .iter()
@@ -95,7 +99,7 @@ impl Feedback {
                 binds: service.binds.clone(),
                 drops: self.drops_of(service.index)?,
                 servers: own
-                    .map(|server| self.server_snapshot(server))
+                    .map(|server| self.server_snapshot(server, live.of(server.index)))
                     .collect::<Result<_, MapError>>()?,
             })
         });
@@ -103,30 +107,28 @@ impl Feedback {
             name: name.clone(),
             mode,
         };
-        let live = self
-            .flows
-            .iter()
-            .flat_map(|bucket| &bucket.entries)
-            .map(|entry| entry.read().0);
         Ok(Snapshot {
             interfaces: self.interfaces.iter().map(interface).collect(),
             services: services.collect::<Result<_, MapError>>()?,
             unknown_drops: self.drops_of(ServiceIndex(0))?,
-            flows: live
-                .filter(|state| ![FlowState::NONE, FlowState::CLOSING].contains(state))
-                .count() as u64,
+            flows: live.live,
             flow_limit: self.flow_limit,
             notices: self.diagnoses.load().to_vec(),
         })
     }
 
-    fn server_snapshot(&self, server: &KnownServer) -> Result<ServerSnapshot, MapError> {
+    fn server_snapshot(
+        &self,
+        server: &KnownServer,
+        live: LiveFlows,
+    ) -> Result<ServerSnapshot, MapError> {
         Ok(ServerSnapshot {
             id: server.id,
             name: server.name.clone(),
             state: state_name(server.state),
             trouble: server.trouble.clone(),
             counts: self.counts(server.index)?,
+            live,
         })
     }
 

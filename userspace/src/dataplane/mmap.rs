@@ -21,6 +21,7 @@ use tidegate_common::fragment::FragmentBucket;
 use tidegate_common::interface::Interface;
 use tidegate_common::list4::ListRow;
 use tidegate_common::list6::ListBucket;
+use tidegate_common::load::{Load, Turn};
 use tidegate_common::nat::NatEntry;
 use tidegate_common::rate::RateRule;
 use tidegate_common::ring::RingRow;
@@ -61,12 +62,14 @@ records!(
     Interface,
     ListRow,
     ListBucket,
+    Load,
     NatEntry,
     RateRule,
     RingRow,
     Server,
     Service,
     SourceBucket,
+    Turn,
 );
 
 // SAFETY: the mapping is not tied to a thread, and the records are shared by reference only.

@@ -16,6 +16,7 @@ mod feedback;
 mod flows;
 mod inheritance;
 mod lists;
+mod live;
 mod loader;
 mod mmap;
 mod nat_ports;
@@ -254,7 +255,13 @@ impl Shared {
         let (changes, most) = match self.engine.lock().as_ref() {
             Some(engine) => (
                 engine.changes().try_clone_to_owned(),
-                if engine.incomplete() { SOON } else { LATE },
+                if engine.incomplete() {
+                    SOON
+                } else if engine.counts_flows() {
+                    EVERY_SECOND
+                } else {
+                    LATE
+                },
             ),
             None => return,
         };
@@ -317,6 +324,9 @@ impl std::fmt::Display for Chain<'_> {
 
 /// How long the thread sleeps at most.
 const LATE: Duration = Duration::from_secs(5);
+
+/// The same where flows are counted per server: how old a correction of the counts may be.
+const EVERY_SECOND: Duration = Duration::from_secs(1);
 
 /// The same while some server's hardware address is being asked for.
 const SOON: Duration = Duration::from_millis(500);

@@ -302,13 +302,87 @@ impl Method {
 }
 
 /// How the server of a new flow is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Choice {
     /// Maglev over both addresses and ports.
     Maglev,
     /// Maglev over the client's address alone.
     Source,
+    /// Maglev over something else of the packet.
+    Hash(Key),
+    /// In turns, by weight. Weights may change while it runs.
+    RoundRobin,
+    /// In turns, by the weights of the file.
+    #[serde(rename = "static-rr")]
+    StaticRoundRobin,
+    /// The one with the fewest flows in proportion to its weight.
+    LeastConn,
+    /// The least loaded of some at random.
+    Random {
+        /// How many are compared.
+        draws: u8,
+    },
+}
+
+/// What of a packet `balance hash` looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Key {
+    /// `src`, or the network of it that `ipmask` says.
+    Source(Masks),
+    /// `dst`, likewise.
+    Destination(Masks),
+    /// `src_port`.
+    SourcePort,
+    /// `dst_port`.
+    DestinationPort,
+}
+
+impl Choice {
+    /// Its name, as after `balance`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Maglev => "maglev",
+            Self::Source => "source",
+            Self::Hash(_) => "hash",
+            Self::RoundRobin => "roundrobin",
+            Self::StaticRoundRobin => "static-rr",
+            Self::LeastConn => "leastconn",
+            Self::Random { .. } => "random",
+        }
+    }
+
+    /// Whether the packet alone tells its server, so that any balancer with the same servers chooses alike.
+    pub const fn is_stateless(self) -> bool {
+        matches!(self, Self::Maglev | Self::Source | Self::Hash(_))
+    }
+
+    /// Whether it compares how many flows servers have.
+    pub const fn compares(self) -> bool {
+        matches!(self, Self::LeastConn | Self::Random { .. })
+    }
+
+    /// Whether servers take turns.
+    pub const fn takes_turns(self) -> bool {
+        matches!(
+            self,
+            Self::RoundRobin | Self::StaticRoundRobin | Self::LeastConn
+        )
+    }
+}
+
+impl Forwarding {
+    /// Whether a schedule of turns is needed: where servers take turns, and where the search for one below its `maxconn`
+    /// should come by all of them.
+    pub fn needs_schedule(&self) -> bool {
+        self.choice.takes_turns() || self.is_limited()
+    }
+
+    /// Whether a server may not have more than so many flows.
+    pub fn is_limited(&self) -> bool {
+        self.servers.iter().any(|server| server.maxconn.is_some())
+    }
 }
 
 /// One server a service may forward to.
@@ -325,6 +399,8 @@ pub struct Server {
     pub weight: u16,
     /// `backup`.
     pub backup: bool,
+    /// `maxconn`: the most flows it may have.
+    pub maxconn: Option<u32>,
     /// Its flows move to other servers when it goes down: `on-marked-down shutdown-sessions`, and always for UDP, where
     /// a flow has no end that a client would notice.
     pub cut_when_down: bool,

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tidegate_common::bind::{BindBucket, BindKey, RangeRow, Target};
+use tidegate_common::choice::Choice;
 use tidegate_common::config::{BindView, Clock, Config};
 use tidegate_common::interface;
 use tidegate_common::maps::name;
@@ -113,6 +114,14 @@ impl Predecessor {
             .map_or_else(Rings::default, |record| {
                 Rings::from_word(record.rings.load())
             })
+    }
+
+    /// The numbers of all rings a service names, its schedule among them.
+    pub(super) fn ring_numbers(&self, service: ServiceIndex) -> [u16; 3] {
+        let rings = self.rings(service);
+        let record = self.services.get(usize::from(service.0));
+        let schedule = record.map_or(0, |record| Choice::from_word(record.choice.load()).schedule);
+        [rings.current, rings.previous, schedule]
     }
 
     /// The region of `sources` in which a service's clients are counted: its first bucket and how many they are.

@@ -55,7 +55,8 @@ pub(super) fn sizes(
     };
     let services = plan.services.len() as u32 + 1;
     let servers = servers as u32 + 1;
-    let rings = 3 * forwarded.len() as u32 + 1;
+    let scheduled = forwarded.iter().filter(|it| it.needs_schedule()).count() as u32;
+    let rings = 3 * forwarded.len() as u32 + 2 * scheduled + 1;
     Ok(Sizes {
         // Twice what is there, for addresses that come later.
         bind_buckets: buckets_for(2 * binds.entries),

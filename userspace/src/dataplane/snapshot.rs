@@ -1,12 +1,11 @@
-//! What `show xdp` prints: the kernel tier's counters at one moment, as data and as text.
+//! What `show xdp` prints: the kernel tier's counters at one moment, as data.
 //!
 //! [`super::feedback`] fills it in; the JSON form is the structures as they are.
-
-use std::fmt;
 
 use serde::Serialize;
 use tidegate_common::counters::ServerCounters;
 
+use super::live::LiveFlows;
 use crate::types::ServerId;
 
 /// Everything `show xdp` prints.
@@ -76,6 +75,8 @@ pub struct ServerSnapshot {
     /// What it got and sent.
     #[serde(flatten)]
     pub counts: ServerCounts,
+    /// The flows it has now.
+    pub live: LiveFlows,
 }
 
 /// What one server got and sent.
@@ -93,6 +94,8 @@ pub struct ServerCounts {
     pub flows: u64,
     /// TCP handshakes seen to be complete.
     pub established: u64,
+    /// Flows given to it without being remembered, because the table was full.
+    pub unremembered: u64,
 }
 
 impl ServerCounts {
@@ -106,6 +109,7 @@ impl ServerCounts {
             bytes_out: self.bytes_out + other.bytes_out,
             flows: self.flows + other.flows,
             established: self.established + other.established,
+            unremembered: self.unremembered + other.unremembered,
         }
     }
 }
@@ -119,122 +123,7 @@ impl From<ServerCounters> for ServerCounts {
             bytes_out: row.bytes_out,
             flows: row.flows,
             established: row.established,
+            unremembered: row.unremembered,
         }
-    }
-}
-
-impl fmt::Display for Snapshot {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for interface in &self.interfaces {
-            writeln!(formatter, "interface {} {}", interface.name, interface.mode)?;
-        }
-        writeln!(formatter, "flows {} of {}", self.flows, self.flow_limit)?;
-        for notice in &self.notices {
-            writeln!(formatter, "notice {notice}")?;
-        }
-        for drop in &self.unknown_drops {
-            writeln!(formatter, "drop {} {}", drop.reason, drop.packets)?;
-        }
-        self.services
-            .iter()
-            .try_for_each(|service| write!(formatter, "{service}"))
-    }
-}
-
-impl fmt::Display for ServiceSnapshot {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "service {} {} {}",
-            self.frontend,
-            self.protocol,
-            self.binds.join(",")
-        )?;
-        match &self.backend {
-            Some(backend) => writeln!(formatter, " backend {backend}")?,
-            None => writeln!(formatter, " local")?,
-        }
-        for drop in &self.drops {
-            writeln!(formatter, "  drop {} {}", drop.reason, drop.packets)?;
-        }
-        self.servers
-            .iter()
-            .try_for_each(|server| write!(formatter, "{server}"))
-    }
-}
-
-impl fmt::Display for ServerSnapshot {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ServerCounts {
-            packets_in,
-            bytes_in,
-            packets_out,
-            bytes_out,
-            flows,
-            established,
-        } = self.counts;
-        write!(
-            formatter,
-            "  server {} {} flows {flows} established {established} in {packets_in}/{bytes_in} out {packets_out}/{bytes_out}",
-            self.name, self.state
-        )?;
-        match &self.trouble {
-            Some(trouble) => writeln!(formatter, " ({trouble})"),
-            None => writeln!(formatter),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_has_a_line_for_everything() {
-        let server = ServerSnapshot {
-            id: ServerId(0),
-            name: "s1".to_owned(),
-            state: "drain",
-            trouble: Some("no route to it".to_owned()),
-            counts: ServerCounts {
-                packets_in: 7,
-                bytes_in: 900,
-                flows: 2,
-                ..ServerCounts::default()
-            },
-        };
-        let service = ServiceSnapshot {
-            frontend: "web".to_owned(),
-            backend: Some("pool".to_owned()),
-            protocol: "tcp",
-            binds: vec!["192.0.2.1:80".to_owned(), "192.0.2.1:8000-8010".to_owned()],
-            drops: vec![DropCount {
-                reason: "source-listed",
-                packets: 12,
-            }],
-            servers: vec![server],
-        };
-        let snapshot = Snapshot {
-            interfaces: vec![InterfaceSnapshot {
-                name: "eth0".to_owned(),
-                mode: "native",
-            }],
-            services: vec![service],
-            unknown_drops: vec![DropCount {
-                reason: "bad-ip-header",
-                packets: 3,
-            }],
-            flows: 2,
-            flow_limit: 4096,
-            notices: Vec::new(),
-        };
-        insta::assert_snapshot!(snapshot.to_string(), @r"
-        interface eth0 native
-        flows 2 of 4096
-        drop bad-ip-header 3
-        service web tcp 192.0.2.1:80,192.0.2.1:8000-8010 backend pool
-          drop source-listed 12
-          server s1 drain flows 2 established 0 in 7/900 out 0/0 (no route to it)
-        ");
     }
 }

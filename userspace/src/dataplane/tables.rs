@@ -20,6 +20,7 @@ use tidegate_common::fragment::FragmentBucket;
 use tidegate_common::interface::Interface;
 use tidegate_common::list4::ListRow;
 use tidegate_common::list6::ListBucket;
+use tidegate_common::load::{Load, Turn};
 use tidegate_common::maps::{PROGRAM, Sizes, name};
 use tidegate_common::nat::NatEntry;
 use tidegate_common::rate::RateRule;
@@ -47,6 +48,10 @@ pub(super) struct Tables {
     pub servers: Mapped<Server>,
     /// Rings, in rows.
     pub rings: Mapped<RingRow>,
+    /// How many flows servers have.
+    pub loads: Mapped<Load>,
+    /// Whose turn it is.
+    pub turns: Mapped<Turn>,
     /// Interfaces.
     pub interfaces: Mapped<Interface>,
     /// Classes of IPv4 sources.
@@ -139,6 +144,8 @@ pub(super) struct Readings {
     pub flows: Mapped<FlowBucket>,
     /// Their addresses, where they are known.
     pub nat: Mapped<NatEntry>,
+    /// How many flows servers have, to correct it.
+    pub loads: Mapped<Load>,
 }
 
 /// What the maps look like with these sizes.
@@ -150,6 +157,8 @@ pub(super) fn layout(sizes: &Sizes, sources: Keeping) -> Layout {
             name::SERVICES => size_of::<Service>(),
             name::SERVERS => size_of::<Server>(),
             name::RINGS => size_of::<RingRow>(),
+            name::LOADS => size_of::<Load>(),
+            name::TURNS => size_of::<Turn>(),
             name::INTERFACES => size_of::<Interface>(),
             name::LISTS4 => size_of::<ListRow>(),
             name::LISTS6 => size_of::<ListBucket>(),
@@ -167,9 +176,13 @@ pub(super) fn layout(sizes: &Sizes, sources: Keeping) -> Layout {
         }
     };
     let keeping = |name: &str| match name {
-        name::SERVERS | name::RINGS | name::FLOWS | name::NAT | name::COUNTERS | name::DROPS => {
-            Keeping::Kept
-        }
+        name::SERVERS
+        | name::RINGS
+        | name::LOADS
+        | name::FLOWS
+        | name::NAT
+        | name::COUNTERS
+        | name::DROPS => Keeping::Kept,
         name::SOURCES => sources,
         _ => Keeping::Fresh,
     };
@@ -216,6 +229,7 @@ impl Tables {
         let mut map = |name: &'static str| loaded.take_map(name);
         let counters = map(name::COUNTERS)?;
         let again = second(&counters, name::COUNTERS)?;
+        let loads = map(name::LOADS)?;
         let tables = Self {
             config: mapped(&map(name::CONFIG)?, name::CONFIG, 1)?,
             binds: mapped(&map(name::BINDS)?, name::BINDS, size(name::BINDS))?,
@@ -223,6 +237,8 @@ impl Tables {
             services: mapped(&map(name::SERVICES)?, name::SERVICES, size(name::SERVICES))?,
             servers: mapped(&map(name::SERVERS)?, name::SERVERS, size(name::SERVERS))?,
             rings: mapped(&map(name::RINGS)?, name::RINGS, size(name::RINGS))?,
+            loads: mapped(&loads, name::LOADS, size(name::LOADS))?,
+            turns: mapped(&map(name::TURNS)?, name::TURNS, size(name::TURNS))?,
             interfaces: mapped(
                 &map(name::INTERFACES)?,
                 name::INTERFACES,
@@ -249,6 +265,7 @@ impl Tables {
             },
             flows: mapped(&map(name::FLOWS)?, name::FLOWS, size(name::FLOWS))?,
             nat: mapped(&map(name::NAT)?, name::NAT, size(name::NAT))?,
+            loads: mapped(&loads, name::LOADS, size(name::LOADS))?,
         };
         Ok((tables, readings))
     }
@@ -293,7 +310,7 @@ fn other<T: TryFrom<Map, Error = MapError>>(map: Map, name: &'static str) -> Res
 }
 
 /// Version of the records' meaning. It goes up when a kept map's records change without changing their size.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 
 /// Maps the array pinned at a path; for reading what an earlier program was told.
 pub(super) fn pinned<T: Record>(

@@ -26,6 +26,7 @@ fn service(address: &str, servers: usize) -> Service {
         address: None,
         weight: 1,
         backup: false,
+        maxconn: None,
         cut_when_down: false,
     };
     Service {

@@ -4,7 +4,7 @@
 //! the [`Reason`] why it cannot. A limit goes into the kernel only if its counters mean the same there, and if nobody else
 //! counts the connections that it refuses.
 
-use super::condition::{Counter, RateCondition, is_source};
+use super::condition::{Counter, RateCondition};
 use super::connection::{Lowering, Rule};
 use super::report::{Note, Reason, Tier};
 use crate::dataplane::plan::{Counting, Masks, RateLimit};
@@ -49,7 +49,10 @@ impl Lowering<'_> {
         key: &Expression,
         table: TableId,
     ) -> Result<Option<Note>, Reason> {
-        let masks = masks(key).ok_or_else(|| Reason::Key(key.text().to_owned()))?;
+        let masks = Some(key)
+            .filter(|key| key.fetch_name() == "src")
+            .and_then(masks)
+            .ok_or_else(|| Reason::Key(key.text().to_owned()))?;
         if let Some(condition) = rule.condition {
             return Err(
                 match condition.acls().next().and_then(|acl| acl.tests().first()) {
@@ -166,16 +169,13 @@ impl Lowering<'_> {
     }
 }
 
-/// How a key is made of the client's address: as it is, or with `ipmask`.
-fn masks(key: &Expression) -> Option<Masks> {
-    if is_source(key).is_ok() {
-        return Some(Masks::NONE);
-    }
+/// What of an address a key is made of: all, or what `ipmask` leaves.
+pub(super) fn masks(key: &Expression) -> Option<Masks> {
     let mut converters = key.converters();
-    let (Some(("ipmask", args)), None, "src") =
-        (converters.next(), converters.next(), key.fetch_name())
-    else {
-        return None;
+    let args = match (converters.next(), converters.next()) {
+        (None, _) => return Some(Masks::NONE),
+        (Some(("ipmask", args)), None) => args,
+        _ => return None,
     };
     let length = |bits: u128, width: u32| {
         let ones = (bits << (128 - width)).leading_ones();

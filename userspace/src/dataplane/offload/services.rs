@@ -6,10 +6,15 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use tidegate_common::choice::PROBES;
+
 use super::Refusal;
+use super::limits::masks;
 use crate::dataplane::plan::{
-    Bind, Choice, Delivery, Family, Forwarding, IdleTimes, Method, Protocol, Server, Service,
+    Bind, Choice, Delivery, Family, Forwarding, IdleTimes, Key, Masks, Method, Protocol, Server,
+    Service,
 };
+use crate::expr::Expression;
 use crate::model::{
     self, BalanceKind, BindAddress, Forward, Mode, Model, OnMarkedDown, Proxy, ServerAddress,
     Timeouts,
@@ -34,6 +39,7 @@ pub(super) fn services(
                 |service: &&mut Service| service.protocol == protocol && service.family == family;
             if let Some(service) = services.iter_mut().find(same) {
                 service.binds.push(listen);
+                refuse_own_ports(model, service, refusals);
                 continue;
             }
             let delivery = match frontend.mode {
@@ -52,6 +58,9 @@ pub(super) fn services(
                 policy: None,
                 delivery,
             });
+            if let Some(service) = services.last() {
+                refuse_own_ports(model, service, refusals);
+            }
         }
     }
     services
@@ -168,16 +177,12 @@ fn forwarding(
     if refusals.len() == before && servers.is_empty() && !backend.servers.is_empty() {
         refusals.push(unreachable(frontend, backend, way));
     }
-    let choice = match &backend.balance.kind {
-        BalanceKind::Maglev => Choice::Maglev,
-        BalanceKind::Source => Choice::Source,
-        _ => {
+    let choice = match choice(&backend.balance.kind, family) {
+        Ok(choice) => choice,
+        Err(why) => {
             refusals.push(Refusal {
                 place: backend.place.clone(),
-                message: format!(
-                    "backend '{}' in 'mode l4' balances by 'maglev' or 'source' only",
-                    backend.name
-                ),
+                message: format!("backend '{}' in 'mode l4': {why}", backend.name),
             });
             return None;
         }
@@ -191,6 +196,55 @@ fn forwarding(
         all_backups: backend.all_backups,
         idle: idle_times(&frontend.timeouts, &backend.timeouts),
     })
+}
+
+/// How the kernel chooses servers, or why it cannot as it was asked to.
+fn choice(kind: &BalanceKind, family: Family) -> Result<Choice, String> {
+    Ok(match kind {
+        BalanceKind::Maglev => Choice::Maglev,
+        BalanceKind::Source => Choice::Source,
+        BalanceKind::RoundRobin => Choice::RoundRobin,
+        BalanceKind::StaticRoundRobin => Choice::StaticRoundRobin,
+        BalanceKind::LeastConnections => Choice::LeastConn,
+        BalanceKind::Random { draws } => Choice::Random {
+            draws: u8::try_from(*draws)
+                .ok()
+                .filter(|draws| u32::from(*draws) <= PROBES)
+                .ok_or_else(|| {
+                    format!("'balance random' compares at most {PROBES} servers, not {draws}")
+                })?,
+        },
+        BalanceKind::Hash(expression) => Choice::Hash(hashed(expression, family)?),
+        _ => return Err(ALGORITHMS.to_owned()),
+    })
+}
+
+/// What of a packet a hash is made of.
+fn hashed(expression: &Expression, family: Family) -> Result<Key, String> {
+    let wrong = || {
+        format!(
+            "'balance hash' takes 'src', 'dst' (with 'ipmask' or without), 'src_port' or 'dst_port', not '{}'",
+            expression.text()
+        )
+    };
+    let key = match expression.fetch_name() {
+        "src" => Key::Source(masks(expression).ok_or_else(wrong)?),
+        "dst" => Key::Destination(masks(expression).ok_or_else(wrong)?),
+        "src_port" if expression.converters().len() == 0 => Key::SourcePort,
+        "dst_port" if expression.converters().len() == 0 => Key::DestinationPort,
+        _ => return Err(wrong()),
+    };
+    match key {
+        Key::Source(Masks { v6: None, .. }) | Key::Destination(Masks { v6: None, .. })
+            if family == Family::V6 =>
+        {
+            Err(format!(
+                "'balance hash {}' has no mask for the IPv6 addresses it listens on",
+                expression.text()
+            ))
+        }
+        key => Ok(key),
+    }
 }
 
 fn check_backend(backend: &Proxy, refusals: &mut Vec<Refusal>) {
@@ -273,7 +327,8 @@ fn server(server: &model::Server, way: Way, refusals: &mut Vec<Refusal>) -> Opti
     let not_possible = [
         (server.tls.is_some(), "'ssl'"),
         (server.send_proxy.is_some(), "'send-proxy'"),
-        (server.maxconn.is_some(), "'maxconn'"),
+        (server.minconn.is_some(), "'minconn'"),
+        (server.maxqueue.is_some(), "'maxqueue'"),
         (server.source.is_some(), "'source'"),
         (server.cookie.is_some(), "'cookie'"),
         (server.redirect_prefix.is_some(), "'redir'"),
@@ -307,9 +362,34 @@ fn server(server: &model::Server, way: Way, refusals: &mut Vec<Refusal>) -> Opti
         address,
         weight: server.weight.0,
         backup: server.backup,
+        maxconn: server.maxconn,
         cut_when_down: way.protocol == Protocol::Udp
             || server.on_marked_down == Some(OnMarkedDown::ShutdownSessions),
     })
+}
+
+/// A server's own port cannot be another than the client's, where packets reach it as the client sent them.
+fn refuse_own_ports(model: &Model, service: &Service, refusals: &mut Vec<Refusal>) {
+    let Some((forwarding, listen)) = service.delivery.forwarding().zip(service.binds.last()) else {
+        return;
+    };
+    if forwarding.method.rewrites() {
+        return;
+    }
+    for server in &forwarding.servers {
+        let port = server.address.map_or(0, |address| address.port());
+        if port != 0 && (listen.first, listen.last) != (port, port) {
+            refusals.push(Refusal {
+                place: model.server(server.id).place.clone(),
+                message: format!(
+                    "server '{}': 'forward {}' leaves packets as they are, so those to {listen} cannot go to port {port}; \
+                     give the server no port, and its checks one with 'port'",
+                    server.name,
+                    forwarding.method.name(),
+                ),
+            });
+        }
+    }
 }
 
 fn idle_times(frontend: &Timeouts, backend: &Timeouts) -> IdleTimes {
@@ -330,6 +410,9 @@ const OPENING: u64 = 60_000;
 /// How long a closing flow is remembered without `timeout client-fin` and `server-fin`, in milliseconds: the length of
 /// TIME-WAIT in Linux.
 const CLOSING: u64 = 60_000;
+
+/// What [`choice`] knows.
+const ALGORITHMS: &str = "'balance' takes 'maglev', 'source', 'hash', 'roundrobin', 'static-rr', 'leastconn' or 'random' there";
 
 /// A missing `timeout client` or `server` means no limit, as everywhere; a full table still reuses the oldest entries.
 const UNLIMITED: u64 = u64::MAX;

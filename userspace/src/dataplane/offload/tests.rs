@@ -16,6 +16,7 @@ use crate::model::{
 };
 use crate::types::{BindId, Millis, ServerId, TableId};
 
+mod forwarding;
 mod verdicts;
 
 /// A model under construction: one proxy, and the words that rules are parsed with.
@@ -656,14 +657,23 @@ fn what_an_l4_proxy_cannot_have_is_refused() {
         refused(draft).join("\n")
     };
     assert_eq!(refused(l4()), Vec::<String>::new());
+    assert_eq!(with(|draft| draft.model.servers[0].maxconn = Some(5)), "");
     assert!(
-        with(|draft| draft.model.servers[0].maxconn = Some(5))
-            .contains("'maxconn' is not possible")
+        with(|draft| draft.model.servers[0].minconn = Some(5))
+            .contains("'minconn' is not possible")
+    );
+    assert!(
+        with(|draft| draft.model.servers[0].maxqueue = Some(5))
+            .contains("'maxqueue' is not possible")
     );
     assert!(with(|draft| draft.model.servers[0].send_proxy = Some(2)).contains("'send-proxy'"));
     assert!(
-        with(|draft| draft.proxy().balance.kind = BalanceKind::LeastConnections)
-            .contains("'maglev' or 'source'")
+        with(|draft| draft.proxy().balance.kind = BalanceKind::First)
+            .contains("'balance' takes 'maglev'")
+    );
+    assert!(
+        with(|draft| draft.proxy().balance.kind = BalanceKind::Random { draws: 9 })
+            .contains("at most 8 servers, not 9")
     );
     assert!(with(|draft| draft.model.binds[0].accept_proxy = true).contains("'accept-proxy'"));
     assert!(
@@ -682,39 +692,6 @@ fn what_an_l4_proxy_cannot_have_is_refused() {
         Vec::<String>::new(),
         "the same bind twice in one frontend is one bind"
     );
-}
-
-#[test]
-fn ways_to_forward_that_cannot_bridge_families_are_refused() {
-    let refused = |forward, bind: &str, servers: &[&str]| {
-        let mut draft = Draft::new(Mode::L4).tcp(bind);
-        draft.proxy().forward = forward;
-        for server in servers {
-            draft = draft.server("s", server);
-        }
-        draft.compile().refusals
-    };
-    let (v4, v6) = ("192.0.2.1:80", "[2001:db8::1]:80");
-    let gue = Forward::Gue { port: 6080 };
-    for forward in [Forward::Nat, Forward::Dnat] {
-        for (bind, server) in [(v4, v6), (v6, v4)] {
-            let refusals = refused(forward, bind, &[server]);
-            assert_eq!(refusals.len(), 1, "{forward:?} {bind} {server}");
-            assert!(refusals[0].message.contains("cannot bridge"));
-            assert_eq!(refused(forward, bind, &[server, bind]), []);
-        }
-    }
-    let refusals = refused(Forward::Ipip, v6, &[v4]);
-    assert_eq!(
-        refusals[0].message,
-        "frontend 'web' listens on IPv6 and no server of backend 'web' does, which 'forward ipip' cannot bridge; \
-         'forward gue' can"
-    );
-    assert_eq!(refused(Forward::Ipip, v4, &[v6]), []);
-    for (bind, server) in [(v4, v4), (v4, v6), (v6, v4), (v6, v6)] {
-        assert_eq!(refused(gue, bind, &[server]), []);
-        assert_eq!(refused(Forward::Dsr, bind, &[server]), []);
-    }
 }
 
 #[test]

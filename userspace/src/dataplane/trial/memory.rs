@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use tidegate_common::counters::ServerCounters;
 use tidegate_common::decide::{Work, decide};
 use tidegate_common::memory::{Besides, Bytes, View};
+use tidegate_common::server::ServerIndex;
 use tidegate_common::tick::Tick;
 use tidegate_common::verdict::Verdict;
 
@@ -91,6 +93,14 @@ impl InMemory {
     /// Sets a twin's clock to this one's.
     pub fn synchronise(&self, twin: &Twin) {
         twin.set_clock(self.besides.now.get());
+    }
+
+    /// What was counted for servers, by their number.
+    pub fn counters(&self) -> Vec<ServerCounters> {
+        let numbers = (0..=u16::MAX).take(self.written.writer.tables().servers.len());
+        numbers
+            .map(|number| self.besides.counters(ServerIndex(number)))
+            .collect()
     }
 
     /// Lets time pass.

@@ -166,6 +166,8 @@ impl Written {
             services: &tables.services,
             servers: &tables.servers,
             rings: &tables.rings,
+            loads: &tables.loads,
+            turns: &tables.turns,
             interfaces: &tables.interfaces,
             lists4: &tables.lists4,
             lists6: &tables.lists6,

@@ -12,11 +12,13 @@ mod nature;
 mod policies;
 mod rings;
 mod servers;
+mod standings;
 mod way;
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
+use tidegate_common::choice::Choice;
 use tidegate_common::config::{Clock, Config, NatSizes};
 use tidegate_common::interface;
 use tidegate_common::maps::Sizes;
@@ -25,13 +27,11 @@ use tidegate_common::word::pair;
 
 use super::lists::Lists;
 use super::mmap::wait_for_programs;
-use super::neighbours::{Hop, Neighbours};
 use super::netlink::{Interface, Mac};
 use super::plan::{self, IdleTimes, Method, Plan};
 use super::predecessor::{Predecessor, interface_modulus};
 use super::tables::Tables;
 use super::ticks::Ticks;
-use crate::types::ServerId;
 pub(super) use binds::{listens, sizes as bind_sizes};
 use lists::ListTables;
 pub(super) use lists::{ListSize, roomy_prefixes, roomy_rows};
@@ -39,6 +39,7 @@ use nature::nature;
 pub(super) use policies::regions;
 use rings::RingNumbers;
 use servers::{ServerNumbers, ServerRecord};
+pub(super) use standings::{Hops, Standing, Standings};
 
 /// The maps of one program, and what has been written into them.
 pub(super) struct Writer {
@@ -70,37 +71,6 @@ pub(super) struct Surroundings<'a> {
     pub nat_ports: (u16, u16),
     /// The program that runs until now.
     pub predecessor: Option<&'a Predecessor>,
-}
-
-/// How a server stands now, as health checks and operators see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Standing {
-    /// May be given new flows.
-    pub usable: bool,
-    /// Is down or in maintenance, not merely draining.
-    pub stopped: bool,
-    /// Its share relative to the others.
-    pub weight: u32,
-    /// Where it is now, if that was changed or resolved at run time.
-    pub address: Option<SocketAddr>,
-}
-
-/// Where the writer learns how servers stand.
-pub(super) trait Standings {
-    /// How a server stands now.
-    fn standing(&self, server: ServerId) -> Standing;
-}
-
-/// Where the writer learns how frames get to servers.
-pub(super) trait Hops {
-    /// What is known of the way to an address.
-    fn hop(&self, address: IpAddr) -> Option<&Hop>;
-}
-
-impl Hops for Neighbours {
-    fn hop(&self, address: IpAddr) -> Option<&Hop> {
-        self.hop(address)
-    }
 }
 
 /// Why the plan could not be written.
@@ -156,6 +126,20 @@ struct ServiceRecord {
     rings: Rings,
     /// What the current ring was made of.
     shares: Vec<tidegate_common::ring::Share>,
+    choice: Choice,
+    /// What the schedule of turns was made of, where there is one.
+    turns: Option<Vec<tidegate_common::ring::Share>>,
+}
+
+impl ServiceRecord {
+    /// The numbers of its rings.
+    fn ring_numbers(&self) -> [u16; 3] {
+        [
+            self.rings.current,
+            self.rings.previous,
+            self.choice.schedule,
+        ]
+    }
 }
 
 impl Writer {
@@ -202,7 +186,7 @@ impl Writer {
     pub(super) fn settle(&mut self) {
         wait_for_programs();
         self.rings
-            .settle(self.services.iter().map(|service| service.rings));
+            .settle(self.services.iter().flat_map(ServiceRecord::ring_numbers));
         self.servers.settle(&self.tables, self.ticks.now());
     }
 
@@ -253,6 +237,11 @@ impl Writer {
     /// The plan that was written.
     pub(super) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Whether the flows of some servers are counted, and the counts have to be corrected now and then.
+    pub(super) fn counts_flows(&self) -> bool {
+        self.services.iter().any(|service| service.choice.counts)
     }
 
     /// The kernel's clock.
@@ -462,6 +451,8 @@ fn number_services(
             servers,
             rings,
             shares: Vec::new(),
+            choice: Choice::default(),
+            turns: None,
         });
     }
     Ok(records)

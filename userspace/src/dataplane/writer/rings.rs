@@ -1,10 +1,12 @@
 //! Which rings are in use, and the making of new ones.
 //!
 //! A service names two rings: that of new flows and the one before. A changed ring is written to a number nobody names,
-//! published by one store, and the number that falls out is used again only after no program can be reading it.
+//! published by one store, and the number that falls out is used again only after no program can be reading it. Where
+//! servers take turns, their schedule is one more ring of the service.
 
 use std::collections::BTreeSet;
 
+use tidegate_common::choice::Choice;
 use tidegate_common::ring::{self, RING_ROWS, RingRow, Share};
 use tidegate_common::server::ServerIndex;
 use tidegate_common::service::Rings;
@@ -29,11 +31,9 @@ impl RingNumbers {
     pub(super) fn new(tables: &Tables, predecessor: Option<&Predecessor>) -> Self {
         let count = tables.rings.len() / RING_ROWS as usize;
         let mut free: BTreeSet<u16> = (1..=u16::MAX).take(count.saturating_sub(1)).collect();
-        let services = predecessor
+        let reserved: BTreeSet<u16> = predecessor
             .into_iter()
-            .flat_map(|old| old.services().map(|service| old.rings(service)));
-        let reserved: BTreeSet<u16> = services
-            .flat_map(|rings| [rings.current, rings.previous])
+            .flat_map(|old| old.services().flat_map(|service| old.ring_numbers(service)))
             .collect();
         free.retain(|number| !reserved.contains(number));
         Self {
@@ -44,10 +44,8 @@ impl RingNumbers {
     }
 
     /// Gives free what the program before named and the new one does not.
-    pub(super) fn settle(&mut self, used: impl Iterator<Item = Rings>) {
-        let used: BTreeSet<u16> = used
-            .flat_map(|rings| [rings.current, rings.previous])
-            .collect();
+    pub(super) fn settle(&mut self, used: impl Iterator<Item = u16>) {
+        let used: BTreeSet<u16> = used.collect();
         let reserved = std::mem::take(&mut self.reserved);
         self.free
             .extend(reserved.difference(&used).filter(|number| **number != 0));
@@ -103,6 +101,43 @@ impl Writer {
         }
         if before.previous != before.current {
             self.rings.give_back(before.previous);
+        }
+        Ok(())
+    }
+}
+
+impl Writer {
+    /// Says how servers are chosen, and writes whose turn it is out of `shares`, unless it is that already. Without shares
+    /// nobody takes turns.
+    pub(super) fn set_choice(
+        &mut self,
+        at: usize,
+        choice: Choice,
+        shares: Option<Vec<Share>>,
+    ) -> Result<(), WriteError> {
+        let ServiceRecord {
+            index,
+            choice: known,
+            turns,
+            ..
+        } = &mut self.services[at];
+        let before = known.schedule;
+        let schedule = match &shares {
+            None => 0,
+            Some(_) if before != 0 && *turns == shares => before,
+            Some(shares) => {
+                let number = self.rings.take()?;
+                ring::publish(&self.tables.rings[rows(number)], &ring::schedule(shares));
+                number
+            }
+        };
+        *turns = shares;
+        *known = Choice { schedule, ..choice };
+        if let Some(record) = self.tables.services.get(usize::from(index.0)) {
+            record.choice.store(known.word());
+        }
+        if before != schedule {
+            self.rings.give_back(before);
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use tidegate_common::address::Address;
+use tidegate_common::load::Load;
 use tidegate_common::ring::Share;
 use tidegate_common::server::{Bounds, Endpoint, Hop as HopWord, Server, ServerIndex, ServerState};
 use tidegate_common::service::ServiceIndex;
@@ -15,7 +16,8 @@ use tidegate_common::tick::Tick;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::way::{Way, way};
-use super::{Hops, Notice, Standing, Standings, WriteError, Writer};
+use super::{Hops, Notice, Standing, Standings, WriteError, Writer, nature};
+use crate::balance::WEIGHT_SCALE;
 use crate::dataplane::neighbours::Obstacle;
 use crate::dataplane::plan::{self, Family, Forwarding};
 use crate::dataplane::tables::Tables;
@@ -236,6 +238,7 @@ impl Writer {
         let mut notices = Vec::new();
         let mut wanted = Vec::new();
         let mut left = Vec::new();
+        let mut limited = forwarding.is_limited();
         for server in servers.iter_mut() {
             let standing = standings.standing(server.plan.id);
             let address = standing.address.or(server.plan.address);
@@ -260,12 +263,20 @@ impl Writer {
                 .ok()
                 .map(|way| way.bounded(forwarding.method, family, address));
             left.extend(self.entry(service, server, address, way)?);
+            if let Some(entry) = server.entry {
+                let load = &self.tables.loads[usize::from(entry.index.0)];
+                load.limit.store(u64::from(standing.limit));
+                load.price.store(Load::price_of(standing.weight));
+            }
+            limited |= standing.limit != 0;
             wanted.push(state(&server.plan, standing, server.entry));
         }
         self.store_states(servers, &wanted, takes_less);
         self.store_states(servers, &wanted, |_, _| true);
         let shares = shares(forwarding, servers, standings);
+        let turns = turns(forwarding, &shares);
         self.set_ring(at, shares)?;
+        self.set_choice(at, nature::choice(forwarding, limited), turns)?;
         let lasting = self
             .ticks
             .span(forwarding.idle.established.min(LONGEST_DRAIN));
@@ -321,6 +332,9 @@ impl Writer {
                     vlan: 0,
                 };
                 let source = way.source.map_or_else(Address::default, Address::from);
+                // Whose number it was has no flows any more.
+                let load = &self.tables.loads[usize::from(index.0)];
+                load.rebase(0, load.difference());
                 let record = &self.tables.servers[usize::from(index.0)];
                 record.publish(endpoint, address.ip().into(), source, way.bounds, hop);
                 let entry = Entry {
@@ -371,39 +385,55 @@ fn state(server: &plan::Server, standing: Standing, entry: Option<Entry>) -> Ser
 }
 
 /// Who gets new flows, and how many of them: the active servers, or else the backups (manual §5.2 `backup`,
-/// `option allbackups`).
+/// `option allbackups`). Those that cannot take any now are told as well: their places are theirs again later.
 fn shares(
     forwarding: &Forwarding,
     servers: &[ServerRecord],
     standings: &dyn Standings,
 ) -> Vec<Share> {
     let share = |server: &ServerRecord| {
-        let entry = server.entry.filter(|_| server.state == ServerState::Up)?;
-        let weight = standings.standing(server.plan.id).weight;
-        let key = xxh3_64(entry.address.to_string().as_bytes());
-        (weight > 0).then_some(Share {
-            server: entry.index,
-            weight,
-            key,
+        let standing = standings.standing(server.plan.id);
+        let address = server.entry.map(|entry| entry.address);
+        let address = address.or(standing.address).or(server.plan.address)?;
+        let usable = server.state == ServerState::Up && standing.weight > 0;
+        Some(Share {
+            server: server.entry.map_or(ServerIndex(0), |entry| entry.index),
+            weight: match standing.weight {
+                0 => u32::from(server.plan.weight) * WEIGHT_SCALE,
+                weight => weight,
+            },
+            key: xxh3_64(address.to_string().as_bytes()),
+            usable: usable && server.entry.is_some(),
         })
     };
-    let of = |backup: bool| {
-        servers
-            .iter()
-            .filter(move |server| server.plan.backup == backup)
-            .filter_map(share)
+    let of = |backup: bool| -> Vec<Share> {
+        let servers = servers.iter().filter(|server| server.plan.backup == backup);
+        servers.filter_map(share).collect()
     };
-    let active: Vec<Share> = of(false).collect();
-    if !active.is_empty() {
+    let active = of(false);
+    if active.iter().any(|share| share.usable) {
         return active;
     }
-    of(true)
-        .take(if forwarding.all_backups {
-            usize::MAX
-        } else {
-            1
-        })
-        .collect()
+    let backups = of(true);
+    if forwarding.all_backups {
+        backups
+    } else {
+        let mut usable = backups.into_iter().filter(|share| share.usable);
+        usable.next().into_iter().collect()
+    }
+}
+
+/// Who takes turns, where anybody does. Where flows are compared or limited every server has one turn in a round: weights
+/// are in the comparison, or chose the server that was full.
+fn turns(forwarding: &Forwarding, shares: &[Share]) -> Option<Vec<Share>> {
+    let by_weight = forwarding.choice.takes_turns() && !forwarding.choice.compares();
+    let turn = |share: &Share| Share {
+        weight: if by_weight { share.weight } else { 1 },
+        ..*share
+    };
+    forwarding
+        .needs_schedule()
+        .then(|| shares.iter().map(turn).collect())
 }
 
 /// Whether a server may be given less than before: such a change is written first.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::net::SocketAddr;
 
 use ipnet::Ipv6Net;
 use proptest::prelude::*;
@@ -15,7 +16,7 @@ use tidegate_common::tick::Tick;
 
 use super::*;
 use crate::dataplane::mmap::{Mapped, Record};
-use crate::dataplane::neighbours::{NextHop, Obstacle};
+use crate::dataplane::neighbours::{Hop, NextHop, Obstacle};
 use crate::dataplane::plan::{
     Bind, Choice, Counting, Delivery, Family, Forwarding, Masks, Policy, PolicyId, Protocol,
     RateLimit, SourceAction,
@@ -24,7 +25,7 @@ use crate::dataplane::sizes;
 use crate::dataplane::source_rules::testing::several;
 use crate::dataplane::tables::Others;
 use crate::model::XdpGlobal;
-use crate::types::{ProxyId, TableId};
+use crate::types::{ProxyId, ServerId, TableId};
 
 /// Maps that would be written by system calls: here nobody reads them.
 struct Nowhere;
@@ -84,6 +85,8 @@ impl Files {
             services: self.mapped(name::SERVICES, size(name::SERVICES)),
             servers: self.mapped(name::SERVERS, size(name::SERVERS)),
             rings: self.mapped(name::RINGS, size(name::RINGS)),
+            loads: self.mapped(name::LOADS, size(name::LOADS)),
+            turns: self.mapped(name::TURNS, size(name::TURNS)),
             interfaces: self.mapped(name::INTERFACES, size(name::INTERFACES)),
             lists4: self.mapped(name::LISTS4, size(name::LISTS4)),
             lists6: self.mapped(name::LISTS6, size(name::LISTS6)),
@@ -131,12 +134,14 @@ const UP: Standing = Standing {
     stopped: false,
     weight: 16,
     address: None,
+    limit: 0,
 };
 const DOWN: Standing = Standing {
     usable: false,
     stopped: true,
     weight: 16,
     address: None,
+    limit: 0,
 };
 
 impl World {
@@ -177,6 +182,7 @@ fn server(id: u32, address: &str) -> plan::Server {
         address: Some(address.parse().unwrap()),
         weight: 1,
         backup: false,
+        maxconn: None,
         cut_when_down: false,
     }
 }
@@ -500,6 +506,31 @@ fn weights_shape_the_ring() {
         (places(1) as f64 / places(2) as f64 - 3.0).abs() < 0.01,
         "{ring:?}"
     );
+}
+
+#[test]
+fn turns_follow_the_weights_and_never_run_out_of_rings() {
+    let mut plan = web(three());
+    if let Delivery::Forward(forwarding) = &mut plan.services[0].delivery {
+        forwarding.choice = Choice::RoundRobin;
+    }
+    let mut world = World::around(&plan);
+    let mut written = write(&plan, &world, &[], None);
+    for weight in 1..=60 {
+        world.standings.insert(2, Standing { weight, ..UP });
+        written.refresh(&world);
+        let schedule = written.writer.services[0].choice.schedule;
+        let rings = written.rings(0);
+        assert!(![0, rings.current, rings.previous].contains(&schedule));
+        let turns = written.ring(schedule);
+        let of = |id: u32| turns[&written.index_of(id).unwrap()] as f64;
+        let ratio = of(2) / of(1);
+        assert!(
+            (ratio - f64::from(weight) / 16.0).abs() < 0.01,
+            "{weight}: {ratio}"
+        );
+    }
+    written.check().unwrap();
 }
 
 #[test]

@@ -176,14 +176,15 @@ fn algorithm(
             ));
         }
         _ => {
+            let names: Vec<&str> = ALGORITHMS.iter().map(|(name, _)| *name).collect();
             let short = Word {
                 text: name.to_owned(),
                 span: word.span,
                 columns: None,
             };
             return Err(
-                Complaint::unknown(&short, "algorithm", ALGORITHMS.iter().copied())
-                    .hint(format!("algorithms are {}", ALGORITHMS.join(", "))),
+                Complaint::unknown(&short, "algorithm", names.iter().copied())
+                    .hint(format!("algorithms are {}", names.join(", "))),
             );
         }
     })
@@ -230,18 +231,49 @@ const FUNCTIONS: &[(&str, HashFunction)] = &[
     ("none", HashFunction::None),
 ];
 
-/// The words after `balance`.
-pub(super) const ALGORITHMS: &[&str] = &[
-    "roundrobin",
-    "static-rr",
-    "leastconn",
-    "first",
-    "source",
-    "uri",
-    "url_param",
-    "hdr",
-    "random",
-    "rdp-cookie",
-    "hash",
-    "maglev",
+/// The words after `balance`, and what they mean.
+pub(super) const ALGORITHMS: &[(&str, &str)] = &[
+    (
+        "roundrobin",
+        "Servers take turns, by weight. In 'mode l4' exactly so among flows that the flow table remembers, and the weights may \
+         change at run time.",
+    ),
+    (
+        "static-rr",
+        "Servers take turns, by the weights of the file.",
+    ),
+    (
+        "leastconn",
+        "The server with the fewest connections for its weight. In 'mode l4' flows are counted as the kernel sees them begin \
+         and end, corrected every second for those that time out or end elsewhere; the next eight servers in turn are \
+         compared, so with up to eight the choice is exact.",
+    ),
+    (
+        "first",
+        "The first server with a free slot. Not in 'mode l4'.",
+    ),
+    (
+        "source",
+        "A hash of the client's address. In 'mode l4' over a Maglev ring.",
+    ),
+    ("uri", "A hash of the URI. Not in 'mode l4'."),
+    (
+        "url_param",
+        "A hash of a parameter of the query string. Not in 'mode l4'.",
+    ),
+    ("hdr", "A hash of a header field. Not in 'mode l4'."),
+    (
+        "random",
+        "The least loaded of some servers at random, two unless told otherwise ('mode l4': eight at most).",
+    ),
+    ("rdp-cookie", "A hash of an RDP cookie. Not in 'mode l4'."),
+    (
+        "hash",
+        "A hash of an expression; in 'mode l4' of 'src', 'dst' (also with 'ipmask'), 'src_port' or 'dst_port'.",
+    ),
+    (
+        "maglev",
+        "Maglev hashing of addresses and ports, the default of 'mode l4' and only there: balancers with the same servers \
+         choose alike, and the loss of a server moves no flow of another.",
+    ),
 ];

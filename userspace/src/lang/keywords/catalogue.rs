@@ -198,7 +198,7 @@ fn names() -> Vec<Entry> {
     all.extend(
         balance::ALGORITHMS
             .iter()
-            .map(|name| entry("balance-algo", *name, "An algorithm of 'balance'.")),
+            .map(|(name, doc)| entry("balance-algo", *name, *doc)),
     );
     all.extend(
         compression::FILTERS

@@ -187,12 +187,7 @@ fn l4(draft: &ProxyDraft, context: &mut Context<'_>) {
             context.alert(draft.place_of(keyword), message);
         }
     }
-    if hashes_http(&proxy.balance.kind)
-        || matches!(
-            proxy.balance.kind,
-            BalanceKind::Hash(_) | BalanceKind::RdpCookie(_)
-        )
-    {
+    if hashes_http(&proxy.balance.kind) || matches!(proxy.balance.kind, BalanceKind::RdpCookie(_)) {
         context.alert(
             draft.place_of("balance"),
             "this algorithm cannot be used in 'mode l4'",

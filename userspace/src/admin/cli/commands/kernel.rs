@@ -170,7 +170,7 @@ fn text(snapshot: &Snapshot) -> String {
             let counts = &server.counts;
             let _ = write!(
                 text,
-                "  server {} {} packets_in {} packets_out {} bytes_in {} bytes_out {} flows {} established {}",
+                "  server {} {} packets_in {} packets_out {} bytes_in {} bytes_out {} flows {} established {} unremembered {} live {}",
                 server.name,
                 server.state,
                 counts.packets_in,
@@ -178,7 +178,9 @@ fn text(snapshot: &Snapshot) -> String {
                 counts.bytes_in,
                 counts.bytes_out,
                 counts.flows,
-                counts.established
+                counts.established,
+                counts.unremembered,
+                server.live.live()
             );
             let _ = match &server.trouble {
                 Some(trouble) => writeln!(text, " trouble: {trouble}"),

@@ -150,7 +150,7 @@ pub(super) const OPTIONS: &[ServerOption] = &[
     option(
         "maxconn",
         "<maxconn>",
-        "Limits the connections to the server.",
+        "Limits the connections to the server; in 'mode l4' its flows: those beyond go elsewhere or are refused, none waits.",
         |args, server, _| {
             server.maxconn = Some(args.number(0..=u32::MAX)?).filter(|limit| *limit > 0);
             Ok(())

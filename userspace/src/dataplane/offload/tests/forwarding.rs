@@ -1,0 +1,63 @@
+//! What a way to forward can do for which servers.
+
+use super::*;
+
+#[test]
+fn a_port_of_its_own_needs_a_way_to_forward_that_rewrites_ports() {
+    let refused = |forward, server: &str| {
+        let mut draft = Draft::new(Mode::L4)
+            .tcp("192.0.2.1:80")
+            .tcp("192.0.2.1:81")
+            .server("s1", server);
+        draft.proxy().forward = forward;
+        let refusals = draft.compile().refusals.into_iter();
+        refusals.map(|refusal| refusal.message).collect::<Vec<_>>()
+    };
+    let gue = Forward::Gue { port: 6080 };
+    for forward in [Forward::Dsr, Forward::Ipip, gue] {
+        assert_eq!(refused(forward, "10.0.0.1:0"), Vec::<String>::new());
+        assert_eq!(refused(forward, "10.0.0.1:8080").len(), 2);
+        let one = refused(forward, "10.0.0.1:80");
+        assert_eq!(one.len(), 1);
+        assert!(
+            one[0].contains("those to 192.0.2.1:81 cannot go to port 80"),
+            "{one:?}"
+        );
+    }
+    for forward in [Forward::Nat, Forward::Dnat] {
+        assert_eq!(refused(forward, "10.0.0.1:8080"), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn ways_to_forward_that_cannot_bridge_families_are_refused() {
+    let refused = |forward, bind: &str, servers: &[&str]| {
+        let mut draft = Draft::new(Mode::L4).tcp(bind);
+        draft.proxy().forward = forward;
+        for server in servers {
+            draft = draft.server("s", server);
+        }
+        draft.compile().refusals
+    };
+    let (v4, v6) = ("192.0.2.1:80", "[2001:db8::1]:80");
+    let gue = Forward::Gue { port: 6080 };
+    for forward in [Forward::Nat, Forward::Dnat] {
+        for (bind, server) in [(v4, v6), (v6, v4)] {
+            let refusals = refused(forward, bind, &[server]);
+            assert_eq!(refusals.len(), 1, "{forward:?} {bind} {server}");
+            assert!(refusals[0].message.contains("cannot bridge"));
+            assert_eq!(refused(forward, bind, &[server, bind]), []);
+        }
+    }
+    let refusals = refused(Forward::Ipip, v6, &[v4]);
+    assert_eq!(
+        refusals[0].message,
+        "frontend 'web' listens on IPv6 and no server of backend 'web' does, which 'forward ipip' cannot bridge; \
+         'forward gue' can"
+    );
+    assert_eq!(refused(Forward::Ipip, v4, &[v6]), []);
+    for (bind, server) in [(v4, v4), (v4, v6), (v6, v4), (v6, v6)] {
+        assert_eq!(refused(gue, bind, &[server]), []);
+        assert_eq!(refused(Forward::Dsr, bind, &[server]), []);
+    }
+}
