@@ -14,7 +14,7 @@ use crate::process;
 /// Which balancer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// tidegate with source lists and cookies.
+    /// tidegate with source lists.
     Guarded,
     /// tidegate with the same services and nothing against floods.
     Unguarded,
@@ -37,19 +37,17 @@ impl Kind {
 
     fn configuration(self, list: &Path, pins: &Path) -> String {
         let mut text = String::from("global\n    maxconn 4000\n");
+        // What is forwarded needs the kernel part, with the guard and without.
         let (xdp, mode) = match self {
-            Self::Guarded => (true, "l4"),
-            // Its frontend is terminated without the kernel's help; what is forwarded needs it.
-            Self::Unguarded => (true, "l4"),
+            Self::Guarded | Self::Unguarded => (true, "l4"),
             Self::Haproxy => (false, "tcp"),
         };
         // Writing to a String cannot fail, here and below.
         if xdp {
-            let cookies = if self == Self::Guarded { "auto" } else { "off" };
             let _ = writeln!(
                 text,
                 "    xdp interface eth0\n    xdp interface eth1\n    xdp interface eth2\n    \
-                 xdp pin {}\n    xdp flows 100000\n    xdp syn-cookies {cookies}",
+                 xdp pin {}\n    xdp flows 100000",
                 pins.display()
             );
         }
