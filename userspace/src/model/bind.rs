@@ -101,6 +101,8 @@ pub struct SocketOptions {
     pub family: AddressFamily,
     /// `tfo`: TCP fast open.
     pub fast_open: bool,
+    /// `mptcp@`: clients may come by several paths.
+    pub multipath: bool,
     /// `tcp-ut`: TCP_USER_TIMEOUT.
     pub user_timeout: Option<Millis>,
     /// `tcp-md5sig`: what segments are signed with (RFC 2385).

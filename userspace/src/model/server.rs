@@ -218,6 +218,8 @@ pub struct ServerSocket {
     pub congestion: Option<String>,
     /// `tfo`: TCP_FASTOPEN_CONNECT.
     pub fast_open: bool,
+    /// `mptcp@`: MPTCP, as far as both ends know it.
+    pub multipath: bool,
 }
 
 /// Longest `tcp-md5sig` password, in bytes (Linux: TCP_MD5SIG_MAXKEYLEN).

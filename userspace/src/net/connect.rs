@@ -6,10 +6,10 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpSocket, UnixStream};
 
-use super::listen::{abstract_address, padded};
+use super::listen::{abstract_address, padded, stream_protocol};
 use super::sys::Signed;
 use super::{Keepalive, Stream, sys};
 use crate::model::{ServerAddress, ServerSocket, Source};
@@ -112,7 +112,9 @@ async fn connect_tcp(address: SocketAddr, options: Outgoing<'_>) -> io::Result<S
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM.nonblocking(),
-        Some(Protocol::TCP),
+        Some(stream_protocol(
+            options.socket.is_some_and(|socket| socket.multipath),
+        )),
     )?;
     socket.set_tcp_nodelay(true)?;
     if let Some(source) = options.source {

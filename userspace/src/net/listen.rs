@@ -225,7 +225,7 @@ fn tcp_socket(address: SocketAddr, options: &SocketOptions) -> Result<Socket, Bi
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM.nonblocking(),
-        Some(Protocol::TCP),
+        Some(stream_protocol(options.multipath)),
     )
     .map_err(step("create listening socket"))?;
     socket
@@ -292,6 +292,15 @@ fn tcp_socket(address: SocketAddr, options: &SocketOptions) -> Result<Socket, Bi
         .map_err(step("enable TCP_FASTOPEN"))?;
     }
     Ok(socket)
+}
+
+/// TCP, or MPTCP, which speaks TCP with those who know no more.
+pub(super) fn stream_protocol(multipath: bool) -> Protocol {
+    if multipath {
+        Protocol::from(libc::IPPROTO_MPTCP)
+    } else {
+        Protocol::TCP
+    }
 }
 
 /// What also sockets that were made by somebody else get.

@@ -231,6 +231,42 @@ fn only_who_signs_alike_gets_through() {
 }
 
 #[test]
+fn several_paths_are_offered_where_the_address_says_so() {
+    run(async {
+        let options = SocketOptions {
+            multipath: true,
+            ..SocketOptions::default()
+        };
+        let address = BindAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let bound = match Bound::new(&address, &options, 16, 1) {
+            Ok(bound) => bound,
+            Err(error) => {
+                println!("skipped: this kernel has no MPTCP ({error})");
+                return;
+            }
+        };
+        let socket = crate::model::ServerSocket {
+            multipath: true,
+            ..Default::default()
+        };
+        let options = Outgoing {
+            socket: Some(&socket),
+            ..Outgoing::default()
+        };
+        let destination = Destination::Tcp(bound.address().unwrap());
+        let mut ours = connect(&destination, options, None).await.unwrap();
+        let listener = bound.listener(0).unwrap();
+        let mut theirs = listener.accept().await.unwrap().stream;
+        ours.write_all(b"both ways").await.unwrap();
+        let mut nine = [0; 9];
+        theirs.read_exact(&mut nine).await.unwrap();
+        assert_eq!(&nine, b"both ways");
+        let protocol = socket2::SockRef::from(&ours.descriptor().unwrap()).protocol();
+        assert_eq!(protocol.unwrap(), Some(262.into()));
+    });
+}
+
+#[test]
 fn a_server_port_of_zero_or_an_offset_follows_the_clients_port() {
     let at = |port, port_offset| ServerAddress::Inet {
         address: SocketAddr::from(([10, 0, 0, 1], port)),

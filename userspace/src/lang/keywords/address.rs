@@ -18,6 +18,8 @@ pub(in crate::lang) struct Address {
     pub endpoint: Endpoint,
     /// `stream` or `dgram` imposed by a prefix.
     pub transport: Option<Transport>,
+    /// `mptcp@`: several paths carry what would be one TCP connection (RFC 8684).
+    pub multipath: bool,
 }
 
 /// Where an address points.
@@ -113,7 +115,9 @@ impl Address {
                 }
             },
             "quic4" | "quic6" => return Err(wrong(no_protocol("QUIC", text))),
-            "mptcp" | "mptcp4" | "mptcp6" => return Err(wrong(no_protocol("MPTCP", text))),
+            "mptcp" => (inet(rest, Family::Either, word)?, Some(Transport::Stream)),
+            "mptcp4" => (inet(rest, Family::V4, word)?, Some(Transport::Stream)),
+            "mptcp6" => (inet(rest, Family::V6, word)?, Some(Transport::Stream)),
             _ => return Err(wrong(no_protocol(prefix, text))),
         };
         if let Endpoint::Unix(path) = &endpoint {
@@ -122,12 +126,17 @@ impl Address {
         Ok(Self {
             endpoint,
             transport: transport.or(implied),
+            multipath: prefix.starts_with("mptcp"),
         })
     }
 
-    /// Reads an address off a whole word.
+    /// Reads an address off a whole word, for what does not know several paths.
     pub(super) fn of(word: &Word) -> Parsed<Self> {
-        Self::parse(&word.text, word.span)
+        let address = Self::parse(&word.text, word.span)?;
+        if address.multipath {
+            return Err(Complaint::new(word.span, no_protocol("MPTCP", &word.text)));
+        }
+        Ok(address)
     }
 }
 
@@ -260,6 +269,7 @@ mod tests {
         Ok(Address {
             endpoint: Endpoint::Inet { host, ports },
             transport: None,
+            multipath: false,
         })
     }
 
@@ -323,7 +333,6 @@ mod tests {
             "fd@x",
             "fd@-1",
             "quic4@:443",
-            "mptcp@:80",
             "rhttp@x",
             "ipv4@[::1]:80",
             "ipv6@127.0.0.1:80",

@@ -98,6 +98,7 @@ fn read(
     let server = (|| {
         let mut options = draft.server_defaults.clone();
         options.read(args, false, context)?;
+        options.socket.multipath = address.text.starts_with("mptcp");
         let (address, hostname) = place(address, &options, draft.proxy.mode, context)?;
         let resolution = match &hostname {
             Some(name) => options.resolution.of(name, context)?,
@@ -137,7 +138,10 @@ fn place(
     context: &Context<'_>,
 ) -> Parsed<(ServerAddress, Option<String>)> {
     let wrong = |message: String| Complaint::new(word.span, message);
-    let address = Address::of(word)?;
+    let address = Address::parse(&word.text, word.span)?;
+    if address.multipath && mode == Mode::L4 {
+        return Err(wrong("'mode l4' does not know MPTCP".to_owned()));
+    }
     if address.transport == Some(Transport::Datagram) && mode != Mode::L4 {
         return Err(wrong(format!(
             "dgram-type address not acceptable in '{}'",

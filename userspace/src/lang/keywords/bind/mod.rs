@@ -51,7 +51,8 @@ pub(in crate::lang) fn bind(
     context: &mut Context<'_>,
 ) -> Parsed {
     let addresses = addresses(word, draft, context)?;
-    let settings = settings(args, context)?;
+    let mut settings = settings(args, context)?;
+    settings.options.multipath = is_multipath(word)?;
     if settings.level.is_some() || settings.expose_listeners {
         return Err(args.wrong("'level' and 'expose-fd' belong on 'stats socket' lines"));
     }
@@ -130,6 +131,18 @@ pub(super) fn unix_bind(args: &mut Args<'_>, context: &mut Context<'_>) -> Parse
     Ok(())
 }
 
+/// Whether the addresses of a list are those of MPTCP: all or none.
+fn is_multipath(word: &Word) -> Parsed<bool> {
+    let prefixed = |text: &&str| text.starts_with("mptcp") || text.starts_with("stream+mptcp");
+    let texts = || word.text.split(',').filter(|text| !text.is_empty());
+    let count = texts().filter(prefixed).count();
+    if count > 0 && count < texts().count() {
+        let message = "addresses of MPTCP and of TCP need lines of their own";
+        return Err(Complaint::new(word.span, message));
+    }
+    Ok(count > 0)
+}
+
 /// Every address of a comma-separated list.
 fn addresses(word: &Word, draft: &ProxyDraft, context: &Context<'_>) -> Parsed<Vec<BindAddress>> {
     let is_l4 = draft.proxy.mode == crate::model::Mode::L4;
@@ -141,6 +154,9 @@ fn addresses(word: &Word, draft: &ProxyDraft, context: &Context<'_>) -> Parsed<V
             (text.into(), None)
         };
         let address = Address::parse(&text, word.span)?;
+        if address.multipath && is_l4 {
+            return Err(Complaint::new(word.span, "'mode l4' does not know MPTCP"));
+        }
         let endpoints = endpoints(&address, is_l4, word, context)?;
         match length {
             None => list.extend(endpoints),
