@@ -32,6 +32,13 @@ pub(crate) fn build_bench(workspace: &Workspace) -> Result<PathBuf> {
     Ok(destination)
 }
 
+/// Builds the object with the programs of `bench wire` and says where it is.
+pub(crate) fn build_stream(workspace: &Workspace) -> Result<PathBuf> {
+    let destination = workspace.target().join("bpf").join(STREAM);
+    make(workspace, STREAM, &destination)?;
+    Ok(destination)
+}
+
 /// Compiles one binary of the kernel package and puts it where it belongs.
 fn make(workspace: &Workspace, binary: &str, destination: &Path) -> Result<()> {
     let toolchain = setup::ensure(workspace)?;
@@ -178,6 +185,7 @@ fn replace(path: &Path, content: &[u8]) -> Result<bool> {
 /// The package of the kernel object, which every host build leaves out.
 pub(crate) const PACKAGE: &str = "tidegate-xdp";
 const BENCH: &str = "tidegate-bench";
+const STREAM: &str = "tidegate-stream";
 const TARGET: &str = "bpfel-unknown-none";
 
 #[cfg(test)]

@@ -26,6 +26,11 @@ pub(crate) const ETHTOOL: Program = Program {
     name: "ethtool",
     package: "ethtool",
 };
+/// Translates addresses, as people do without a balancer.
+pub(crate) const NFT: Program = Program {
+    name: "nft",
+    package: "nftables",
+};
 
 /// Runs HAProxy's regression tests.
 pub(crate) const VARNISHTEST: Program = Program {

@@ -39,6 +39,8 @@ pub(crate) struct Figure {
 pub(crate) enum Goal {
     /// Smaller is better.
     AtMost(f64),
+    /// Larger is better.
+    AtLeast(f64),
 }
 
 impl Goal {
@@ -46,12 +48,13 @@ impl Goal {
     fn met(self, ratio: f64) -> bool {
         match self {
             Self::AtMost(limit) => ratio <= limit,
+            Self::AtLeast(limit) => ratio >= limit,
         }
     }
 
     fn limit(self) -> f64 {
         match self {
-            Self::AtMost(limit) => limit,
+            Self::AtMost(limit) | Self::AtLeast(limit) => limit,
         }
     }
 }
@@ -164,10 +167,15 @@ pub(crate) fn write_json(path: &Path, command: &str, figures: &[Figure]) -> Resu
 
 /// Writes a bar chart of the ratios: 1.0 is what we are compared with, the tick of a bar its goal.
 pub(crate) fn write_chart(path: &Path, command: &str, figures: &[Figure]) -> Result<()> {
-    write(path, &chart(command, figures))
+    write(path, &chart("ratio, smaller is better", command, figures))
 }
 
-fn chart(command: &str, figures: &[Figure]) -> String {
+/// The same where more is better.
+pub(crate) fn write_rate_chart(path: &Path, command: &str, figures: &[Figure]) -> Result<()> {
+    write(path, &chart("ratio, larger is better", command, figures))
+}
+
+fn chart(what: &str, command: &str, figures: &[Figure]) -> String {
     let largest = figures
         .iter()
         .map(|figure| figure.ratio)
@@ -178,7 +186,7 @@ fn chart(command: &str, figures: &[Figure]) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
          font-family=\"sans-serif\" font-size=\"13\">\n\
          <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"white\"/>\n\
-         <text x=\"8\" y=\"16\" font-weight=\"bold\">ratio, smaller is better ({})</text>\n",
+         <text x=\"8\" y=\"16\" font-weight=\"bold\">{what} ({})</text>\n",
         escape(command)
     );
     for (row, figure) in figures.iter().enumerate() {
@@ -272,13 +280,15 @@ mod tests {
         assert_eq!(figure.verdict(), "met");
         let missed = figure.clone().with_goal(Some(Goal::AtMost(0.7)));
         assert_eq!(missed.verdict(), "missed");
+        let more = figure.clone().with_goal(Some(Goal::AtLeast(0.7)));
+        assert_eq!(more.verdict(), "met");
         assert!(table(&[figure, missed]).contains("0.80-0.80"));
     }
 
     #[test]
     fn a_chart_is_well_formed_whatever_it_is_named() {
         let figure = Figure::of("a <b> & c", "ns", &[1.0], &[2.0], "d").expect("samples");
-        let svg = chart("bench", &[figure]);
+        let svg = chart("ratio", "bench", &[figure]);
         assert!(svg.contains("a &lt;b&gt; &amp; c") && svg.trim_end().ends_with("</svg>"));
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     programs::ensure(&[IP, ETHTOOL, TASKSET])?;
     ebpf::build(workspace)?;
     let object = ebpf::build_bench(workspace)?;
-    let executable = build(workspace)?;
+    let executable = build(workspace, "l4")?;
     let mut figures = Vec::new();
     for (prefixes, comparisons) in [
         (0, &FORWARDING[..]),
@@ -68,8 +68,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Builds the bench target. What it times runs in the kernel: the host's optimisation does not matter.
-fn build(workspace: &Workspace) -> Result<PathBuf> {
+/// Builds a bench target. What it times runs in the kernel: the host's optimisation does not matter.
+pub(super) fn build(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     let mut cargo = workspace.cargo();
     cargo.args([
         "build",
@@ -77,7 +77,7 @@ fn build(workspace: &Workspace) -> Result<PathBuf> {
         "--package",
         "tidegate",
         "--bench",
-        "l4",
+        name,
         "--message-format=json-render-diagnostics",
     ]);
     workspace.name_kernel_object(&mut cargo);
@@ -85,9 +85,9 @@ fn build(workspace: &Workspace) -> Result<PathBuf> {
     printed
         .lines()
         .filter_map(|line| serde_json::from_str::<Artifact>(line).ok())
-        .find(|artifact| artifact.target.name == "l4")
+        .find(|artifact| artifact.target.name == name)
         .and_then(|artifact| artifact.executable)
-        .context("cargo built no bench target l4")
+        .with_context(|| format!("cargo built no bench target {name}"))
 }
 
 /// What cargo says of something it built.

@@ -8,6 +8,7 @@ mod figures;
 pub(crate) mod flood;
 mod http;
 mod l4;
+mod wire;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -23,6 +24,8 @@ pub(crate) enum Bench {
     L4(l4::Options),
     /// A well-behaved client beside floods of SYNs, beside Debian's haproxy
     Flood(flood::Options),
+    /// The XDP program on wires: packets per second, beside bare XDP, the kernel's forwarding and nftables
+    Wire(wire::Options),
 }
 
 /// Measures and reports.
@@ -31,5 +34,6 @@ pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<()> {
         Bench::Http(options) => http::run(workspace, options),
         Bench::L4(options) => l4::run(workspace, options),
         Bench::Flood(options) => flood::run(workspace, options),
+        Bench::Wire(options) => wire::run(workspace, options),
     }
 }
