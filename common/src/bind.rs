@@ -13,6 +13,7 @@ use alloc::vec;
 use crate::address::Address;
 use crate::hash::{Hasher, reduce};
 use crate::parse::Packet;
+use crate::server::ServerIndex;
 use crate::service::ServiceIndex;
 use crate::word::{Word, high, low};
 
@@ -74,6 +75,8 @@ pub enum Target {
     Service(ServiceIndex),
     /// A server's address: what it sends may be the answer of a flow with `forward dnat`.
     Answers,
+    /// The number of a server in connection ids: the server.
+    Server(ServerIndex),
     /// An address: its port ranges are in `rows` rows of `ranges` from `first` on.
     Ranges {
         /// First row.
@@ -139,6 +142,16 @@ impl BindKey {
         }
     }
 
+    /// The key of a server of a service by the number it puts into connection ids ([`crate::quic`]).
+    #[inline(always)]
+    pub const fn server(service: ServiceIndex, number: u64) -> Self {
+        Self {
+            address: Address::from_words([service.0 as u64, number]),
+            port_be: [0, 0],
+            protocol: SERVER_NUMBER,
+        }
+    }
+
     /// The bucket this key lives in, within a half.
     #[inline(always)]
     pub fn bucket(self, seed: u32, buckets: u32) -> u32 {
@@ -198,6 +211,7 @@ impl BindEntry {
         match kind {
             SERVICE => Some(Target::Service(ServiceIndex(u16::from_ne_bytes([v, w])))),
             ANSWERS => Some(Target::Answers),
+            SERVER => Some(Target::Server(ServerIndex(u16::from_ne_bytes([v, w])))),
             RANGES => Some(Target::Ranges {
                 first: u16::from_ne_bytes([v, w]),
                 rows: x,
@@ -213,6 +227,7 @@ impl BindEntry {
         let (kind, [v, w], x, y) = match target {
             Target::Service(service) => (SERVICE, service.0.to_ne_bytes(), 0, 0),
             Target::Answers => (ANSWERS, [0, 0], 0, 0),
+            Target::Server(server) => (SERVER, server.0.to_ne_bytes(), 0, 0),
             Target::Ranges {
                 first,
                 rows,
@@ -323,10 +338,13 @@ const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 const SERVICE: u8 = 1;
 const RANGES: u8 = 2;
 const ANSWERS: u8 = 3;
+const SERVER: u8 = 4;
 /// In place of a protocol; IANA has reserved this number.
 const ANSWERING: u8 = 255;
 /// The same; for experiments, and in no packet that gets this far.
 const NETWORK: u8 = 254;
+/// The same.
+const SERVER_NUMBER: u8 = 253;
 #[cfg(any(feature = "user", test))]
 const SEEDS: u32 = 4096;
 #[cfg(any(feature = "user", test))]

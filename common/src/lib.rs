@@ -35,6 +35,7 @@ pub mod memory;
 pub mod nat;
 pub mod parse;
 mod pod;
+pub mod quic;
 pub mod rate;
 pub mod reply;
 pub mod rewrite;

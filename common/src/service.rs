@@ -5,6 +5,7 @@
 //! store.
 
 use crate::flow::FlowState;
+use crate::quic::ServerIds;
 use crate::word::{Word, high, low, pair};
 
 /// The record of map `services`. Index 0 is never used: it means "no service".
@@ -73,6 +74,8 @@ pub struct Nature {
     pub listed_flows: ListedFlows,
     /// The port that servers take GUE at, network order; zero for every other way to forward.
     pub tunnel_port_be: [u8; 2],
+    /// How connection ids of QUIC name servers, where they do.
+    pub server_ids: ServerIds,
 }
 
 /// The rings of a service.
@@ -121,15 +124,15 @@ impl Nature {
             0,
             p,
             q,
-            0,
-            0,
+            self.server_ids.length,
+            self.server_ids.configuration,
         ])
     }
 
     /// From the word in the record; `None` for an unused one.
     #[inline(always)]
     pub const fn from_word(word: u64) -> Option<Self> {
-        let [forward, _, listed_flows, _, p, q, ..] = word.to_ne_bytes();
+        let [forward, _, listed_flows, _, p, q, length, configuration] = word.to_ne_bytes();
         Some(Self {
             forward: match forward {
                 1 => Forward::Local,
@@ -146,6 +149,10 @@ impl Nature {
                 ListedFlows::Cut
             },
             tunnel_port_be: [p, q],
+            server_ids: ServerIds {
+                length,
+                configuration,
+            },
         })
     }
 }
@@ -253,6 +260,10 @@ mod tests {
                 forward,
                 listed_flows: ListedFlows::Keep,
                 tunnel_port_be: 6080_u16.to_be_bytes(),
+                server_ids: ServerIds {
+                    length: 3,
+                    configuration: 6,
+                },
             };
             assert_eq!(Nature::from_word(nature.word()), Some(nature));
         }

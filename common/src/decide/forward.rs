@@ -8,8 +8,10 @@ use super::Step;
 use super::choose::{choose, tuple_hash};
 use super::guard::{self, Deed};
 use super::mapping;
+use super::owner::find;
 use super::work::{Flow, Mode, Scene, Sending, Work, keeps_flows, takes_flows};
 use crate::address::Address;
+use crate::bind::{BindKey, Target};
 use crate::choice::Choice;
 use crate::counters::ServerCounters;
 use crate::flow::{FlowBucket, FlowEntry, FlowHash, FlowState, NO_WAY, Track};
@@ -46,6 +48,7 @@ pub(super) fn forward<T: Tables>(
     work.flow.hash = hash;
     work.flow.bucket = index;
     work.flow.way = bucket.find(hash);
+    work.named = named(frame, scene, work);
     scene.tables.settle(work);
 
     if !resume(scene, work, service, bucket) {
@@ -89,6 +92,7 @@ pub(super) fn address<T: Tables>(
         keeps_client,
         tunnels,
         tunnel_port_be,
+        ..
     } = work.mode;
     let (network, transport) = (&work.packet.network, &work.packet.transport);
     let (source, source_port_be) = if keeps_client {
@@ -139,6 +143,27 @@ pub(super) fn address<T: Tables>(
     }
 }
 
+/// The server a datagram names itself, if that keeps its flows.
+#[inline(always)]
+fn named<T: Tables>(frame: &impl Frame, scene: &Scene<'_, T>, work: &Work) -> ServerIndex {
+    let (ids, network) = (work.mode.server_ids, &work.packet.network);
+    if ids.length == 0 || work.packet.quote.is_there || network.is_part {
+        return ServerIndex::default();
+    }
+    let at = network.payload_at as usize + DATAGRAM;
+    let length = network.payload_length.saturating_sub(DATAGRAM as u16);
+    let Some(number) = ids.of(frame, at, length) else {
+        return ServerIndex::default();
+    };
+    match find(scene, BindKey::server(work.service, number)) {
+        Some(Target::Server(index)) => match scene.server(index) {
+            Some(server) if keeps_flows(Hop::from_word(server.hop.load())) => index,
+            _ => ServerIndex::default(),
+        },
+        _ => ServerIndex::default(),
+    }
+}
+
 /// Goes on with a flow that has an entry. Says no if it has none, or has to begin anew: its server is gone, or the client
 /// reuses the ports of a connection that was closed.
 #[inline(always)]
@@ -162,6 +187,10 @@ fn resume<T: Tables>(
     let Some(server) = scene.server(track.server) else {
         return false;
     };
+    // One port of a client may have connections to several servers.
+    if work.named != ServerIndex::default() && work.named != track.server {
+        return false;
+    }
     let hop = Hop::from_word(server.hop.load());
     let flags = work.packet.transport.flags;
     let usable = if flags.opens() {
@@ -221,7 +250,12 @@ fn begin<T: Tables>(
     if !is_tcp && !is_error {
         guard::account(scene, work, Deed::AskAndCharge)?;
     }
-    choose(scene, work, service)
+    if work.named == ServerIndex::default() {
+        choose(scene, work, service)
+    } else {
+        work.flow.server = work.named;
+        Ok(())
+    }
 }
 
 /// Brings the flow's entry up to date and charges its source once it has proven itself.
@@ -291,3 +325,6 @@ fn write<T: Tables>(
     }
     true
 }
+
+/// The header of a UDP datagram.
+const DATAGRAM: usize = 8;

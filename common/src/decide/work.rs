@@ -11,6 +11,7 @@ use crate::config::{Clock, Config};
 use crate::flow::{FlowHash, FlowPlace, FlowState};
 use crate::frame::{Frame, Tables};
 use crate::parse::{Link, Packet};
+use crate::quic::ServerIds;
 use crate::rewrite::{Ends, Outgoing};
 use crate::server::{Hop, Server, ServerIndex, ServerState};
 use crate::service::{Forward, Nature, ServiceIndex};
@@ -44,6 +45,8 @@ pub struct Work {
     pub(super) pick: Pick,
     /// What its service does to its packets.
     pub(super) mode: Mode,
+    /// The server the packet names itself, none if it names none.
+    pub(super) named: ServerIndex,
     /// Its flow.
     pub(super) flow: Flow,
     /// How it is sent on.
@@ -81,6 +84,8 @@ pub(super) struct Mode {
     pub(super) tunnels: bool,
     /// With this UDP port, network order, unless it is zero.
     pub(super) tunnel_port_be: [u8; 2],
+    /// Datagrams may name their server like this.
+    pub(super) server_ids: ServerIds,
 }
 
 /// A packet's flow and what becomes of it.
@@ -155,6 +160,7 @@ impl Mode {
             keeps_client,
             tunnels,
             tunnel_port_be: nature.tunnel_port_be,
+            server_ids: nature.server_ids,
         })
     }
 

@@ -30,6 +30,7 @@ mod messages;
 mod modes;
 mod operator;
 mod process;
+mod quic;
 mod restart;
 mod session;
 mod upgrade;

@@ -236,12 +236,23 @@ pub struct Forwarding {
     pub method: Method,
     /// How the server of a new flow is chosen.
     pub choice: Choice,
+    /// How connection ids of QUIC name servers, where they do.
+    pub server_ids: Option<ServerIds>,
     /// All servers, in the order of the file.
     pub servers: Vec<Server>,
     /// `option allbackups`: all backup servers share the work, not only the first.
     pub all_backups: bool,
     /// How long flows live without a packet, in milliseconds.
     pub idle: IdleTimes,
+}
+
+/// How servers put their numbers into connection ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ServerIds {
+    /// Bytes of a number.
+    pub length: u8,
+    /// The bits that say so.
+    pub configuration: u8,
 }
 
 /// How packets reach a server.
@@ -393,6 +404,9 @@ pub struct Server {
     /// The server in the model the plan was made from.
     #[serde(skip)]
     pub id: ServerId,
+    /// Its `id`, which connection ids name it by.
+    #[serde(skip)]
+    pub number: u32,
     /// Where it is; none while its name does not resolve. Port 0 keeps the port the client sent to.
     pub address: Option<SocketAddr>,
     /// `weight`.

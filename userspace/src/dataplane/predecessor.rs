@@ -98,7 +98,7 @@ impl Predecessor {
                 ..u32::from(first) + u32::from(rows))
                 .filter_map(|row| self.ranges.get(row as usize))
                 .find_map(|row| row.find(port, protocol)),
-            Target::Service(_) | Target::Answers => None,
+            Target::Service(_) | Target::Answers | Target::Server(_) => None,
         }
     }
 

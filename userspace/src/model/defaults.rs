@@ -96,6 +96,7 @@ impl Proxy {
             accept_invalid_response: false,
             check_cache: false,
             forward: Forward::Nat,
+            quic_server_ids: None,
         }
     }
 }

@@ -45,8 +45,8 @@ pub use logging::{
 pub use message::{FieldChange, NamePart, Normalizer};
 pub use proxy::{
     Affinity, BackendTarget, Balance, BalanceKind, BodyRate, Capture, CaptureId, Forward,
-    HashFunction, HashType, Mode, Proxy, ProxyKind, Redispatch, RetryOn, ServerTarget, Timeouts,
-    UriHash, UseBackend, UseServer,
+    HashFunction, HashType, Mode, Proxy, ProxyKind, QuicServerIds, Redispatch, RetryOn,
+    ServerTarget, Timeouts, UriHash, UseBackend, UseServer,
 };
 pub use proxy_records::ProxyRecords;
 pub use resolvers::{Hold, NameServer, Resolution, Resolvers};

@@ -199,6 +199,8 @@ pub struct Proxy {
     pub check_cache: bool,
     /// `forward`: how an l4 backend's packets reach its servers.
     pub forward: Forward,
+    /// `quic-server-id`: how connection ids name an l4 backend's servers.
+    pub quic_server_ids: Option<QuicServerIds>,
 }
 
 /// Which sides a proxy has.
@@ -471,4 +473,14 @@ pub enum Forward {
         /// Where the servers take it.
         port: u16,
     },
+}
+
+/// `quic-server-id`: servers put their `id` into the connection ids they give out (draft-ietf-quic-load-balancers, the
+/// plaintext algorithm).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuicServerIds {
+    /// Bytes of an id, 1 to 8.
+    pub length: u8,
+    /// The bits that say which configuration made a connection id, 0 to 6.
+    pub configuration: u8,
 }

@@ -79,7 +79,11 @@ fn plain<V: Version, T: Tables>(frame: &mut impl Frame, scene: &Scene<'_, T>) ->
             Some(Verdict::Pass)
         };
     };
-    if head.is_tcp() && !goes_on(head.flags()) {
+    if head.is_tcp() {
+        if !goes_on(head.flags()) {
+            return None;
+        }
+    } else if mode.server_ids.length != 0 {
         return None;
     }
     known::send::<V, T>(frame, scene, ingress, record, mode)

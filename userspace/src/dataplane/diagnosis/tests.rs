@@ -23,6 +23,7 @@ fn service(address: &str, servers: usize) -> Service {
     let server = |number| Server {
         name: format!("s{number}"),
         id: ServerId(number as u32),
+        number: 1,
         address: None,
         weight: 1,
         backup: false,
@@ -41,6 +42,7 @@ fn service(address: &str, servers: usize) -> Service {
             proxy: ProxyId(0),
             method: Method::Nat,
             choice: Choice::Maglev,
+            server_ids: None,
             servers: (0..servers).map(server).collect(),
             all_backups: false,
             idle: IdleTimes {

@@ -12,12 +12,12 @@ use super::Refusal;
 use super::limits::masks;
 use crate::dataplane::plan::{
     Bind, Choice, Delivery, Family, Forwarding, IdleTimes, Key, Masks, Method, Protocol, Server,
-    Service,
+    ServerIds, Service,
 };
 use crate::expr::Expression;
 use crate::model::{
-    self, BalanceKind, BindAddress, Forward, Mode, Model, OnMarkedDown, Proxy, ServerAddress,
-    Timeouts,
+    self, BalanceKind, BindAddress, Forward, Mode, Model, OnMarkedDown, Proxy, QuicServerIds,
+    ServerAddress, Timeouts,
 };
 use crate::types::Millis;
 
@@ -157,6 +157,7 @@ fn forwarding(
         return None;
     };
     check_backend(backend, refusals);
+    check_numbers(model, backend, refusals);
     let method = match backend.forward {
         Forward::Nat => Method::Nat,
         Forward::Dnat => Method::Dnat,
@@ -187,11 +188,20 @@ fn forwarding(
             return None;
         }
     };
+    // Only datagrams carry QUIC.
+    let server_ids = backend
+        .quic_server_ids
+        .filter(|_| protocol == Protocol::Udp)
+        .map(|ids| ServerIds {
+            length: ids.length,
+            configuration: ids.configuration,
+        });
     (refusals.len() == before).then(|| Forwarding {
         backend: backend.name.clone(),
         proxy: backend.id,
         method,
         choice,
+        server_ids,
         servers,
         all_backups: backend.all_backups,
         idle: idle_times(&frontend.timeouts, &backend.timeouts),
@@ -244,6 +254,28 @@ fn hashed(expression: &Expression, family: Family) -> Result<Key, String> {
             ))
         }
         key => Ok(key),
+    }
+}
+
+/// Numbers of servers have to fit into connection ids, where they stand in them.
+fn check_numbers(model: &Model, backend: &Proxy, refusals: &mut Vec<Refusal>) {
+    let Some(QuicServerIds { length, .. }) = backend.quic_server_ids else {
+        return;
+    };
+    for server in backend.servers.iter().map(|id| model.server(*id)) {
+        if length < 4 && server.number >> (8 * length) != 0 {
+            let message = format!(
+                "server '{}': its id {} does not fit into 'quic-server-id length {length}'",
+                server.name, server.number
+            );
+            let known = |refusal: &Refusal| refusal.message == message;
+            if !refusals.iter().any(known) {
+                refusals.push(Refusal {
+                    place: server.place.clone(),
+                    message,
+                });
+            }
+        }
     }
 }
 
@@ -359,6 +391,7 @@ fn server(server: &model::Server, way: Way, refusals: &mut Vec<Refusal>) -> Opti
     (wrong.is_empty() && !out_of_reach).then(|| Server {
         name: server.name.clone(),
         id: server.id,
+        number: server.number,
         address,
         weight: server.weight.0,
         backup: server.backup,

@@ -8,10 +8,12 @@ use std::net::IpAddr;
 
 use tidegate_common::bind::{self, BindKey, PortRange, RANGE_ROWS, RANGES_PER_ROW, Target};
 use tidegate_common::config::{BindView, PREFIXES};
+use tidegate_common::server::ServerIndex;
 use tidegate_common::service::ServiceIndex;
 use tidegate_common::word::low;
 
-use super::{WriteError, Writer};
+use super::servers::ServerRecord;
+use super::{ServiceRecord, WriteError, Writer};
 use crate::dataplane::mmap::wait_for_programs;
 use crate::dataplane::plan::{Bind, Family, Method, Plan, Service};
 
@@ -43,8 +45,14 @@ pub(crate) fn sizes(plan: &Plan, own: &BTreeSet<IpAddr>) -> BindSizes {
         .filter_map(|service| service.delivery.forwarding())
         .filter(|forwarding| forwarding.method == Method::Dnat);
     let answering: usize = answering.map(|forwarding| forwarding.servers.len()).sum();
+    let named = plan
+        .services
+        .iter()
+        .filter_map(|service| service.delivery.forwarding())
+        .filter(|forwarding| forwarding.server_ids.is_some());
+    let named: usize = named.map(|forwarding| forwarding.servers.len()).sum();
     BindSizes {
-        entries: (entries.exact.len() + entries.ranges.len() + answering) as u32,
+        entries: (entries.exact.len() + entries.ranges.len() + answering + named) as u32,
         range_rows: range_rows as u32,
     }
 }
@@ -139,6 +147,20 @@ const fn bits(address: IpAddr, length: u8) -> u8 {
 }
 
 impl Writer {
+    /// Who is named by connection ids.
+    pub(super) fn named_servers(&self) -> BTreeMap<(ServiceIndex, u32), ServerIndex> {
+        let names = |service: &&ServiceRecord| {
+            let forwarding = service.plan.delivery.forwarding();
+            forwarding.is_some_and(|forwarding| forwarding.server_ids.is_some())
+        };
+        let services = self.services.iter().filter(names);
+        let numbers = services.flat_map(|service| {
+            let numbers = service.servers.iter().filter_map(ServerRecord::numbers);
+            numbers.map(|(number, server)| ((service.index, number), server))
+        });
+        numbers.collect()
+    }
+
     /// Enters all binds, for this machine's present addresses.
     pub(super) fn place_binds(&mut self) -> Result<(), WriteError> {
         let services = self
@@ -190,6 +212,12 @@ impl Writer {
         }
         for server in &self.answering {
             binds.push((BindKey::answers((*server).into()), Target::Answers));
+        }
+        for ((service, number), server) in &self.named {
+            binds.push((
+                BindKey::server(*service, u64::from(*number)),
+                Target::Server(*server),
+            ));
         }
         let first = half as usize * buckets;
         let bucket_half = self

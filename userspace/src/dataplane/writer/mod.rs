@@ -15,13 +15,14 @@ mod servers;
 mod standings;
 mod way;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use tidegate_common::choice::Choice;
 use tidegate_common::config::{Clock, Config, NatSizes};
 use tidegate_common::interface;
 use tidegate_common::maps::Sizes;
+use tidegate_common::server::ServerIndex;
 use tidegate_common::service::{Guard, Rings, Service, ServiceIndex, Timeouts};
 use tidegate_common::word::pair;
 
@@ -57,6 +58,8 @@ pub(super) struct Writer {
     own: BTreeSet<IpAddr>,
     /// The servers with `forward dnat`, as they were last entered.
     answering: BTreeSet<IpAddr>,
+    /// The servers that connection ids name, by service and number, as they were last entered.
+    named: BTreeMap<(ServiceIndex, u32), ServerIndex>,
 }
 
 /// What a program is given besides the plan.
@@ -168,6 +171,7 @@ impl Writer {
             half: 0,
             own: surroundings.own.iter().copied().collect(),
             answering: BTreeSet::new(),
+            named: BTreeMap::new(),
         };
         writer.write_config(surroundings);
         writer.write_interfaces(surroundings.interfaces)?;
@@ -178,6 +182,7 @@ impl Writer {
             writer.publish(at);
         }
         writer.answering = writer.answering_servers();
+        writer.named = writer.named_servers();
         writer.place_binds()?;
         Ok((writer, notices))
     }
@@ -201,9 +206,9 @@ impl Writer {
             notices.extend(self.refresh_service(at, standings, hops)?);
         }
         self.servers.retire(&self.tables, self.ticks.now());
-        let answering = self.answering_servers();
-        if answering != self.answering {
-            self.answering = answering;
+        let (answering, named) = (self.answering_servers(), self.named_servers());
+        if answering != self.answering || named != self.named {
+            (self.answering, self.named) = (answering, named);
             self.place_binds()?;
         }
         Ok(notices)

@@ -5,6 +5,7 @@
 //! part of either.
 
 use tidegate_common::choice::{Choice, Field, Policy};
+use tidegate_common::quic::ServerIds;
 use tidegate_common::service::{Forward, ListedFlows, Nature};
 
 use crate::dataplane::plan::{self, Delivery, Forwarding, Key, Masks, Method, Plan};
@@ -35,6 +36,14 @@ pub(super) fn nature(plan: &Plan, service: &plan::Service) -> Nature {
             plan::ListedFlows::Keep => ListedFlows::Keep,
         },
         tunnel_port_be: tunnel_port.to_be_bytes(),
+        server_ids: service
+            .delivery
+            .forwarding()
+            .and_then(|forwarding| forwarding.server_ids)
+            .map_or_else(ServerIds::default, |ids| ServerIds {
+                length: ids.length,
+                configuration: ids.configuration,
+            }),
     }
 }
 

@@ -90,6 +90,11 @@ impl ServerRecord {
         self.entry.map(|entry| entry.address.ip())
     }
 
+    /// Its number in connection ids, and in the maps.
+    pub(super) fn numbers(&self) -> Option<(u32, ServerIndex)> {
+        Some((self.plan.number, self.entry?.index))
+    }
+
     pub(super) fn view(&self, service: ServiceIndex) -> ServerView<'_> {
         ServerView {
             service,

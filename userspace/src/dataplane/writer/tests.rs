@@ -179,6 +179,7 @@ fn server(id: u32, address: &str) -> plan::Server {
     plan::Server {
         name: format!("s{id}"),
         id: ServerId(id),
+        number: 1,
         address: Some(address.parse().unwrap()),
         weight: 1,
         backup: false,
@@ -209,6 +210,7 @@ fn to(servers: Vec<plan::Server>) -> Delivery {
         proxy: ProxyId(0),
         method: Method::Nat,
         choice: Choice::Maglev,
+        server_ids: None,
         servers,
         all_backups: false,
         idle: IdleTimes {

@@ -8,7 +8,9 @@ use super::logging::choose;
 use super::registry::{Effect, Keyword, Sections};
 use crate::expr::Stage;
 use crate::lang::ast::Word;
-use crate::model::{Affinity, BalanceKind, Forward, HashFunction, HashType, UriHash};
+use crate::model::{
+    Affinity, BalanceKind, Forward, HashFunction, HashType, QuicServerIds, UriHash,
+};
 
 pub(super) const KEYWORDS: &[Keyword] = &[
     Keyword {
@@ -106,6 +108,29 @@ pub(super) const KEYWORDS: &[Keyword] = &[
                 },
                 _ => return Err(Complaint::unknown(word, "way to forward", FORWARDS)),
             };
+            args.end()
+        }),
+    },
+    Keyword {
+        name: "quic-server-id",
+        sections: Sections::BACK,
+        args: "length <bytes> [ configuration <number> ]",
+        doc: "Says that servers of 'mode l4' put their 'id' into the connection ids of QUIC, behind its first byte.",
+        effect: Effect::Proxy(|args, draft, _| {
+            let word = args.need("'length'")?;
+            if word.text != "length" {
+                return Err(Complaint::new(word.span, "expects 'length'"));
+            }
+            let length = args.number(1..=8)?;
+            let configuration = if args.take_if("configuration") {
+                args.number(0..=6)?
+            } else {
+                0
+            };
+            draft.proxy.quic_server_ids = Some(QuicServerIds {
+                length,
+                configuration,
+            });
             args.end()
         }),
     },

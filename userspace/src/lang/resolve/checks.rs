@@ -26,6 +26,12 @@ pub(super) fn proxies(drafts: &[ProxyDraft], context: &mut Context<'_>) {
                 "'balance maglev' needs 'mode l4'",
             );
         }
+        if draft.proxy.quic_server_ids.is_some() && draft.proxy.mode != Mode::L4 {
+            context.alert(
+                draft.place_of("quic-server-id"),
+                "'quic-server-id' needs 'mode l4'",
+            );
+        }
         logs(draft, context);
         backends(draft, drafts, context);
     }
