@@ -7,6 +7,9 @@ mod ends;
 mod http2;
 mod messages;
 mod mirror;
+#[path = "../support/names.rs"]
+mod name_server;
+mod names;
 #[path = "../support/proxy.rs"]
 mod proxy;
 mod rules;

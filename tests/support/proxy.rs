@@ -131,7 +131,7 @@ impl Setup {
         self.proxy().logs.push(LogTarget {
             address: LogAddress::Udp(socket.local_addr().unwrap()),
             max_length: 1024,
-            format: LogFormatKind::Raw,
+            format: Some(LogFormatKind::Raw),
             sample: None,
             facility: Facility(16),
             level: Severity::Debug,
@@ -149,7 +149,7 @@ impl Setup {
         let Self { model, logs } = self;
         let threads = model.global.threads.unwrap_or(1);
         let running = Running::new(Arc::new(model), None);
-        let opened = Arc::new(Logs::open(&running.model, &running.state, "tidegate").unwrap());
+        let opened = Arc::new(Logs::open(&running, "tidegate").unwrap());
         let tls = Arc::new(tidegate::tls::Contexts::load(&running.model).unwrap());
         let generation = Generation::new(running, opened, tls, None);
         let bound: Vec<(BindId, Arc<Bound>)> = generation

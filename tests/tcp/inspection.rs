@@ -1,13 +1,18 @@
 //! Content inspection of TCP sessions, on real sockets.
 
 use std::io::Write;
-use std::net::Shutdown;
+use std::net::{Ipv4Addr, Shutdown};
+use std::sync::Arc;
 
-use tidegate::expr::Stage;
-use tidegate::model::{BackendTarget, ServerTarget, TcpAction, UseBackend, UseServer};
+use tidegate::expr::{Scope, Stage, VariableName};
+use tidegate::model::{
+    BackendTarget, CommonAction, NameResolution, NameServer, Resolvers, ServerTarget, TcpAction,
+    UseBackend, UseServer,
+};
 use tidegate::types::{Millis, ProxyId, ServerId};
 
-use crate::support::{Setup, condition, echo, rest, rule, serve};
+use crate::name_server::name_server;
+use crate::support::{Setup, condition, echo, expression, rest, rule, serve};
 
 #[test]
 fn one_port_serves_tls_ssh_and_the_rest_by_what_clients_say_first() {
@@ -48,6 +53,41 @@ fn what_is_not_decided_when_the_delay_ends_is_judged_by_what_is_there() {
     assert_eq!(rest(&mut slow), "");
     assert_eq!(proxy.log_line(), "PR");
     assert_eq!(proxy.ask("xyz"), "a:xyz");
+}
+
+#[test]
+fn what_a_client_says_is_looked_up_and_decides() {
+    let mut resolvers = Resolvers::new("dns");
+    resolvers.nameservers.push(NameServer {
+        name: "ns".to_owned(),
+        address: name_server("friend.test", Ipv4Addr::new(192, 0, 2, 7)),
+        stream: false,
+    });
+    let resolution = NameResolution {
+        variable: VariableName::new(Scope::Session, "ip"),
+        resolvers: Arc::new(resolvers),
+        prefer_v6: false,
+        name: expression(Stage::RequestContent, &["req.payload(0,0)"]),
+    };
+    let mut setup = Setup::new();
+    setup.server(echo("a"));
+    setup.proxy().inspect_delay = Some(Millis(10_000));
+    setup.proxy().tcp_request_content = vec![
+        rule(
+            TcpAction::Common(CommonAction::Resolve(Arc::new(resolution))),
+            Stage::RequestContent,
+            &["if", "{", "req.len", "gt", "5", "}"],
+        ),
+        rule(
+            TcpAction::Accept,
+            Stage::RequestContent,
+            &["if", "{", "var(sess.ip)", "-m", "ip", "192.0.2.0/24", "}"],
+        ),
+        rule(TcpAction::Reject, Stage::RequestContent, &[]),
+    ];
+    let proxy = setup.start();
+    assert_eq!(proxy.ask("friend.test"), "a:friend.test");
+    assert_eq!(proxy.ask("foe.test"), "");
 }
 
 #[test]

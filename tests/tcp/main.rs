@@ -3,6 +3,8 @@
 mod headers;
 mod inspection;
 mod limits;
+#[path = "../support/names.rs"]
+mod name_server;
 #[path = "../support/proxy.rs"]
 mod proxy;
 mod relay;

@@ -19,5 +19,6 @@ pub mod queue;
 pub mod session;
 pub mod state;
 pub mod supervisor;
+pub mod syslog;
 pub mod tls;
 pub mod types;

@@ -1,6 +1,10 @@
 //! `hash-type` (manual §4.2): from the bytes of a key to the number that chooses a server.
 
+use std::cell::Cell;
+use std::hash::{BuildHasher as _, RandomState};
+
 use crate::hash::{avalanche, crc32, djb2, sdbm, wt6};
+use crate::model::{HashFunction, HashType};
 
 /// The function named second on a `hash-type` line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +29,33 @@ pub struct KeyHash {
     pub function: Function,
     /// The `avalanche` modifier.
     pub avalanche: bool,
+}
+
+impl From<HashType> for KeyHash {
+    fn from(hash: HashType) -> Self {
+        let function = match hash.function {
+            HashFunction::Sdbm => Function::Sdbm,
+            HashFunction::Djb2 => Function::Djb2,
+            HashFunction::Wt6 => Function::Wt6,
+            HashFunction::Crc32 => Function::Crc32,
+            HashFunction::None => Function::None,
+        };
+        Self {
+            function,
+            avalanche: hash.avalanche,
+        }
+    }
+}
+
+/// A random number, not for secrets: seeded per thread, then stirred.
+pub fn random() -> u32 {
+    thread_local! {
+        static SEED: Cell<u32> = Cell::new(RandomState::new().hash_one(0_u8) as u32);
+    }
+    SEED.with(|seed| {
+        seed.set(seed.get().wrapping_add(0x9e37_79b9));
+        avalanche(seed.get())
+    })
 }
 
 impl KeyHash {

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::hash::avalanche;
 use crate::types::ServerId;
 
-pub use hash::{Function, KeyHash};
+pub use hash::{Function, KeyHash, random};
 use tree::Tree;
 
 /// How servers are chosen.

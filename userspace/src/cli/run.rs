@@ -89,7 +89,11 @@ fn proxy(program: &str, flags: &Flags, words: &[String]) -> ExitCode {
         return ExitCode::FAILURE;
     };
     if flags.check {
-        return ExitCode::SUCCESS;
+        // As HAProxy: nothing is wrong, but there is nothing to start.
+        return match listens(&model) {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::from(2),
+        };
     }
     if (flags.master || model.global.master_worker) && employment.is_none() {
         return match master_sockets(flags) {
@@ -222,15 +226,17 @@ fn configuration(flags: &Flags, told: bool) -> Option<(Model, Contexts)> {
             );
         }
     }
-    if flags.check && (flags.verbose || warned) && !flags.quiet {
-        println!(
-            "{}",
-            if warned {
-                "Warnings were found.\nConfiguration file is valid"
-            } else {
-                "Configuration file is valid"
-            }
-        );
+    if flags.check && !flags.quiet {
+        if warned {
+            println!("Warnings were found.");
+        }
+        if !listens(&model) {
+            println!(
+                "Configuration file has no error but will not start (no listener) => exit(2)."
+            );
+        } else if flags.verbose || warned {
+            println!("Configuration file is valid");
+        }
     }
     if flags.check && flags.verbose {
         let compiled = offload::compile(&model);
@@ -241,6 +247,12 @@ fn configuration(flags: &Flags, told: bool) -> Option<(Model, Contexts)> {
     }
     overrule(&mut model, flags);
     Some((model, tls))
+}
+
+/// Whether any proxy listens anywhere.
+fn listens(model: &Model) -> bool {
+    let mut proxies = model.proxies.iter();
+    proxies.any(|proxy| !proxy.disabled && !proxy.binds.is_empty())
 }
 
 /// The sockets of the master CLI: `-S` takes what a `stats socket` line takes, with commas for spaces.

@@ -138,7 +138,8 @@ impl Expression {
         }
     }
 
-    fn convert<'a>(&'a self, sample: Sample<'a>, view: &'a dyn View) -> Option<Sample<'a>> {
+    /// What the converters make of a sample that stands in for the fetch's.
+    pub fn convert<'a>(&'a self, sample: Sample<'a>, view: &'a dyn View) -> Option<Sample<'a>> {
         let mut sample = sample;
         for step in &self.steps {
             sample = sample.cast(step.converter.input)?;

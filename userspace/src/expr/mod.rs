@@ -30,10 +30,12 @@ mod view;
 pub use acl::{Acl, Outcome, Test};
 pub use args::{Arg, ArgKind, Arguments};
 pub use condition::{Condition, Operand, PREDEFINED_ACLS, Polarity};
+pub use convert::TokenKeys;
 pub use error::ParseError;
 pub use expression::{Expression, Keyword, Reference, ReferenceKind};
 pub use keywords::{KeywordKind, Listed, keywords};
 pub use logformat::{LogFormat, Purpose};
+
 /// Whether a text may stand for a node in a Forwarded field (RFC 7239 §6.3).
 #[must_use]
 pub fn is_obfuscated_node(text: &[u8]) -> bool {

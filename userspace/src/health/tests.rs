@@ -57,7 +57,7 @@ fn running(port: u16, change: impl FnOnce(&mut Server)) -> Running {
 /// Runs the checks beside a test on one thread.
 fn beside(running: &Running, test: impl AsyncFnOnce()) {
     notice::set_quiet(true);
-    let logs = Arc::new(Logs::open(&running.model, &running.state, "test").expect("no targets"));
+    let logs = Arc::new(Logs::open(&running, "test").expect("no targets"));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -122,7 +122,7 @@ fn maintenance_pauses_checks_and_its_end_starts_them_at_once() {
         ..check()
     };
     let running = running(port, |server| server.check = Some(Arc::new(slow)));
-    let logs = Logs::open(&running.model, &running.state, "test").expect("no targets");
+    let logs = Logs::open(&running, "test").expect("no targets");
     let state = running.state.server_handle(S);
     beside(&running, async || {
         until("the first check", || !state.is_usable()).await;

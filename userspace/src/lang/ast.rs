@@ -48,6 +48,16 @@ pub enum SectionKind {
     Cache,
     LogProfile,
     Resolvers,
+    /// `ring`
+    Ring,
+    /// `log-forward`
+    LogForward,
+    /// `crt-store`
+    CrtStore,
+    /// `healthcheck`
+    Healthcheck,
+    /// `peers`
+    Peers,
     /// A section of HAProxy's language that this version does not run; the index is into [`UNSUPPORTED`].
     Unsupported(u8),
 }
@@ -98,79 +108,118 @@ impl Line {
 impl SectionKind {
     /// The section a keyword opens, if it does.
     pub fn of(keyword: &str) -> Option<Self> {
-        let known = [
-            Self::Global,
-            Self::Defaults,
-            Self::Frontend,
-            Self::Backend,
-            Self::Listen,
-            Self::Userlist,
-            Self::HttpErrors,
-            Self::Cache,
-            Self::LogProfile,
-            Self::Resolvers,
-        ];
-        known
-            .into_iter()
-            .find(|kind| kind.keyword() == keyword)
-            .or_else(|| {
-                let index = UNSUPPORTED.iter().position(|(name, _)| *name == keyword)?;
-                Some(Self::Unsupported(u8::try_from(index).ok()?))
-            })
+        let known = SUPPORTED.iter().find(|(_, name, _)| *name == keyword);
+        known.map(|(kind, ..)| *kind).or_else(|| {
+            let index = UNSUPPORTED.iter().position(|(name, _)| *name == keyword)?;
+            Some(Self::Unsupported(u8::try_from(index).ok()?))
+        })
     }
 
     /// The keyword, which is also how messages call the section.
     pub fn keyword(self) -> &'static str {
         match self {
-            Self::Global => "global",
-            Self::Defaults => "defaults",
-            Self::Frontend => "frontend",
-            Self::Backend => "backend",
-            Self::Listen => "listen",
-            Self::Userlist => "userlist",
-            Self::HttpErrors => "http-errors",
-            Self::Cache => "cache",
-            Self::LogProfile => "log-profile",
-            Self::Resolvers => "resolvers",
             Self::Unsupported(index) => UNSUPPORTED[usize::from(index)].0,
+            _ => {
+                let known = SUPPORTED.iter().find(|(kind, ..)| *kind == self);
+                known.map_or("", |(_, name, _)| name)
+            }
         }
     }
 
     /// All keywords that open a section this version runs.
     pub fn supported() -> impl Iterator<Item = &'static str> {
-        [
-            "global",
-            "defaults",
-            "frontend",
-            "backend",
-            "listen",
-            "userlist",
-            "http-errors",
-            "cache",
-            "log-profile",
-            "resolvers",
-        ]
-        .into_iter()
+        SUPPORTED.iter().map(|(_, name, _)| *name)
     }
 }
+
+/// The sections this version runs: the keyword, and what is in them.
+pub const SUPPORTED: &[(SectionKind, &str, &str)] = &[
+    (
+        SectionKind::Global,
+        "global",
+        "Settings of the whole process; several such sections are read as one.",
+    ),
+    (
+        SectionKind::Defaults,
+        "defaults",
+        "Settings of the proxies that follow, or of those that name it with 'from'.",
+    ),
+    (
+        SectionKind::Frontend,
+        "frontend",
+        "A proxy's side towards clients: where it listens, its rules, and the backends it chooses from.",
+    ),
+    (
+        SectionKind::Backend,
+        "backend",
+        "A proxy's side towards servers: which there are, how one is chosen, how they are checked.",
+    ),
+    (
+        SectionKind::Listen,
+        "listen",
+        "A frontend and a backend in one.",
+    ),
+    (
+        SectionKind::Userlist,
+        "userlist",
+        "Users with their passwords and groups, for 'http_auth'.",
+    ),
+    (
+        SectionKind::HttpErrors,
+        "http-errors",
+        "Error pages by a name, for 'errorfiles' and for replies.",
+    ),
+    (
+        SectionKind::Cache,
+        "cache",
+        "A store for responses, for 'cache-use' and 'cache-store'.",
+    ),
+    (
+        SectionKind::LogProfile,
+        "log-profile",
+        "What log lines look like, step by step, for 'log' lines that name it.",
+    ),
+    (
+        SectionKind::Resolvers,
+        "resolvers",
+        "Name servers, for servers whose addresses may change and for 'do-resolve'.",
+    ),
+    (
+        SectionKind::Ring,
+        "ring",
+        "Log messages kept in memory, shown by 'show events' and carried to servers over TCP or TLS.",
+    ),
+    (
+        SectionKind::LogForward,
+        "log-forward",
+        "Syslog messages received over UDP, TCP or TLS and passed on to 'log' lines.",
+    ),
+    (
+        SectionKind::CrtStore,
+        "crt-store",
+        "Certificates with their keys and names, for 'crt' and for tokens.",
+    ),
+    (
+        SectionKind::Healthcheck,
+        "healthcheck",
+        "A health check by a name, for servers that are not checked as their backend says.",
+    ),
+    (
+        SectionKind::Peers,
+        "peers",
+        "The local peer's stick tables; other peers are not contacted.",
+    ),
+];
 
 /// Sections of the language that are refused, with what to do instead.
 pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("acme", "certificates are read from files named by 'crt'"),
-    ("crt-store", "name certificates with 'crt' on the bind line"),
     ("fcgi-app", "FastCGI servers cannot be used"),
-    ("healthcheck", "write the check in the backend"),
-    ("log-forward", "syslog messages are sent, not received"),
     ("mailers", "no mail is sent"),
     (
         "namespace_list",
         "network namespaces cannot be chosen per server",
     ),
-    ("peers", "stick tables are local to the process"),
     ("program", "start the program from the service manager"),
-    (
-        "ring",
-        "send logs to a syslog server, a file descriptor or a socket",
-    ),
     ("traces", "use the log level of the daemon"),
 ];

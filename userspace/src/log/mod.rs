@@ -4,19 +4,24 @@
 //! waiting; a line that cannot leave is dropped and counted (`DroppedLogs`). [`notice`] is for the person who runs the daemon.
 //! What is logged, and in which words, is decided elsewhere.
 
+mod farm;
 pub mod notice;
+mod open;
+mod ring;
 mod sink;
 mod sys;
 mod target;
 
-use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use open::{Carried, Destination, OpenError};
+pub use ring::Ring;
 pub use target::Target;
 
-use crate::model::{LogTarget, Model, Severity};
-use crate::state::State;
+use crate::model::{LogForward, Severity};
+use crate::proto::syslog::Message;
 use crate::types::ProxyId;
 
 /// The loggers of one configuration.
@@ -24,74 +29,11 @@ use crate::types::ProxyId;
 pub struct Logs {
     proxies: Vec<Logger>,
     global: Logger,
-}
-
-/// A target that cannot be opened.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot log to {target:?}: {source}")]
-pub struct OpenError {
-    target: LogTarget,
-    source: io::Error,
+    rings: Vec<Arc<Ring>>,
+    carried: Vec<Carried>,
 }
 
 impl Logs {
-    /// Opens every target of a configuration. `program` is the default tag. To be called after the process got its final
-    /// process id.
-    ///
-    /// # Errors
-    /// A target's descriptor is not open.
-    pub fn open(model: &Model, state: &State, program: &str) -> Result<Self, OpenError> {
-        let tag: Arc<str> = model.global.log_tag.as_deref().unwrap_or(program).into();
-        let host = host_name(model.global.log_send_hostname.as_deref());
-        let profile = |target: &LogTarget| {
-            let name = target.profile.as_deref()?;
-            let mut profiles = model.log_profiles.iter();
-            profiles.find(|profile| profile.name == name).cloned()
-        };
-        let open = |target: &LogTarget| {
-            Target::open(target, profile(target), host.clone(), state)
-                .map(Arc::new)
-                .map_err(|source| OpenError {
-                    target: target.clone(),
-                    source,
-                })
-        };
-        let shared = model
-            .global
-            .logs
-            .iter()
-            .map(open)
-            .collect::<Result<Vec<_>, _>>()?;
-        let logger = |targets: &[LogTarget], tag: Arc<str>| {
-            let targets = targets
-                .iter()
-                .map(|target| {
-                    let global = model.global.logs.iter().position(|known| known == target);
-                    global.map_or_else(|| open(target), |at| Ok(Arc::clone(&shared[at])))
-                })
-                .collect::<Result<_, _>>()?;
-            Ok(Logger { targets, tag })
-        };
-        let proxies = model
-            .proxies
-            .iter()
-            .map(|proxy| {
-                let tag = proxy
-                    .log_tag
-                    .as_deref()
-                    .map_or_else(|| Arc::clone(&tag), Arc::from);
-                logger(&proxy.logs, tag)
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            proxies,
-            global: Logger {
-                targets: shared.into(),
-                tag,
-            },
-        })
-    }
-
     /// The logger of a proxy of this configuration.
     pub fn proxy(&self, id: ProxyId) -> &Logger {
         &self.proxies[id.index()]
@@ -100,6 +42,16 @@ impl Logs {
     /// The logger of the `global` section.
     pub fn global(&self) -> &Logger {
         &self.global
+    }
+
+    /// The `ring` sections, in the order of the file.
+    pub fn rings(&self) -> &[Arc<Ring>] {
+        &self.rings
+    }
+
+    /// Every ring whose lines are to be carried to a server.
+    pub fn carried(&self) -> &[Carried] {
+        &self.carried
     }
 
     /// The targets of the `global` section and of every proxy, each once.
@@ -153,6 +105,13 @@ impl Logger {
             target.send(severity, &self.tag, message, structured);
         }
     }
+
+    /// Passes a received message on. `sender` is where it came from, when that is an IP address.
+    pub fn relay(&self, message: &Message<'_>, sender: Option<IpAddr>, how: LogForward) {
+        for target in &self.targets {
+            target.relay(message, sender, how.host);
+        }
+    }
 }
 
 /// Waits, but no longer than `limit`, until lines for descriptors are written. For the end of the process.
@@ -171,21 +130,6 @@ pub fn printable(text: &str) -> String {
         }
     }
     safe
-}
-
-/// What `log-send-hostname` asks to send: nothing, a given name, or (empty) the machine's.
-fn host_name(setting: Option<&str>) -> Option<Arc<str>> {
-    match setting {
-        None => None,
-        Some("") => {
-            let name = rustix::system::uname()
-                .nodename()
-                .to_string_lossy()
-                .into_owned();
-            Some(name.into())
-        }
-        Some(name) => Some(name.into()),
-    }
 }
 
 #[cfg(test)]

@@ -8,14 +8,15 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::farm::Farm;
+use super::ring::Ring;
 use super::sys;
-use crate::model::LogAddress;
 use crate::state::shard;
 
 /// One way out.
@@ -24,7 +25,7 @@ pub(super) enum Sink {
     /// Datagrams over UDP, a socket per thread.
     Udp {
         address: SocketAddr,
-        sockets: Box<[OnceLock<Option<UdpSocket>>]>,
+        sockets: UdpSockets,
     },
     /// Datagrams to a Unix socket, a socket per thread.
     Unix {
@@ -33,6 +34,10 @@ pub(super) enum Sink {
     },
     /// Lines to a descriptor.
     Descriptor(SyncSender<Job>),
+    /// Lines for a ring, without their line ends.
+    Ring(Arc<Ring>),
+    /// Lines for the servers of a backend.
+    Farm(Arc<Farm>),
 }
 
 /// The line was dropped.
@@ -40,35 +45,34 @@ pub(super) enum Sink {
 pub(super) struct Dropped;
 
 impl Sink {
-    /// Opens a way out for `writers` threads.
+    /// Datagrams over UDP, for `writers` threads.
+    pub(super) fn udp(address: SocketAddr, writers: usize) -> Self {
+        Self::Udp {
+            address,
+            sockets: UdpSockets::new(writers),
+        }
+    }
+
+    /// Datagrams to a Unix socket, for `writers` threads.
+    pub(super) fn unix(path: PathBuf, writers: usize) -> Self {
+        Self::Unix {
+            path,
+            sockets: cells(writers),
+        }
+    }
+
+    /// Lines to an inherited descriptor.
     ///
     /// # Errors
     /// The descriptor is not open, or its thread cannot be started.
-    pub(super) fn open(address: &LogAddress, writers: usize) -> io::Result<Self> {
-        Ok(match address {
-            LogAddress::Udp(address) => Self::Udp {
-                address: *address,
-                sockets: cells(writers),
-            },
-            LogAddress::Unix(path) => Self::Unix {
-                path: path.clone(),
-                sockets: cells(writers),
-            },
-            LogAddress::Descriptor(number) => Self::Descriptor(writer_of(*number)?),
-        })
+    pub(super) fn descriptor(number: i32) -> io::Result<Self> {
+        writer_of(number).map(Self::Descriptor)
     }
 
     /// Sends one line, or drops it; never waits.
     pub(super) fn send(&self, line: &[u8]) -> Result<(), Dropped> {
         match self {
-            Self::Udp { address, sockets } => {
-                let socket = mine(sockets).get_or_init(|| udp_socket(address).ok());
-                let socket = socket.as_ref().ok_or(Dropped)?;
-                socket
-                    .send_to(line, address)
-                    .map(|_| ())
-                    .map_err(|_| Dropped)
-            }
+            Self::Udp { address, sockets } => sockets.send_to(line, *address),
             Self::Unix { path, sockets } => {
                 let socket = mine(sockets).get_or_init(|| unix_socket().ok());
                 let socket = socket.as_ref().ok_or(Dropped)?;
@@ -77,6 +81,8 @@ impl Sink {
             Self::Descriptor(queue) => queue
                 .try_send(Job::Line(line.to_vec()))
                 .map_err(|_| Dropped),
+            Self::Ring(ring) => ring.push(line.strip_suffix(b"\n").unwrap_or(line)),
+            Self::Farm(farm) => farm.send(line),
         }
     }
 }
@@ -135,6 +141,37 @@ fn write_lines(mut file: std::fs::File, jobs: &Receiver<Job>) {
                 let _nobody_waits_any_more = done.try_send(());
             }
         }
+    }
+}
+
+/// UDP sockets, one per thread and family, opened when needed.
+#[derive(Debug)]
+pub(super) struct UdpSockets {
+    v4: Box<[OnceLock<Option<UdpSocket>>]>,
+    v6: Box<[OnceLock<Option<UdpSocket>>]>,
+}
+
+impl UdpSockets {
+    /// Sockets for `writers` threads.
+    pub(super) fn new(writers: usize) -> Self {
+        Self {
+            v4: cells(writers),
+            v6: cells(writers),
+        }
+    }
+
+    /// Sends one datagram, or drops it; never waits.
+    pub(super) fn send_to(&self, line: &[u8], address: SocketAddr) -> Result<(), Dropped> {
+        let sockets = match address {
+            SocketAddr::V4(_) => &self.v4,
+            SocketAddr::V6(_) => &self.v6,
+        };
+        let socket = mine(sockets).get_or_init(|| udp_socket(&address).ok());
+        let socket = socket.as_ref().ok_or(Dropped)?;
+        socket
+            .send_to(line, address)
+            .map(|_| ())
+            .map_err(|_| Dropped)
     }
 }
 

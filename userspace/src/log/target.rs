@@ -1,7 +1,8 @@
 //! One `log` line at work: which messages it takes, how it frames them, and the way out.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
-use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use parking_lot::Mutex;
 
 use super::sink::Sink;
 use crate::clock::{self, LocalTime};
-use crate::model::{LogFormatKind, LogProfile, LogTarget, Severity};
-use crate::proto::syslog::{Format, Header};
+use crate::model::{HostStrategy, LogFormatKind, LogProfile, LogTarget, Severity};
+use crate::proto::syslog::{Format, Header, Message, Origin};
 use crate::state::{Counter, ProcessState, State};
 
 /// One target.
@@ -20,7 +21,7 @@ pub struct Target {
     format: Format,
     profile: Option<Arc<LogProfile>>,
     host: Option<Arc<str>>,
-    pid: u32,
+    pid: String,
     sink: Sink,
     /// The position in the sampling round, from 0.
     position: Mutex<u32>,
@@ -28,38 +29,30 @@ pub struct Target {
 }
 
 impl Target {
-    /// Opens a target. `host` is the name to send, if any.
-    ///
-    /// # Errors
-    /// The descriptor of the target is not open.
-    pub fn open(
-        settings: &LogTarget,
+    /// A target behind an open sink. `host` is the name to send, if any.
+    pub(super) fn new(
+        settings: LogTarget,
+        sink: Sink,
         profile: Option<Arc<LogProfile>>,
         host: Option<Arc<str>>,
         state: &State,
-    ) -> io::Result<Self> {
+    ) -> Self {
         let format = match settings.format {
             // Manual §4.2 `log`: "log-send-hostname" switches the default to rfc3164.
-            LogFormatKind::Local if host.is_some() => Format::Rfc3164,
-            LogFormatKind::Local => Format::Local,
-            LogFormatKind::Rfc3164 => Format::Rfc3164,
-            LogFormatKind::Rfc5424 => Format::Rfc5424,
-            LogFormatKind::Priority => Format::Priority,
-            LogFormatKind::Short => Format::Short,
-            LogFormatKind::Timed => Format::Timed,
-            LogFormatKind::Iso => Format::Iso,
-            LogFormatKind::Raw => Format::Raw,
+            None if host.is_some() => Format::Rfc3164,
+            None => Format::Local,
+            Some(format) => framed(format),
         };
-        Ok(Self {
-            settings: settings.clone(),
+        Self {
+            settings,
             format,
             profile,
             host,
-            pid: std::process::id(),
-            sink: Sink::open(&settings.address, state.threads() + 1)?,
+            pid: std::process::id().to_string(),
+            sink,
             position: Mutex::new(0),
             process: Arc::clone(&state.process),
-        })
+        }
     }
 
     /// What its lines look like, where that is not what the proxy says.
@@ -78,17 +71,58 @@ impl Target {
             return;
         }
         let wall = clock::wall();
-        let header = Header {
-            format: self.format,
-            facility: self.settings.facility.0,
-            severity: severity.max(self.settings.min_level) as u8,
-            wall,
-            local: local_time(wall),
-            host: self.host.as_deref(),
-            tag,
-            pid: self.pid,
-            structured,
+        self.write(
+            &Header {
+                format: self.format,
+                facility: self.settings.facility.0,
+                severity: severity.max(self.settings.min_level) as u8,
+                wall,
+                local: local_time(wall),
+                stamp: None,
+                host: self.host.as_deref(),
+                tag,
+                pid: &self.pid,
+                message_id: "",
+                structured,
+            },
+            message,
+        );
+    }
+
+    /// Passes on a received message, if it is wanted and its turn comes in the sample.
+    pub fn relay(&self, message: &Message<'_>, sender: Option<IpAddr>, strategy: HostStrategy) {
+        let severity = Severity::from_number(message.severity);
+        if !self.wants(severity) || !self.is_sampled() {
+            return;
+        }
+        let format = self.settings.format.map_or_else(|| kept(message), framed);
+        let is_modern = format == Format::Rfc5424;
+        let keeps_stamp = match message.origin {
+            Origin::Rfc5424 => is_modern,
+            Origin::Rfc3164 => !is_modern,
+            Origin::Bare => false,
         };
+        let host = sent_host(message.host, sender, strategy);
+        let wall = clock::wall();
+        self.write(
+            &Header {
+                format,
+                facility: message.facility.unwrap_or(self.settings.facility.0),
+                severity: severity.max(self.settings.min_level) as u8,
+                wall,
+                local: local_time(wall),
+                stamp: Some(message.stamp).filter(|stamp| keeps_stamp && !stamp.is_empty()),
+                host: host.as_deref(),
+                tag: message.tag,
+                pid: message.pid,
+                message_id: message.message_id,
+                structured: message.structured,
+            },
+            message.text,
+        );
+    }
+
+    fn write(&self, header: &Header<'_>, message: &[u8]) {
         LINE.with_borrow_mut(|line| {
             line.clear();
             header.write_line(message, self.settings.max_length, line);
@@ -108,6 +142,44 @@ impl Target {
             .ranges
             .iter()
             .any(|(first, last)| (*first..=*last).contains(&*position))
+    }
+}
+
+/// The framing of a format of the configuration.
+const fn framed(format: LogFormatKind) -> Format {
+    match format {
+        LogFormatKind::Local => Format::Local,
+        LogFormatKind::Rfc3164 => Format::Rfc3164,
+        LogFormatKind::Rfc5424 => Format::Rfc5424,
+        LogFormatKind::Priority => Format::Priority,
+        LogFormatKind::Short => Format::Short,
+        LogFormatKind::Timed => Format::Timed,
+        LogFormatKind::Iso => Format::Iso,
+        LogFormatKind::Raw => Format::Raw,
+    }
+}
+
+/// The simplest format in which nothing of a received message is lost.
+const fn kept(message: &Message<'_>) -> Format {
+    if !message.structured.is_empty() {
+        Format::Rfc5424
+    } else if !message.host.is_empty() {
+        Format::Rfc3164
+    } else {
+        Format::Local
+    }
+}
+
+/// The host name a message is passed on with (manual §12.6 `option host`).
+fn sent_host(own: &str, sender: Option<IpAddr>, strategy: HostStrategy) -> Option<Cow<'_, str>> {
+    let own = Some(own).filter(|own| !own.is_empty());
+    let sender = sender.map(|sender| sender.to_string());
+    match (strategy, own, sender) {
+        (HostStrategy::Keep, own, _) | (_, own, None) => own.map(Cow::from),
+        (HostStrategy::Append, Some(own), Some(sender)) => Some(format!("{own},{sender}").into()),
+        (HostStrategy::Fill, Some(own), _) => Some(own.into()),
+        (HostStrategy::Replace, _, Some(sender))
+        | (HostStrategy::Fill | HostStrategy::Append, None, Some(sender)) => Some(sender.into()),
     }
 }
 

@@ -1,19 +1,21 @@
 //! Real sockets and descriptors on the receiving end.
 
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 
 use super::*;
-use crate::model::{Facility, LogAddress, LogFormatKind, LogSample, Proxy, ProxyKind};
-use crate::state::Counter;
+use crate::model::{
+    Facility, LogAddress, LogFormatKind, LogSample, LogTarget, Model, Proxy, ProxyKind,
+};
+use crate::state::{Counter, Running, State};
 
 fn target(address: LogAddress) -> LogTarget {
     LogTarget {
         address,
         max_length: 1024,
-        format: LogFormatKind::Short,
+        format: Some(LogFormatKind::Short),
         sample: None,
         facility: Facility(16),
         level: Severity::Debug,
@@ -37,16 +39,16 @@ fn receive(socket: &UdpSocket) -> String {
     String::from_utf8_lossy(&buffer[..length]).into_owned()
 }
 
-fn open(change: impl FnOnce(&mut Model)) -> (Logs, State) {
+fn open(change: impl FnOnce(&mut Model)) -> (Logs, Arc<State>) {
     let mut model = Model::default();
     model.global.threads = Some(1);
     model
         .proxies
         .push(Proxy::new(ProxyId(0), "fe", ProxyKind::Frontend));
     change(&mut model);
-    let state = State::new(&model, None);
-    let logs = Logs::open(&model, &state, "tidegate").expect("targets open");
-    (logs, state)
+    let running = Running::new(Arc::new(model), None);
+    let logs = Logs::open(&running, "tidegate").expect("targets open");
+    (logs, running.state)
 }
 
 #[test]
@@ -54,7 +56,7 @@ fn a_line_reaches_a_udp_target_with_the_proxys_tag() {
     let (socket, address) = receiver();
     let (logs, _) = open(|model| {
         model.proxies[0].logs = vec![LogTarget {
-            format: LogFormatKind::Local,
+            format: Some(LogFormatKind::Local),
             ..target(address)
         }];
         model.proxies[0].log_tag = Some("web".to_owned());
@@ -90,7 +92,7 @@ fn a_sample_sends_its_share_of_each_round() {
     let (socket, address) = receiver();
     let (logs, _) = open(|model| {
         model.proxies[0].logs = vec![LogTarget {
-            format: LogFormatKind::Raw,
+            format: Some(LogFormatKind::Raw),
             sample: Some(LogSample {
                 ranges: vec![(1, 1), (3, 4)],
                 size: 5,
@@ -173,8 +175,8 @@ fn a_descriptor_nobody_reads_costs_lines_and_not_time() {
 fn a_descriptor_that_is_not_open_is_an_error() {
     let mut model = Model::default();
     model.global.logs = vec![target(LogAddress::Descriptor(-1))];
-    let state = State::new(&model, None);
-    assert!(Logs::open(&model, &state, "tidegate").is_err());
+    let running = Running::new(Arc::new(model), None);
+    assert!(Logs::open(&running, "tidegate").is_err());
 }
 
 #[test]

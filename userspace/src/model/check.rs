@@ -63,6 +63,8 @@ pub enum CheckSteps {
     Tcp(Arc<[CheckStep]>),
     /// `option smtpchk` and its kin: a protocol's own dialogue.
     Protocol(Protocol),
+    /// `option external-check`: a program's exit status decides.
+    External(Arc<ExternalCheck>),
     /// `option httpchk` with `http-check` rules, in order.
     Http {
         /// The rules; without any `expect` the status must be 2xx or 3xx.
@@ -72,6 +74,15 @@ pub enum CheckSteps {
         /// `http-check send-state`.
         send_state: bool,
     },
+}
+
+/// The program of `option external-check`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExternalCheck {
+    /// `external-check command`.
+    pub command: String,
+    /// `external-check path`: the program's PATH.
+    pub path: Option<String>,
 }
 
 /// One rule of a check's dialogue.

@@ -1,9 +1,9 @@
 //! What a proxy or a server is when its lines say nothing (the defaults of manual §4 and §5).
 
 use super::{
-    Affinity, Balance, BalanceKind, Forward, HashType, HttpReuse, Mode, Proxy, ProxyKind,
-    ProxyRecords, Redispatch, RetryOn, Server, ServerAddress, ServerSocket, Timeouts,
-    TrailingClose, WebSocket,
+    Affinity, Balance, BalanceKind, Forward, HashType, HttpReuse, LogForward, LogTransport, Mode,
+    Proxy, ProxyKind, ProxyRecords, Redispatch, RetryOn, Server, ServerAddress, ServerSocket,
+    Timeouts, TrailingClose, WebSocket,
 };
 use crate::types::{Millis, ProxyId, ServerId, Weight};
 
@@ -29,6 +29,7 @@ impl Proxy {
             dont_log_normal: false,
             log_asap: false,
             log_separate_errors: false,
+            log_forward: LogForward::default(),
             log_steps: None,
             unique_id_format: None,
             unique_id_header: None,
@@ -159,6 +160,7 @@ impl Server {
             pool_name: None,
             max_reuse: None,
             redirect_prefix: None,
+            logging: LogTransport::default(),
             place: String::new(),
         }
     }

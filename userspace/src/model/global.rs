@@ -57,6 +57,8 @@ pub struct Global {
     pub ca_base: Option<PathBuf>,
     /// `crt-base`: prefix of relative certificate file names.
     pub crt_base: Option<PathBuf>,
+    /// `external-check`: programs may be started to check servers; true = with the environment of this process.
+    pub external_check: Option<bool>,
     /// `ssl-load-extra-del-ext`: what is beside `a.crt` is called `a.key`, not `a.crt.key`.
     pub load_extra_del_ext: bool,
     /// `spread-checks`: percentage of random spread added to check intervals, 0 to 50.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::expr::LogFormat;
+use crate::types::ProxyId;
 
 /// One place traffic logs go to.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,8 +14,8 @@ pub struct LogTarget {
     pub address: LogAddress,
     /// `len`: longest line in bytes; 1024 by default.
     pub max_length: usize,
-    /// `format`.
-    pub format: LogFormatKind,
+    /// `format`; `None` = the target's own, or that of a message passed on.
+    pub format: Option<LogFormatKind>,
     /// `sample RANGES:SIZE`.
     pub sample: Option<LogSample>,
     /// The facility of the priority field.
@@ -156,6 +157,10 @@ pub enum LogAddress {
     Unix(PathBuf),
     /// `fd@N`, `stdout` (1) and `stderr` (2).
     Descriptor(i32),
+    /// `ring@NAME`.
+    Ring(String),
+    /// `backend@NAME`: the servers of a backend in `mode log`.
+    Backend(ProxyId),
 }
 
 /// How a line is framed.
@@ -212,4 +217,20 @@ pub enum Severity {
     Info,
     /// 7
     Debug,
+}
+
+impl Severity {
+    /// The severity of a number, of which only the lowest three bits count.
+    pub const fn from_number(number: u8) -> Self {
+        match number & 7 {
+            0 => Self::Emerg,
+            1 => Self::Alert,
+            2 => Self::Crit,
+            3 => Self::Err,
+            4 => Self::Warning,
+            5 => Self::Notice,
+            6 => Self::Info,
+            _ => Self::Debug,
+        }
+    }
 }

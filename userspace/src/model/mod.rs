@@ -6,6 +6,7 @@
 
 mod bind;
 mod cache;
+mod certificates;
 mod check;
 mod compression;
 mod defaults;
@@ -13,21 +14,24 @@ mod global;
 mod http;
 mod logging;
 mod message;
+mod mode;
 mod proxy;
 mod proxy_records;
 mod resolvers;
 mod rules;
 mod server;
 mod status;
+mod syslog;
 mod table;
 
 use std::sync::Arc;
 
 pub use bind::{AddressFamily, Bind, BindAddress, BindTls, IgnoredErrors, SocketOptions};
 pub use cache::{CACHE_BLOCK, Cache, EarlyHints};
+pub use certificates::StoredCertificate;
 pub use check::{
     AgentCheck, Check, CheckConnect, CheckStep, CheckSteps, ErrorReaction, Expect, ExpectMatch,
-    ExpectStatus, HeaderMatch, HttpSend, OnError, OnMarkedDown, OnMarkedUp, Window,
+    ExpectStatus, ExternalCheck, HeaderMatch, HttpSend, OnError, OnMarkedDown, OnMarkedUp, Window,
 };
 pub use compression::{Compression, CompressionAlgorithm, CompressionDirection, CompressionSide};
 pub use global::{
@@ -43,22 +47,25 @@ pub use logging::{
     LogTarget, Severity,
 };
 pub use message::{FieldChange, NamePart, Normalizer};
+pub use mode::Mode;
 pub use proxy::{
     Affinity, BackendTarget, Balance, BalanceKind, BodyRate, Capture, CaptureId, Forward,
-    HashFunction, HashType, Mode, Proxy, ProxyKind, QuicServerIds, Redispatch, RetryOn,
-    ServerTarget, Timeouts, UriHash, UseBackend, UseServer,
+    HashFunction, HashType, Proxy, ProxyKind, QuicServerIds, Redispatch, RetryOn, ServerTarget,
+    Timeouts, UriHash, UseBackend, UseServer,
 };
 pub use proxy_records::ProxyRecords;
 pub use resolvers::{Hold, NameServer, Resolution, Resolvers};
 pub use rules::{
-    CommonAction, GeneralCounter, HttpAction, HttpRule, NameMatch, Redirect, RedirectKind, Reply,
-    ReplyBody, Service, StickRule, TcpAction, TcpRule, TimeoutKind, TrackSlot, VariableCondition,
+    CommonAction, GeneralCounter, HttpAction, HttpRule, NameMatch, NameResolution, Redirect,
+    RedirectKind, Reply, ReplyBody, Service, StickRule, TcpAction, TcpRule, TimeoutKind, TrackSlot,
+    VariableCondition,
 };
 pub use server::{
-    HttpProtocol, MD5_PASSWORD_MAX, SavedState, Server, ServerAddress, ServerSocket, ServerTls,
-    Source, Verify, WebSocket,
+    HttpProtocol, LogTransport, MD5_PASSWORD_MAX, SavedState, Server, ServerAddress, ServerSocket,
+    ServerTls, Source, Verify, WebSocket,
 };
 pub use status::{StatusClasses, StatusSet};
+pub use syslog::{HostStrategy, LogForward, Ring};
 pub use table::{Table, TableKeyType};
 
 use crate::expr::Patterns;
@@ -83,6 +90,10 @@ pub struct Model {
     pub caches: Vec<Arc<Cache>>,
     /// `log-profile` sections.
     pub log_profiles: Vec<Arc<LogProfile>>,
+    /// Certificates defined in `crt-store` sections.
+    pub certificates: Vec<StoredCertificate>,
+    /// `ring` sections.
+    pub rings: Vec<Arc<Ring>>,
     /// `http-errors` sections, by reference from proxies and rules.
     pub http_errors: Vec<Arc<HttpErrors>>,
     /// Every ACL and map list, for the runtime API and the rules that change them.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Compression, Cookie, ErrorFile, Forwarded, ForwardedFor, HttpReuse, HttpRule, LogSteps,
-    LogTarget, Redirect, Source, StatsPage, StickRule, TcpRule, TrailingClose,
+    Compression, Cookie, ErrorFile, Forwarded, ForwardedFor, HttpReuse, HttpRule, LogForward,
+    LogSteps, LogTarget, Mode, Redirect, Source, StatsPage, StickRule, TcpRule, TrailingClose,
 };
 use crate::expr::{Condition, Expression, LogFormat};
 use crate::types::{BindId, Millis, ProxyId, ServerId, TableId};
@@ -65,6 +65,8 @@ pub struct Proxy {
     pub log_asap: bool,
     /// `option log-separate-errors`: failed sessions are logged at level err.
     pub log_separate_errors: bool,
+    /// What a `log-forward` section does with messages.
+    pub log_forward: LogForward,
     /// `log-steps`; `None` = one line, as `option logasap` says.
     pub log_steps: Option<LogSteps>,
     /// `unique-id-format`.
@@ -226,18 +228,6 @@ impl ProxyKind {
     }
 }
 
-/// What a proxy understands of its traffic.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// Bytes.
-    #[default]
-    Tcp,
-    /// HTTP.
-    Http,
-    /// Packets, forwarded inside the kernel (this project's extension).
-    L4,
-}
-
 /// A proxy's timeouts (manual §4.2 `timeout …`); `None` = no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timeouts {
@@ -330,6 +320,10 @@ pub enum BalanceKind {
     RdpCookie(String),
     /// `hash EXPR`.
     Hash(Expression),
+    /// `log-hash CONVERTERS`, in `mode log` only: an expression whose fetch stands for the log line.
+    LogHash(Expression),
+    /// `sticky`, in `mode log` only: the first server for as long as it is up.
+    Sticky,
     /// `maglev`: the default of `mode l4` backends, only there.
     Maglev,
 }

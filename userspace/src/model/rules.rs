@@ -137,6 +137,8 @@ pub enum CommonAction {
     SetPriorityClass(Expression),
     /// `set-priority-offset EXPR`: the place within the class.
     SetPriorityOffset(Expression),
+    /// `do-resolve(VAR,RESOLVERS[,FAMILY]) EXPR`: only in rules that may wait.
+    Resolve(Arc<NameResolution>),
     /// `do-log [profile NAME]`: emits a log line now.
     DoLog {
         /// The rule set the rule stands in.
@@ -144,6 +146,19 @@ pub enum CommonAction {
         /// The profile in place of the targets' own.
         profile: Option<Arc<super::LogProfile>>,
     },
+}
+
+/// What `do-resolve` asks, and where the answer goes.
+#[derive(Clone, Debug)]
+pub struct NameResolution {
+    /// The variable that gets the address.
+    pub variable: VariableName,
+    /// Who is asked.
+    pub resolvers: Arc<super::Resolvers>,
+    /// Whether IPv6 addresses are asked for first.
+    pub prefer_v6: bool,
+    /// The name.
+    pub name: Expression,
 }
 
 /// A `track-sc` slot: 0, 1, 2, …

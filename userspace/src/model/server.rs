@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{AgentCheck, Check, OnError, OnMarkedDown, OnMarkedUp, ProxyRecords, Resolution};
 use crate::expr::Expression;
+use crate::proto::syslog::Framing;
 use crate::types::{Millis, ProxyId, ServerId, Weight};
 
 /// One server of one backend.
@@ -85,8 +86,21 @@ pub struct Server {
     pub max_reuse: Option<u32>,
     /// `redir`: prefix of the redirect answered instead of forwarding a GET or HEAD.
     pub redirect_prefix: Option<String>,
+    /// How it takes log messages, in backends of `mode log` and in rings.
+    pub logging: LogTransport,
     /// The file and line it was written on, as `file:line`.
     pub place: String,
+}
+
+/// How a server takes log messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogTransport {
+    /// `udp@…`: a datagram each; otherwise a stream.
+    pub datagrams: bool,
+    /// `log-proto`: how messages are told apart on a stream.
+    pub framing: Framing,
+    /// `log-bufsize`: bytes of messages that may wait for it.
+    pub buffer: Option<usize>,
 }
 
 /// A version of HTTP that a line imposes.

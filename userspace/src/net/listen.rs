@@ -228,40 +228,11 @@ fn tcp_socket(address: SocketAddr, options: &SocketOptions) -> Result<Socket, Bi
         Some(stream_protocol(options.multipath)),
     )
     .map_err(step("create listening socket"))?;
-    socket
-        .set_reuse_address(true)
-        .map_err(step("set SO_REUSEADDR"))?;
-    socket
-        .set_reuse_port(true)
-        .map_err(step("set SO_REUSEPORT"))?;
+    locate(&socket, address, options)?;
     // Accepted sockets inherit it, which saves a system call for each.
     socket
         .set_tcp_nodelay(true)
         .map_err(step("set TCP_NODELAY"))?;
-    if address.is_ipv6() {
-        match options.family {
-            AddressFamily::System => {}
-            AddressFamily::V6Only => socket
-                .set_only_v6(true)
-                .map_err(step("make listening socket v6only"))?,
-            AddressFamily::Both => socket
-                .set_only_v6(false)
-                .map_err(step("make listening socket v4v6"))?,
-        }
-    }
-    if options.transparent {
-        let set = if address.is_ipv6() {
-            socket.set_ip_transparent_v6(true)
-        } else {
-            socket.set_ip_transparent_v4(true)
-        };
-        set.map_err(step("make listening socket transparent"))?;
-    }
-    if let Some(interface) = &options.interface {
-        socket
-            .bind_device(Some(interface.as_bytes()))
-            .map_err(step("bind listener to device"))?;
-    }
     if let Some(mss) = options.mss {
         socket
             .set_tcp_mss(u32::from(mss))
@@ -321,6 +292,45 @@ fn prepare(socket: &Socket, options: &SocketOptions, address: SocketAddr) -> Res
             "'cc {algorithm}' on {address}: {}; the default one remains",
             system_text(&error)
         ));
+    }
+    Ok(())
+}
+
+/// Sets what decides where a socket may be bound, and which traffic is its own.
+pub(super) fn locate(
+    socket: &Socket,
+    address: SocketAddr,
+    options: &SocketOptions,
+) -> Result<(), BindError> {
+    socket
+        .set_reuse_address(true)
+        .map_err(step("set SO_REUSEADDR"))?;
+    socket
+        .set_reuse_port(true)
+        .map_err(step("set SO_REUSEPORT"))?;
+    if address.is_ipv6() {
+        match options.family {
+            AddressFamily::System => {}
+            AddressFamily::V6Only => socket
+                .set_only_v6(true)
+                .map_err(step("make listening socket v6only"))?,
+            AddressFamily::Both => socket
+                .set_only_v6(false)
+                .map_err(step("make listening socket v4v6"))?,
+        }
+    }
+    if options.transparent {
+        let set = if address.is_ipv6() {
+            socket.set_ip_transparent_v6(true)
+        } else {
+            socket.set_ip_transparent_v4(true)
+        };
+        set.map_err(step("make listening socket transparent"))?;
+    }
+    if let Some(interface) = &options.interface {
+        socket
+            .bind_device(Some(interface.as_bytes()))
+            .map_err(step("bind listener to device"))?;
     }
     Ok(())
 }
@@ -449,7 +459,7 @@ pub(super) fn abstract_address(name: &[u8]) -> io::Result<SockAddr> {
     SockAddr::unix(OsStr::from_bytes(&[b"\0", name].concat()))
 }
 
-fn step(step: &'static str) -> impl FnOnce(io::Error) -> BindError {
+pub(super) fn step(step: &'static str) -> impl FnOnce(io::Error) -> BindError {
     move |source| BindError::System { step, source }
 }
 

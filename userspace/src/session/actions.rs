@@ -148,6 +148,8 @@ pub fn perform(action: &CommonAction, view: &SessionView<'_>) -> Performed {
             }
         }
         CommonAction::DoLog { step, profile } => logging::now(view, *step, profile.as_deref()),
+        // It waits for an answer: whoever walks the rules does that (`super::resolve`).
+        CommonAction::Resolve(_) => {}
     }
     Performed::Done
 }
@@ -225,7 +227,8 @@ fn on_back(view: &SessionView<'_>, change: impl FnOnce(&mut BackOverrides)) {
     });
 }
 
-fn set_variable(
+/// Gives a variable a value, if the conditions of the assignment hold.
+pub(super) fn set_variable(
     name: &VariableName,
     value: Sample<'static>,
     conditions: &[VariableCondition],

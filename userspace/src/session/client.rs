@@ -1,8 +1,10 @@
 //! The first part of a connection's life: counting, `tcp-request connection` rules, PROXY header, TLS handshake,
 //! `tcp-request session` rules; then it is given to the TCP relay or to HTTP.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::Poll;
 
 use tokio::io::AsyncReadExt;
 
@@ -20,6 +22,7 @@ use crate::net::{Incoming, Keepalive, Stream};
 use crate::proto::netscaler::{self, InsertionError};
 use crate::proto::proxy_protocol::{self, Header, HeaderError};
 use crate::state::{Counter, StickEvent};
+use crate::syslog::Relay;
 use crate::tls::{Acceptor, HandshakeError};
 use crate::types::BindId;
 
@@ -50,10 +53,31 @@ pub(super) async fn serve(connection: &Connection, stream: &mut Option<Stream>) 
     match connection.frontend().mode {
         Mode::Tcp => Box::pin(tcp::serve(connection, stream)).await,
         Mode::Http => {}
-        // Forwarded by the kernel: there is no listener.
-        Mode::L4 => *stream = None,
+        Mode::Syslog => Box::pin(messages(connection, stream)).await,
+        // Forwarded by the kernel, or without a client side: there is no listener.
+        Mode::L4 | Mode::Log => *stream = None,
     }
     http::serve(connection, stream).await;
+}
+
+/// Takes syslog messages off a connection until it ends; no stream is left then.
+async fn messages(connection: &Connection, place: &mut Option<Stream>) {
+    let Some(stream) = place.take() else {
+        return;
+    };
+    let frontend = connection.frontend();
+    let sender = connection.ends.get().source.map(|source| source.ip());
+    let logger = connection.generation.logs().proxy(frontend.id);
+    let relay = Relay::new(logger, sender, frontend.log_forward);
+    // A connection that waits is woken when somebody cuts it, and when the process stops: senders connect to the next one.
+    let over = poll_fn(|context| match connection.ticket.poll_cut(context) {
+        Poll::Pending if !connection.worker.is_stopping() => Poll::Pending,
+        _ => Poll::Ready(()),
+    });
+    tokio::select! {
+        () = relay.stream(stream, frontend.timeouts.client) => {}
+        () = over => {}
+    }
 }
 
 /// What comes before the first byte of the session; no stream is left when the connection is over.
@@ -142,7 +166,10 @@ fn pass(
     match verdict {
         Verdict::Reject | Verdict::Close => {}
         Verdict::SilentDrop => stream.socket().vanish(),
-        Verdict::Accept | Verdict::Wait | Verdict::SwitchModeHttp => return true,
+        // Only content rules resolve names.
+        Verdict::Accept | Verdict::Wait | Verdict::SwitchModeHttp | Verdict::Resolve(_) => {
+            return true;
+        }
     }
     let state = connection.generation.state();
     state

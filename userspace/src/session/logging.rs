@@ -65,7 +65,7 @@ pub fn now(view: &SessionView<'_>, step: LogStep, profile: Option<&LogProfile>) 
 pub(super) fn begin(connection: &Connection) {
     let frontend = connection.frontend();
     step(connection, LogStep::Accept, || SessionView::of(connection));
-    if frontend.log_format.is_some() {
+    if frontend.log_format.is_some() || !frontend.mode.is_traffic() {
         return;
     }
     let logger = connection.generation.logs().proxy(frontend.id);

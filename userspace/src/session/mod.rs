@@ -19,6 +19,7 @@ mod mirror;
 mod password;
 pub mod persistence;
 mod proxy_header;
+mod resolve;
 mod rules;
 pub mod server;
 mod switching;

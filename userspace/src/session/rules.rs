@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::actions::{self, Performed};
 use super::view::SessionView;
 use crate::expr::{Condition, Direction, Fetched, Needs, Outcome, Sample, SampleType, View};
-use crate::model::{TcpAction, TcpRule};
+use crate::model::{CommonAction, TcpAction, TcpRule};
 
 /// What a list of rules decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub(super) enum Verdict {
     SwitchModeHttp,
     /// A rule cannot be decided before more bytes come.
     Wait,
+    /// The rule of that place in the list asks name servers: see [`super::resolve`]. [`Walk::done`] lets the walk go on.
+    Resolve(usize),
 }
 
 /// One walk, or several, over a list.
@@ -69,6 +71,9 @@ impl Walk {
                     if self.performed.contains(&index) {
                         continue;
                     }
+                    if matches!(action, CommonAction::Resolve(_)) {
+                        return Verdict::Resolve(index);
+                    }
                     if actions::perform(action, view) == Performed::Wait {
                         return Verdict::Wait;
                     }
@@ -91,6 +96,13 @@ impl Walk {
     }
 }
 
+impl Walk {
+    /// The rule of that place was performed, and is not again.
+    pub(super) fn done(&mut self, index: usize) {
+        self.performed.push(index);
+    }
+}
+
 /// Whether any rule of a list looks at an HTTP request, so that the bytes are worth parsing.
 pub(super) fn look_at_requests(rules: &[TcpRule]) -> bool {
     let http = Needs::REQUEST
@@ -102,13 +114,12 @@ pub(super) fn look_at_requests(rules: &[TcpRule]) -> bool {
             .as_ref()
             .is_some_and(|condition| needs(condition).meets(http));
         let by_action = match &rule.action {
-            TcpAction::Common(crate::model::CommonAction::Track { key, .. }) => {
-                key.needs().meets(http)
+            TcpAction::Common(CommonAction::Track { key, .. }) => key.needs().meets(http),
+            TcpAction::Common(CommonAction::SetVariable { value, .. }) => value.needs().meets(http),
+            TcpAction::Common(CommonAction::Resolve(resolution)) => {
+                resolution.name.needs().meets(http)
             }
-            TcpAction::Common(crate::model::CommonAction::SetVariable { value, .. }) => {
-                value.needs().meets(http)
-            }
-            TcpAction::Common(crate::model::CommonAction::SetVariableFormat { .. }) => true,
+            TcpAction::Common(CommonAction::SetVariableFormat { .. }) => true,
             TcpAction::Capture { sample, .. } => sample.needs().meets(http),
             _ => false,
         };

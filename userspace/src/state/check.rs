@@ -41,6 +41,12 @@ pub enum CheckStatus {
     L7Response,
     /// `L7STS`
     L7Status,
+    /// `PROCERR`
+    ProcessError,
+    /// `PROCTOUT`
+    ProcessTimeout,
+    /// `PROCOK`
+    ProcessOk,
     /// `CHECKED`: an agent that said nothing about the server's state.
     NoChange,
     /// `HANA`: taken down because of observed traffic (`on-error`).
@@ -67,6 +73,9 @@ impl CheckStatus {
             Self::L7Ok => 15,
             Self::L7OkConditional => 16,
             Self::L7Status => 17,
+            Self::ProcessError => 18,
+            Self::ProcessTimeout => 19,
+            Self::ProcessOk => 20,
         }
     }
 
@@ -84,7 +93,7 @@ impl CheckStatus {
     pub const fn result(self) -> CheckResult {
         match self {
             Self::Unknown | Self::Initializing => CheckResult::Unknown,
-            Self::L4Ok | Self::L6Ok | Self::L7Ok => CheckResult::Passed,
+            Self::L4Ok | Self::L6Ok | Self::L7Ok | Self::ProcessOk => CheckResult::Passed,
             Self::L7OkConditional => CheckResult::Conditional,
             Self::NoChange => CheckResult::Neutral,
             _ => CheckResult::Failed,
@@ -112,12 +121,15 @@ impl CheckStatus {
             Self::L7Timeout => ("L7TOUT", "Layer7 timeout"),
             Self::L7Response => ("L7RSP", "Layer7 invalid response"),
             Self::L7Status => ("L7STS", "Layer7 wrong status"),
+            Self::ProcessError => ("PROCERR", "External check error"),
+            Self::ProcessTimeout => ("PROCTOUT", "External check timeout"),
+            Self::ProcessOk => ("PROCOK", "External check passed"),
             Self::NoChange => ("CHECKED", "No status change"),
             Self::Observed => ("HANA", "Health analyze"),
         }
     }
 
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 19] = [
         Self::Unknown,
         Self::Initializing,
         Self::SocketError,
@@ -132,6 +144,9 @@ impl CheckStatus {
         Self::L7Timeout,
         Self::L7Response,
         Self::L7Status,
+        Self::ProcessError,
+        Self::ProcessTimeout,
+        Self::ProcessOk,
         Self::NoChange,
         Self::Observed,
     ];

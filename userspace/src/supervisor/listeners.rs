@@ -11,8 +11,9 @@ use std::sync::Arc;
 use crate::admin::cli::Socket;
 use crate::log::notice;
 use crate::model::{Bind, BindAddress, Mode, Model, StatsSocket};
-use crate::net::{BindError, Bound};
+use crate::net::{BindError, Bound, bind_datagram};
 use crate::session::workers::Serving;
+use crate::syslog::Inlet;
 use crate::types::BindId;
 
 /// One socket that could not be bound. Its text is what HAProxy prints, so that scripts find it.
@@ -87,7 +88,8 @@ pub(super) fn bind(
     let mut refused = Vec::new();
     for bind in &model.binds {
         let proxy = model.proxy(bind.proxy);
-        if proxy.disabled || proxy.mode == Mode::L4 {
+        let is_inlet = matches!(bind.address, BindAddress::Udp(_));
+        if proxy.disabled || proxy.mode == Mode::L4 || is_inlet {
             continue;
         }
         if let Some(socket) = inherited.take(bind, threads) {
@@ -105,6 +107,40 @@ pub(super) fn bind(
     }
     if refused.is_empty() {
         Ok(bound)
+    } else {
+        Err(refused)
+    }
+}
+
+/// Binds the sockets through which `log-forward` sections receive datagrams.
+///
+/// # Errors
+/// Every address that cannot be bound.
+pub(super) fn bind_inlets(model: &Model) -> Result<Vec<Inlet>, Vec<Refused>> {
+    let mut inlets = Vec::new();
+    let mut refused = Vec::new();
+    for bind in &model.binds {
+        let section = model.proxy(bind.proxy);
+        let BindAddress::Udp(address) = bind.address else {
+            continue;
+        };
+        if section.mode != Mode::Syslog {
+            continue;
+        }
+        match bind_datagram(address, &bind.options) {
+            Ok(socket) => inlets.push(Inlet {
+                section: section.id,
+                socket,
+            }),
+            Err(error) => refused.push(Refused {
+                frontend: section.name.clone(),
+                address: describe(&bind.address),
+                error,
+            }),
+        }
+    }
+    if refused.is_empty() {
+        Ok(inlets)
     } else {
         Err(refused)
     }

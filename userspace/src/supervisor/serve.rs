@@ -33,6 +33,7 @@ use crate::model::Model;
 use crate::session::generation::Generation;
 use crate::session::workers::{Phase, Workers};
 use crate::state::{Running, shard, threads_of};
+use crate::syslog::{self, Inlet};
 use crate::tls::Contexts;
 use crate::types::Millis;
 
@@ -126,6 +127,10 @@ pub fn serve(
             refused.iter().for_each(notice::alert);
             StartError::Listeners
         })?;
+    let inlets = listeners::bind_inlets(&model).map_err(|refused| {
+        refused.iter().for_each(notice::alert);
+        StartError::Listeners
+    })?;
     let compiled = offload::compile(&model);
     // What was taken over and has no place in this configuration is closed.
     drop(inherited);
@@ -156,7 +161,7 @@ pub fn serve(
         limits::bound_memory(megabytes)
             .map_err(|errno| StartError::Step("limit the memory", errno.into()))?;
     }
-    let logs = Logs::open(&running.model, &running.state, &start.program)
+    let logs = Logs::open(&running, &start.program)
         .map(Arc::new)
         .map_err(|error| StartError::Step("open the logs", io::Error::other(error)))?;
     let generation = Generation::new(running, logs, Arc::new(tls), None);
@@ -178,7 +183,11 @@ pub fn serve(
         Some(employment) => News::Master(employment, null),
         None => News::Everybody(report),
     };
-    let house = keep_house(&workers, kernel.clone(), news, start, runtime_api);
+    let sockets = Sockets {
+        runtime_api,
+        inlets,
+    };
+    let house = keep_house(&workers, kernel.clone(), news, start, sockets);
     let outcome = LocalSet::new().block_on(&runtime, house);
     workers.stop(Phase::Now);
     workers.join();
@@ -192,6 +201,14 @@ pub fn serve(
     }
     log::flush(LOG_FLUSH);
     outcome.map_err(step("handle signals"))
+}
+
+/// The sockets that the main thread serves.
+struct Sockets {
+    /// Those of the Runtime API, each with its address for people.
+    runtime_api: Vec<(String, Socket)>,
+    /// Those that receive log messages.
+    inlets: Vec<Inlet>,
 }
 
 /// Who waits to hear that the service runs.
@@ -229,7 +246,7 @@ async fn keep_house(
     kernel: Option<Arc<Dataplane>>,
     news: News,
     start: &Start,
-    runtime_api: Vec<(String, Socket)>,
+    sockets: Sockets,
 ) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -241,13 +258,23 @@ async fn keep_house(
         Arc::clone(generation.tls()),
     );
     tokio::task::spawn_local(checks);
+    let (running, logs) = (generation.running(), generation.logs());
+    let carrying = syslog::carry(
+        running.clone(),
+        Arc::clone(logs),
+        Arc::clone(generation.tls()),
+    );
+    tokio::task::spawn_local(carrying);
+    let receiving = syslog::receive(running.clone(), Arc::clone(logs), sockets.inlets);
+    let receiving = tokio::task::spawn_local(receiving);
     if let Some(kernel) = &kernel {
         tokio::task::spawn_local(tell_kernel(Arc::clone(kernel), workers.generation()));
         let (logs, model) = (generation.logs(), &generation.running().model);
         let logging = drops::log(Arc::clone(kernel), Arc::clone(logs), Arc::clone(model));
         tokio::task::spawn_local(logging);
     }
-    let (addresses, sockets): (Vec<_>, Vec<_>) = runtime_api
+    let (addresses, sockets): (Vec<_>, Vec<_>) = sockets
+        .runtime_api
         .into_iter()
         .map(|(address, socket)| ((address, socket.level()), socket))
         .unzip();
@@ -300,6 +327,7 @@ async fn keep_house(
         }
     }
     notice::warning("stopping: no new connections are taken, running sessions finish");
+    receiving.abort();
     let limit = generation.model().global.hard_stop_after;
     workers.stop(Phase::Soft);
     tokio::select! {

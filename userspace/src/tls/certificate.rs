@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustls::SignatureAlgorithm;
 use rustls::crypto::CryptoProvider;
 use rustls::sign::CertifiedKey;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::files::{Loader, Role};
@@ -29,21 +30,7 @@ impl Certificate {
         loader: &Loader<'_>,
         provider: &CryptoProvider,
     ) -> Result<Self, String> {
-        let text = loader.read(path, Role::Certificate)?;
-        let chain = pem::certificates(&text, path)?;
-        if chain.is_empty() {
-            return Err(format!("no certificate found in '{}'", path.display()));
-        }
-        let key = match pem::private_key(&text, path)? {
-            Some(key) => key,
-            None => {
-                let beside = bases.beside(path, "key");
-                let beside = beside.into_iter().find(|path| loader.exists(path));
-                let beside = beside.ok_or_else(|| no_key(path))?;
-                let text = loader.read(&beside, Role::Beside)?;
-                pem::private_key(&text, &beside)?.ok_or_else(|| no_key(path))?
-            }
-        };
+        let (chain, key) = chain_and_key(path, bases, loader)?;
         let names = names(&chain[0], path)?;
         let mut key = CertifiedKey::from_der(chain, key, provider).map_err(|error| {
             format!(
@@ -51,8 +38,12 @@ impl Certificate {
                 path.display()
             )
         })?;
-        let staple = bases.beside(path, "ocsp");
-        let staple = staple.iter().find(|path| loader.exists(path));
+        let stored = bases.stored(path);
+        let staples = match stored.and_then(|stored| stored.ocsp.clone()) {
+            Some(ocsp) => vec![ocsp],
+            None => bases.beside(stored.map_or(path, |stored| &stored.file), "ocsp"),
+        };
+        let staple = staples.iter().find(|path| loader.exists(path));
         key.ocsp = staple
             .and_then(|path| loader.read(path, Role::Beside).ok())
             .map(|response| response.to_vec())
@@ -95,6 +86,39 @@ impl Certificate {
             SignatureAlgorithm::ECDSA | SignatureAlgorithm::ED25519
         )
     }
+}
+
+/// The certificates of a `crt` argument and the key they go with: in the same file, in the one a `crt-store` names, or
+/// beside.
+pub(super) fn chain_and_key(
+    path: &Path,
+    bases: Bases<'_>,
+    loader: &Loader<'_>,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+    let text = loader.read(path, Role::Certificate)?;
+    let chain = pem::certificates(&text, path)?;
+    if chain.is_empty() {
+        return Err(format!("no certificate found in '{}'", path.display()));
+    }
+    let stored = bases.stored(path);
+    let inside = || match stored.and_then(|stored| stored.key.as_deref()) {
+        Some(_) => Ok(None),
+        None => pem::private_key(&text, path),
+    };
+    if let Some(key) = inside()? {
+        return Ok((chain, key));
+    }
+    let file = match stored.and_then(|stored| stored.key.clone()) {
+        Some(key) => key,
+        None => {
+            let beside = bases.beside(stored.map_or(path, |stored| &stored.file), "key");
+            let beside = beside.into_iter().find(|path| loader.exists(path));
+            beside.ok_or_else(|| no_key(path))?
+        }
+    };
+    let text = loader.read(&file, Role::Beside)?;
+    let key = pem::private_key(&text, &file)?.ok_or_else(|| no_key(path))?;
+    Ok((chain, key))
 }
 
 /// The common name and the DNS alternative names of a certificate, in lower case.

@@ -10,11 +10,12 @@ use rustls::{ClientConfig, SupportedProtocolVersion};
 use rustls_pki_types::ServerName;
 use tokio_rustls::{TlsConnector, TlsStream};
 
-use super::files::{Loader, Role};
+use super::certificate::chain_and_key;
+use super::files::Loader;
 use super::info::{Context, Info};
 use super::layer::Encrypted;
 use super::trust::{self, Names};
-use super::{Warnings, pem, suites};
+use super::{Bases, Warnings, suites};
 use crate::model::{HttpProtocol, ServerTls, Verify};
 use crate::net::Stream;
 
@@ -63,6 +64,7 @@ impl std::fmt::Debug for Connector {
 impl Connector {
     pub(super) fn load(
         tls: &ServerTls,
+        bases: Bases<'_>,
         loader: &Loader<'_>,
         warnings: &mut Warnings<'_>,
     ) -> Result<Self, String> {
@@ -95,10 +97,23 @@ impl Connector {
         } else {
             Names::Ignored
         };
-        let mut nameless =
-            client_config(tls, loader, &provider, &versions, verifier(nameless_check)?)?;
+        let mut nameless = client_config(
+            tls,
+            bases,
+            loader,
+            &provider,
+            &versions,
+            verifier(nameless_check)?,
+        )?;
         nameless.enable_sni = false;
-        let named = client_config(tls, loader, &provider, &versions, verifier(Names::Checked)?)?;
+        let named = client_config(
+            tls,
+            bases,
+            loader,
+            &provider,
+            &versions,
+            verifier(Names::Checked)?,
+        )?;
         let offers = |wanted: &[u8]| named.alpn_protocols.iter().any(|name| name == wanted);
         let both = offers(b"h2") && offers(b"http/1.1");
         let only =
@@ -159,6 +174,7 @@ impl Connector {
 
 fn client_config(
     tls: &ServerTls,
+    bases: Bases<'_>,
     loader: &Loader<'_>,
     provider: &Arc<CryptoProvider>,
     versions: &[&'static SupportedProtocolVersion],
@@ -172,10 +188,7 @@ fn client_config(
     let mut config = match &tls.certificate {
         None => builder.with_no_client_auth(),
         Some(path) => {
-            let text = loader.read(path, Role::Certificate)?;
-            let chain = pem::certificates(&text, path)?;
-            let key = pem::private_key(&text, path)?
-                .ok_or_else(|| format!("no private key found in '{}'", path.display()))?;
+            let (chain, key) = chain_and_key(path, bases, loader)?;
             builder.with_client_auth_cert(chain, key).map_err(|error| {
                 format!(
                     "unusable certificate or key in '{}': {error}",

@@ -36,6 +36,8 @@ type Known = BTreeMap<PathBuf, (Role, Arc<[u8]>)>;
 #[derive(Default)]
 pub(super) struct Files {
     known: Mutex<Known>,
+    /// Where files with names of their own are.
+    places: BTreeMap<PathBuf, PathBuf>,
     sealed: AtomicBool,
 }
 
@@ -46,6 +48,16 @@ impl std::fmt::Debug for Files {
 }
 
 impl Files {
+    /// A file that goes by another name than its own.
+    pub(super) fn place(&mut self, name: &Path, file: &Path) {
+        self.places.insert(name.to_owned(), file.to_owned());
+    }
+
+    /// Where a file is.
+    fn located<'p>(&'p self, path: &'p Path) -> &'p Path {
+        self.places.get(path).map_or(path, PathBuf::as_path)
+    }
+
     /// From now on only memory is read.
     pub(super) fn seal(&self) {
         self.sealed.store(true, Relaxed);
@@ -103,14 +115,14 @@ impl<'f> Loader<'f> {
         if self.files.sealed.load(Relaxed) {
             return Err(format!("unable to load {}: not known", path.display()));
         }
-        let bytes: Arc<[u8]> = pem::read(path)?.into();
+        let bytes: Arc<[u8]> = pem::read(self.files.located(path))?.into();
         self.files.put(path, role, Arc::clone(&bytes));
         Ok(bytes)
     }
 
     pub(super) fn exists(&self, path: &Path) -> bool {
         self.files.known.lock().contains_key(path)
-            || !self.files.sealed.load(Relaxed) && path.is_file()
+            || !self.files.sealed.load(Relaxed) && self.files.located(path).is_file()
     }
 
     pub(super) fn is_directory(&self, path: &Path) -> bool {

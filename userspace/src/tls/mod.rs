@@ -23,6 +23,7 @@ mod tests;
 mod trust;
 mod verdict;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,11 +35,12 @@ pub use store::ServedName;
 
 use parking_lot::Mutex;
 
-use files::Files;
+use files::{Files, Loader};
 use runtime::Transactions;
 use slots::{AcceptorSlot, ConnectorSlot};
 
-use crate::model::{CheckStep, CheckSteps, Model, Server, ServerTls};
+use crate::expr::TokenKeys;
+use crate::model::{CheckStep, CheckSteps, Model, Server, ServerTls, StoredCertificate};
 use crate::types::{BindId, ServerId};
 
 /// The TLS contexts of one configuration.
@@ -56,6 +58,10 @@ pub struct Contexts {
     authorities: Option<PathBuf>,
     drop_extension: bool,
     capture: usize,
+    /// Certificates of `crt-store` sections, by their names.
+    stored: BTreeMap<PathBuf, StoredCertificate>,
+    /// The keys that tokens are verified with: they follow changes of certificates.
+    tokens: TokenKeys,
     /// What was loaded otherwise than it was asked for.
     pub warnings: Vec<Problem>,
 }
@@ -81,8 +87,10 @@ impl Contexts {
             authorities: model.global.ca_base.clone(),
             drop_extension: model.global.load_extra_del_ext,
             capture: model.global.tune.tls_capture,
+            tokens: model.patterns.keys().clone(),
             ..Self::default()
         };
+        contexts.define(model);
         let mut problems = Vec::new();
         let mut warnings = Vec::new();
         for bind in &model.binds {
@@ -99,7 +107,10 @@ impl Contexts {
             let slot = keep(slot, &server.place, &mut problems);
             contexts.connectors.push(slot);
         }
-        for (tls, place) in model.servers.iter().flat_map(check_settings) {
+        let of_checks = model.servers.iter().flat_map(check_settings);
+        let of_rings = model.rings.iter().flat_map(|ring| &ring.servers);
+        let of_rings = of_rings.filter_map(|server| Some((server.tls.as_ref()?, &*server.place)));
+        for (tls, place) in of_checks.chain(of_rings) {
             let slot = contexts.connector_slot(tls, place, &mut warnings);
             if let Some(slot) = keep(Some(slot), place, &mut problems) {
                 contexts.checks.push(slot);
@@ -114,6 +125,25 @@ impl Contexts {
         }
     }
 
+    /// Takes note of the certificates that have names of their own, and of those that only tokens are verified with.
+    fn define(&mut self, model: &Model) {
+        for certificate in &model.certificates {
+            let name = certificate.name.clone();
+            self.files.place(&name, &certificate.file);
+            self.stored.insert(name, certificate.clone());
+        }
+        let loader = Loader::new(&self.files);
+        for (name, _) in self.tokens.certificates() {
+            // It was read with the configuration; if it is gone since, it cannot be changed at run time.
+            let _ = loader.read(Path::new(&name), Role::Certificate);
+        }
+    }
+
+    /// The keys that tokens are verified with.
+    pub const fn tokens(&self) -> &TokenKeys {
+        &self.tokens
+    }
+
     /// The acceptor of a bind line; `None` when it is clear.
     pub fn acceptor(&self, bind: BindId) -> Option<Arc<Acceptor>> {
         Some(
@@ -125,7 +155,7 @@ impl Contexts {
         )
     }
 
-    /// The connector of a check, by the very settings in the model.
+    /// The connector of a check, or of a ring's server, by the very settings in the model.
     pub fn check_connector(&self, tls: &Arc<ServerTls>) -> Option<Arc<Connector>> {
         let known = self.checks.iter().find(|slot| Arc::ptr_eq(&slot.tls, tls));
         known.map(|slot| slot.current.load_full())
@@ -148,6 +178,7 @@ impl Contexts {
             authorities: self.authorities.as_deref(),
             drop_extension: self.drop_extension,
             capture: self.capture,
+            stored: Some(&self.stored),
         }
     }
 }
@@ -157,7 +188,7 @@ fn check_settings(server: &Server) -> impl Iterator<Item = (&Arc<ServerTls>, &st
     let check = server.check.as_deref();
     let steps = match check.map(|check| &check.steps) {
         Some(CheckSteps::Tcp(steps) | CheckSteps::Http { steps, .. }) => &steps[..],
-        Some(CheckSteps::Connect | CheckSteps::Protocol(_)) | None => &[],
+        Some(CheckSteps::Connect | CheckSteps::Protocol(_) | CheckSteps::External(_)) | None => &[],
     };
     let of_steps = steps.iter().filter_map(|step| match step {
         CheckStep::Connect(connect) => connect.tls.as_ref(),
@@ -180,9 +211,15 @@ struct Bases<'a> {
     drop_extension: bool,
     /// Bytes kept of each list in a client hello.
     capture: usize,
+    stored: Option<&'a BTreeMap<PathBuf, StoredCertificate>>,
 }
 
 impl Bases<'_> {
+    /// What a `crt-store` says of a certificate.
+    fn stored(&self, name: &Path) -> Option<&StoredCertificate> {
+        self.stored?.get(name)
+    }
+
     /// Where a file beside a certificate may be.
     fn beside(&self, path: &Path, extension: &str) -> Vec<PathBuf> {
         let mut all = certificate::beside_all(path, extension);
@@ -191,6 +228,9 @@ impl Bases<'_> {
     }
 
     fn certificate(&self, path: &str) -> PathBuf {
+        if path.starts_with('@') {
+            return PathBuf::from(path);
+        }
         self.certificates
             .unwrap_or_else(|| Path::new(""))
             .join(path)

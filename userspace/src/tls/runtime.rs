@@ -46,6 +46,11 @@ impl Contexts {
         (staged, self.files.of(role))
     }
 
+    /// The content of a certificate's file, as it is in force.
+    pub fn certificate(&self, name: &str) -> Option<Arc<[u8]>> {
+        self.files.content(Path::new(name), Role::Certificate)
+    }
+
     /// Whether a context uses a file.
     pub fn is_used(&self, path: &Path) -> bool {
         let acceptors = self.acceptors.iter().flatten().map(|slot| &slot.used);
@@ -155,7 +160,7 @@ impl Contexts {
         if self.files.content(path, role).is_none() {
             return Err("doesn't exist!".to_owned());
         }
-        if self.is_used(path) {
+        if self.is_used(path) || self.tokens.is_usable(name) {
             return Err("in use, can't be deleted!".to_owned());
         }
         self.files.forget(path);
@@ -342,6 +347,12 @@ impl Contexts {
                     Some(bytes) => drop(self.files.put(path, role, bytes)),
                     None => self.files.forget(path),
                 }
+            }
+            return result;
+        }
+        for (path, (role, bytes)) in parts {
+            if *role == Role::Certificate {
+                self.tokens.replace(&path.to_string_lossy(), bytes);
             }
         }
         result

@@ -129,7 +129,7 @@ impl Contexts {
     ) -> Result<(Connector, BTreeSet<PathBuf>), String> {
         let loader = Loader::new(&self.files);
         let mut warnings = Warnings { place, list };
-        let connector = Connector::load(tls, &loader, &mut warnings)?;
+        let connector = Connector::load(tls, self.bases(), &loader, &mut warnings)?;
         Ok((connector, loader.into_used()))
     }
 }

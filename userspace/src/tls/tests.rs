@@ -79,7 +79,8 @@ fn a_list_gives_names_exclusions_and_settings_of_their_own() {
             alpn: Some(vec![b"h2".to_vec()]),
             ..files.server_tls()
         },
-        &files::Loader::new(&files::Files::default()),
+        Bases::default(),
+        &Loader::new(&files::Files::default()),
         &mut Warnings {
             place: "",
             list: &mut Vec::new(),
@@ -594,7 +595,7 @@ impl Files {
             tls,
             Mode::Tcp,
             Bases::default(),
-            &files::Loader::new(&files::Files::default()),
+            &Loader::new(&files::Files::default()),
             &mut Warnings {
                 place: "",
                 list: &mut Vec::new(),
@@ -605,7 +606,8 @@ impl Files {
     fn connector(&self, tls: &ServerTls) -> Result<Connector, String> {
         Connector::load(
             tls,
-            &files::Loader::new(&files::Files::default()),
+            Bases::default(),
+            &Loader::new(&files::Files::default()),
             &mut Warnings {
                 place: "",
                 list: &mut Vec::new(),

@@ -8,6 +8,7 @@ mod figures;
 pub(crate) mod flood;
 mod http;
 mod l4;
+mod rules;
 mod wire;
 
 use anyhow::Result;
@@ -20,6 +21,8 @@ use crate::workspace::Workspace;
 pub(crate) enum Bench {
     /// The HTTP tier beside Debian's haproxy and nginx: CPU per request, latency, memory per idle connection
     Http(http::Options),
+    /// The rule engine beside Debian's haproxy: CPU per request of 10 to 1,000 rules and of maps with up to 1M entries
+    Rules(rules::Options),
     /// The XDP program: nanoseconds per packet, beside the kernel's own map lookups
     L4(l4::Options),
     /// A well-behaved client beside floods of SYNs, beside Debian's haproxy
@@ -32,6 +35,7 @@ pub(crate) enum Bench {
 pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<()> {
     match bench {
         Bench::Http(options) => http::run(workspace, options),
+        Bench::Rules(options) => rules::run(workspace, options),
         Bench::L4(options) => l4::run(workspace, options),
         Bench::Flood(options) => flood::run(workspace, options),
         Bench::Wire(options) => wire::run(workspace, options),

@@ -245,6 +245,36 @@ const FAMILIES: &[(&str, &str, &str)] = &[
         "Name servers for the names on server lines.",
     ),
     ("cache", "The cache section", "Responses kept in memory."),
+    (
+        "ring",
+        "The ring section",
+        "Log messages kept in memory and carried to servers. `server` takes the options of any server.",
+    ),
+    (
+        "log-forward",
+        "The log-forward section",
+        "Syslog messages received and passed on. `bind` takes the options of any bind line.",
+    ),
+    (
+        "crt-store",
+        "The crt-store section",
+        "Certificates by name: `crt \"@store/alias\"` uses one.",
+    ),
+    (
+        "crt-store load",
+        "Parameters of load in a crt-store",
+        "They follow `load`, each with its value.",
+    ),
+    (
+        "healthcheck",
+        "The healthcheck section",
+        "A check by name: `server … check healthcheck <name>` uses it.",
+    ),
+    (
+        "peers",
+        "The peers section",
+        "The tables of this process; nothing is sent to others.",
+    ),
     ("filter", "Filters", "What a `filter` line may name."),
     (
         "userlist",

@@ -23,7 +23,7 @@ pub(crate) use words::payload_mark;
 use crate::clock::{self, Moment};
 use crate::dataplane::Dataplane;
 use crate::health::Life;
-use crate::log::Logs;
+use crate::log::{Logs, Ring};
 use crate::model::{Level, Severity};
 use crate::net::Bound;
 use crate::state::Running;
@@ -129,14 +129,45 @@ pub struct Session {
 }
 
 /// What a line was answered with.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Reply {
     /// The text to send.
     pub text: String,
     /// A pause before the rest of the line: how long, and the commands that follow.
     pub pause: Option<(Duration, Vec<Vec<String>>)>,
+    /// A ring whose new lines are shown until the client says something.
+    pub follow: Option<Follow>,
     /// The client asked to be disconnected.
     pub quit: bool,
+}
+
+/// A ring being watched.
+#[derive(Debug)]
+pub struct Follow {
+    ring: Arc<Ring>,
+    /// Lines that were shown, or passed over.
+    seen: u64,
+    /// What ends each line.
+    delimiter: char,
+}
+
+impl Follow {
+    /// What came since the last time.
+    fn news(&mut self) -> String {
+        let (lines, seen) = self.ring.look(self.seen);
+        self.seen = seen;
+        let mut text = String::new();
+        for line in lines {
+            text.push_str(&String::from_utf8_lossy(&line));
+            text.push(self.delimiter);
+        }
+        text
+    }
+
+    /// Waits for something new.
+    async fn wait(&self) {
+        self.ring.wait_beyond(self.seen).await;
+    }
 }
 
 impl Session {
@@ -172,6 +203,11 @@ impl Session {
                 Answer::Pause(time) => {
                     reply.text.push_str(&self.end_of_answer());
                     reply.pause = Some((time, commands.collect()));
+                    return reply;
+                }
+                Answer::Follow(text, follow) => {
+                    reply.text.push_str(&text);
+                    reply.follow = Some(follow);
                     return reply;
                 }
                 Answer::Done => (String::new(), String::new()),
@@ -261,7 +297,7 @@ impl<'a> Call<'a> {
 }
 
 /// What a command answers.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Answer {
     /// It is done; there is nothing to say.
     Done,
@@ -271,6 +307,8 @@ enum Answer {
     Message(Severity, String),
     /// The rest of the line comes after a pause.
     Pause(Duration),
+    /// Data, and more of it as it comes.
+    Follow(String, Follow),
     /// The connection is to be closed.
     Quit,
 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::{Mode, Reply, Session, World, capture, words};
+use super::{Follow, Mode, Reply, Session, World, capture, words};
 use crate::clock;
 use crate::log::notice;
 use crate::model::{Level, Model, StatsSocket};
@@ -216,6 +216,11 @@ async fn converse(
         let mut reply = session.line(command, payload.as_deref());
         loop {
             send(stream, &reply, session.timeout).await?;
+            if let Some(follow) = reply.follow.take() {
+                watch(stream, follow, &mut input).await?;
+                reply.text = session.end_of_answer();
+                continue;
+            }
             if reply.quit {
                 return Ok(Ended::Served);
             }
@@ -228,6 +233,28 @@ async fn converse(
         if session.mode == Mode::OneLine && input.bytes.is_empty() {
             stream.shutdown().await?;
             return Ok(Ended::Served);
+        }
+    }
+}
+
+/// Shows what comes into a ring until the client says or closes something; what it says is thrown away.
+async fn watch(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    mut follow: Follow,
+    input: &mut Input,
+) -> io::Result<()> {
+    input.bytes.clear();
+    loop {
+        tokio::select! {
+            () = follow.wait() => {
+                stream.write_all(follow.news().as_bytes()).await?;
+                stream.flush().await?;
+            }
+            read = stream.read_buf(&mut input.bytes) => {
+                read?;
+                input.bytes.clear();
+                return Ok(());
+            }
         }
     }
 }

@@ -63,7 +63,7 @@ pub(super) fn world() -> Arc<World> {
         data: data.to_vec(),
     });
     let running = Running::new(Arc::new(model), None);
-    let logs = Logs::open(&running.model, &running.state, "test").expect("no targets");
+    let logs = Logs::open(&running, "test").expect("no targets");
     let sockets = vec![("/run/test.sock".to_owned(), Level::Admin)];
     Arc::new(World::new(running, Arc::new(logs), "1.2.3", sockets))
 }

@@ -94,7 +94,7 @@ impl Compiled {
             return;
         }
         let charged = match (proxy.mode, protocols.contains(&Protocol::Tcp)) {
-            (Mode::Tcp | Mode::Http, _) => Charged::Accepted,
+            (Mode::Tcp | Mode::Http | Mode::Log | Mode::Syslog, _) => Charged::Accepted,
             (Mode::L4, true) => Charged::Established,
             (Mode::L4, false) => Charged::FirstPacket,
         };

@@ -31,7 +31,7 @@ pub(super) fn services(
     for bind in frontend.binds.iter().map(|id| model.bind(*id)) {
         let listens = match frontend.mode {
             Mode::L4 => forwarded(bind, refusals),
-            Mode::Tcp | Mode::Http => local(bind),
+            Mode::Tcp | Mode::Http | Mode::Log | Mode::Syslog => local(bind),
         };
         for (protocol, listen) in listens {
             let family = Family::of(listen.address);
@@ -47,7 +47,7 @@ pub(super) fn services(
                     Some(forwarding) => Delivery::Forward(forwarding),
                     None => return Vec::new(),
                 },
-                Mode::Tcp | Mode::Http => Delivery::Local,
+                Mode::Tcp | Mode::Http | Mode::Log | Mode::Syslog => Delivery::Local,
             };
             services.push(Service {
                 frontend: frontend.name.clone(),

@@ -21,7 +21,7 @@ pub(super) const CONVERTERS: &[Converter] = &[
     Converter {
         name: "aes_cbc_dec",
         args: Arguments::some(3, CBC),
-        doc: "Decrypts with AES in CBC mode.",
+        doc: "Decrypts with AES in CBC mode, which authenticates nothing: <aad> is accepted and not used.",
         run: Run::Sample(|sample, args, view| {
             let key = bytes(args.get(2), view)?;
             let nonce = bytes(args.get(1), view)?;
@@ -32,7 +32,7 @@ pub(super) const CONVERTERS: &[Converter] = &[
     Converter {
         name: "aes_cbc_enc",
         args: Arguments::some(3, CBC),
-        doc: "Encrypts with AES in CBC mode.",
+        doc: "Encrypts with AES in CBC mode, which authenticates nothing: <aad> is accepted and not used.",
         run: Run::Sample(|sample, args, view| {
             let key = bytes(args.get(2), view)?;
             let nonce = bytes(args.get(1), view)?;

@@ -36,7 +36,7 @@ mod token;
 mod x509;
 
 pub(super) use rfc7239::is_obfuscated;
-pub(super) use token::Keys;
+pub use token::TokenKeys;
 
 /// One converter keyword.
 #[derive(Clone, Copy)]

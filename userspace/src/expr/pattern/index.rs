@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use memchr::memmem::Finder;
 use regex::bytes::Regex;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::integer::{Integers, Operator, parse_range, parse_version_range};
 use super::network;
@@ -224,7 +224,7 @@ impl Affixes {
 }
 
 fn exact(patterns: impl Iterator<Item = Vec<u8>>) -> FxHashMap<Box<[u8]>, usize> {
-    let mut map = FxHashMap::default();
+    let mut map = FxHashMap::with_capacity_and_hasher(patterns.size_hint().0, FxBuildHasher);
     for (at, pattern) in patterns.enumerate() {
         map.entry(pattern.into()).or_insert(at);
     }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::draft::Drafts;
 use super::{Compiled, PatternError, PatternSet};
 use crate::expr::Files;
-use crate::expr::convert::Keys;
+use crate::expr::convert::TokenKeys;
 
 /// The entries of one list. Everything that uses the list sees a change at once.
 pub struct PatternList {
@@ -266,12 +266,12 @@ pub struct Patterns {
     /// No id below this one is free.
     free: u32,
     /// The keys that tokens are verified with.
-    keys: Keys,
+    keys: TokenKeys,
 }
 
 impl Patterns {
     /// The keys that tokens are verified with: files that are read with the configuration, as lists are.
-    pub(in crate::expr) fn keys(&self) -> &Keys {
+    pub fn keys(&self) -> &TokenKeys {
         &self.keys
     }
 

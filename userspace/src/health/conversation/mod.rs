@@ -5,6 +5,7 @@
 
 mod expect;
 mod expecting;
+mod external;
 mod http;
 mod protocol;
 mod report;
@@ -42,6 +43,7 @@ pub(super) async fn run(
         CheckSteps::Connect => runner.connect(&CheckConnect::default(), Place::Plain).await,
         CheckSteps::Tcp(steps) | CheckSteps::Http { steps, .. } => runner.follow(steps).await,
         CheckSteps::Protocol(protocol) => Err(runner.converse(protocol).await),
+        CheckSteps::External(external) => Err(runner.start(external).await),
     };
     let mut report = match outcome {
         Ok(()) => runner.success(),

@@ -57,7 +57,7 @@ async fn play(mut stream: TcpStream, script: Script) {
     }
 }
 
-fn check(steps: CheckSteps) -> Check {
+pub(super) fn check(steps: CheckSteps) -> Check {
     Check {
         address: None,
         port: None,
@@ -141,7 +141,7 @@ fn connect(port: Option<u16>) -> CheckStep {
     })
 }
 
-fn running(port: u16) -> Running {
+pub(super) fn running(port: u16) -> Running {
     let mut model = Model::default();
     model.global.threads = Some(1);
     let mut proxy = Proxy::new(ProxyId(0), "be", ProxyKind::Backend);

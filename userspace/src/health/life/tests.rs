@@ -32,7 +32,7 @@ impl World {
         let target = LogTarget {
             address: LogAddress::Udp(receiver.local_addr().expect("bound")),
             max_length: 1024,
-            format: LogFormatKind::Short,
+            format: Some(LogFormatKind::Short),
             sample: None,
             facility: Facility(16),
             level: Severity::Debug,
@@ -64,7 +64,7 @@ impl World {
         model.servers[T1.index()].track = Some(S1);
         change(&mut model);
         let running = Running::new(Arc::new(model), None);
-        let logs = Logs::open(&running.model, &running.state, "tidegate").expect("targets");
+        let logs = Logs::open(&running, "tidegate").expect("targets");
         Self {
             running,
             logs,

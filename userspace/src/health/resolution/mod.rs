@@ -1,9 +1,9 @@
 //! Server names resolved while the process runs (manual §5.3): servers follow their name's addresses.
 //!
 //! Servers of one backend with the same name are one [`Group`]; each group is a task that asks, gives every server its
-//! address, and puts those without one into maintenance. Who is asked is [`ask`]'s, who gets what [`assign`]'s.
+//! address, and puts those without one into maintenance. Who is asked is [`ask`]'s, who gets what
+//! [`assign`]'s.
 
-mod ask;
 mod assign;
 #[cfg(test)]
 mod tests;
@@ -14,12 +14,12 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::time::sleep;
 
-use self::ask::{Status, Told};
 use self::assign::{Known, Place};
 use super::life::Life;
 use crate::clock::{self, Moment};
 use crate::log::Logs;
 use crate::model::{Model, Resolution};
+use crate::net::resolver::{self as ask, Status, Told};
 use crate::proto::dns::Service;
 use crate::state::Running;
 use crate::types::{Millis, ProxyId, ServerId};

@@ -120,7 +120,7 @@ fn world(dns: SocketAddr, name: &str, count: u32, hold: u64) -> World {
     model.proxies.push(proxy);
     let model = Arc::new(model);
     let running = Running::new(Arc::clone(&model), None);
-    let logs = Logs::open(&model, &running.state, "test").expect("no targets");
+    let logs = Logs::open(&running, "test").expect("no targets");
     let mut groups = groups(&model);
     assert_eq!(groups.len(), 1, "servers with one name are one group");
     World {

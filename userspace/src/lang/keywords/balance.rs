@@ -136,6 +136,9 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     },
 ];
 
+/// Stands for the log line in front of the converters of `log-hash`.
+const LOG_LINE: &str = "str(),";
+
 const FORWARDS: [&str; 5] = ["nat", "dnat", "dsr", "ipip", "gue"];
 
 /// Where generic UDP encapsulation is taken (IANA).
@@ -194,11 +197,15 @@ fn algorithm(
             let expression = Rules::new(context, &draft.acls, Stage::Request).expression(args)?;
             BalanceKind::Hash(expression)
         }
-        ("log-hash" | "sticky", _) => {
-            return Err(Complaint::new(
-                word.span,
-                format!("'{name}' is for log backends, which are not supported"),
-            ));
+        ("sticky", None) => BalanceKind::Sticky,
+        ("log-hash", None) => {
+            let converters = args.need("a list of converters")?;
+            let stands_in = Word {
+                text: format!("{LOG_LINE}{}", converters.text),
+                ..converters.clone()
+            };
+            let rules = Rules::without_acls(context, Stage::Log);
+            BalanceKind::LogHash(rules.whole_expression(&stands_in)?)
         }
         _ => {
             let names: Vec<&str> = ALGORITHMS.iter().map(|(name, _)| *name).collect();
@@ -295,6 +302,14 @@ pub(super) const ALGORITHMS: &[(&str, &str)] = &[
     (
         "hash",
         "A hash of an expression; in 'mode l4' of 'src', 'dst' (also with 'ipmask'), 'src_port' or 'dst_port'.",
+    ),
+    (
+        "log-hash",
+        "A hash of what converters make of the log line. Only in 'mode log'.",
+    ),
+    (
+        "sticky",
+        "The first server for as long as it is up. Only in 'mode log'.",
     ),
     (
         "maglev",

@@ -4,6 +4,7 @@ use super::args::{Complaint, Parsed, Unit, size};
 use super::context::Context;
 use super::registry::{Effect, Keyword, Sections};
 use super::server_options::source;
+use crate::lang::ast::SectionKind;
 use crate::lang::keywords::logging::choose;
 use crate::model::{BodyRate, HttpReuse, Mode, RetryOn};
 use crate::types::Millis;
@@ -12,19 +13,28 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     Keyword {
         name: "mode",
         sections: Sections::ANY_PROXY,
-        args: "{ tcp | http | l4 }",
+        args: "{ tcp | http | log | l4 }",
         doc: "Says what the proxy understands of its traffic.",
         effect: Effect::Proxy(|args, draft, _| {
             let word = args.only("a mode")?;
             draft.proxy.mode = match word.text.as_str() {
-                "log" | "spop" | "haterm" => {
+                "log" if draft.section == SectionKind::Defaults => {
+                    let message = "'mode log' is not for 'defaults'";
+                    return Err(Complaint::new(word.span, message));
+                }
+                "spop" | "haterm" => {
                     let message = format!("'mode {}' is not supported", word.text);
                     return Err(Complaint::new(word.span, message));
                 }
                 _ => choose(
                     word,
                     "proxy mode",
-                    &[("tcp", Mode::Tcp), ("http", Mode::Http), ("l4", Mode::L4)],
+                    &[
+                        ("tcp", Mode::Tcp),
+                        ("http", Mode::Http),
+                        ("log", Mode::Log),
+                        ("l4", Mode::L4),
+                    ],
                 )?,
             };
             Ok(())
@@ -32,7 +42,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     },
     Keyword {
         name: "maxconn",
-        sections: Sections::FRONT,
+        sections: Sections::FRONT.or(Sections::LOG_FORWARD),
         args: "<conns>",
         doc: "Limits the client connections of the proxy.",
         effect: Effect::Proxy(|args, draft, _| {
@@ -42,7 +52,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     },
     Keyword {
         name: "backlog",
-        sections: Sections::FRONT,
+        sections: Sections::FRONT.or(Sections::LOG_FORWARD),
         args: "<conns>",
         doc: "Sets the length of the kernel's queue of connections.",
         effect: Effect::Proxy(|args, draft, _| {
@@ -83,7 +93,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     },
     Keyword {
         name: "description",
-        sections: Sections::PROXY_ONLY,
+        sections: Sections::PROXY_ONLY.or(Sections::RING),
         args: "<string>",
         doc: "Describes the proxy on the stats page.",
         effect: Effect::Proxy(|args, draft, _| {

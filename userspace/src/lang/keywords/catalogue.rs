@@ -11,7 +11,7 @@ use super::{balance, bind, compression, server_options, stick, tls};
 use crate::expr::{
     KeywordKind, Match, PREDEFINED_ACLS, StickData, keywords as expression_keywords,
 };
-use crate::lang::ast::{SectionKind, UNSUPPORTED};
+use crate::lang::ast::{SUPPORTED, UNSUPPORTED};
 use crate::lang::condition;
 
 /// One word of the language.
@@ -70,6 +70,14 @@ pub fn catalogue() -> Vec<Entry> {
     let mut all = sections();
     all.extend(directives());
     all.extend(options());
+    all.extend(
+        super::crt_store::LOAD
+            .iter()
+            .map(|(name, doc, state)| Entry {
+                state: *state,
+                ..entry("crt-store load", *name, *doc)
+            }),
+    );
     all.extend(rule_actions());
     all.extend(names());
     all.extend(expressions());
@@ -93,7 +101,9 @@ fn entry(kind: &'static str, name: impl Into<String>, doc: impl Into<String>) ->
 }
 
 fn sections() -> Vec<Entry> {
-    let works = SectionKind::supported().map(|name| entry("section", name, "Opens a section."));
+    let works = SUPPORTED
+        .iter()
+        .map(|(_, name, doc)| entry("section", *name, *doc));
     let refused = UNSUPPORTED.iter().map(|(name, instead)| Entry {
         state: State::Refused(instead),
         ..entry("section", *name, "Not in this version.")
@@ -262,6 +272,11 @@ const OTHER_SECTIONS: &[(&str, Sections)] = &[
     ("userlist", Sections::USERLIST),
     ("http-errors", Sections::HTTP_ERRORS),
     ("resolvers", Sections::RESOLVERS),
+    ("ring", Sections::RING),
+    ("log-forward", Sections::LOG_FORWARD),
+    ("crt-store", Sections::CRT_STORE),
+    ("healthcheck", Sections::HEALTHCHECK),
+    ("peers", Sections::PEERS),
     ("cache", Sections::CACHE),
 ];
 

@@ -16,7 +16,10 @@ use crate::lang::diagnostics::{Diagnostic, Diagnostics, Severity};
 use crate::lang::environment::Environment;
 use crate::lang::resolve::NoEffect;
 use crate::lang::source::{Sources, Span};
-use crate::model::{Cache, Global, HttpErrors, LogProfile, ProxyKind, Resolvers, Userlist};
+use crate::model::{
+    Cache, CheckSteps, Global, HttpErrors, LogProfile, ProxyKind, Resolvers, Ring,
+    StoredCertificate, Userlist,
+};
 use crate::types::{ProxyId, TableId};
 
 /// The surroundings of the statement being read.
@@ -41,6 +44,16 @@ pub(in crate::lang) struct Context<'a> {
     pub caches: Vec<Arc<Cache>>,
     /// `log-profile` sections; complete before `global` is read.
     pub log_profiles: Vec<Arc<LogProfile>>,
+    /// Certificates of `crt-store` sections with their places; complete before the first proxy is read.
+    pub certificates: Vec<(StoredCertificate, Span)>,
+    /// `-L`.
+    pub forced_peer: Option<String>,
+    /// `healthcheck` sections; complete before the first proxy is read.
+    pub healthchecks: Vec<(String, CheckSteps)>,
+    /// `key-base`.
+    pub key_base: Option<PathBuf>,
+    /// `ring` sections; complete before the first proxy is read.
+    pub rings: Vec<Arc<Ring>>,
     /// `resolvers` sections; complete before the first proxy is read.
     pub resolvers: Vec<Arc<Resolvers>>,
     /// `server-state-…`.
@@ -78,6 +91,10 @@ pub(in crate::lang) struct Names {
     /// Proxies by name: two may share one when they share no side.
     by_name: HashMap<String, Vec<ProxyId>>,
     tables: HashMap<String, TableId>,
+    /// `ring` sections.
+    pub rings: HashSet<String>,
+    /// `peers` sections.
+    pub peers: HashSet<String>,
     /// Backend and server names.
     servers: HashSet<(String, String)>,
 }
@@ -108,6 +125,11 @@ impl<'a> Context<'a> {
             http_errors: Vec::new(),
             caches: Vec::new(),
             log_profiles: Vec::new(),
+            certificates: Vec::new(),
+            forced_peer: None,
+            healthchecks: Vec::new(),
+            key_base: None,
+            rings: Vec::new(),
             resolvers: Vec::new(),
             saved: SavedFiles::default(),
             tls: TlsDefaults::default(),
@@ -116,6 +138,14 @@ impl<'a> Context<'a> {
             without_effect: Vec::new(),
             files: HashMap::new(),
         }
+    }
+
+    /// What this process is called among peers.
+    pub(crate) fn local_peer(&self) -> String {
+        let configured = self.global.localpeer.as_ref();
+        let name = self.forced_peer.as_ref().or(configured);
+        name.cloned()
+            .unwrap_or_else(|| self.environment.host_name())
     }
 
     /// A place as `file:line`.
@@ -192,6 +222,32 @@ impl<'a> Context<'a> {
         ))
     }
 
+    /// A certificate as `crt` names it: a file, a directory, or one that a `crt-store` defines, as `@store/name`.
+    pub(crate) fn certificate(&self, word: &Word) -> Parsed<PathBuf> {
+        let base = self.global.crt_base.as_ref();
+        let path = match word.text.starts_with('@') {
+            true => PathBuf::from(&word.text),
+            false => self.path_below(base, word),
+        };
+        let known = self.certificates.iter();
+        match known.clone().find(|(known, _)| known.name == path) {
+            Some((_, place)) if (place.source, place.line) > (word.span.source, word.span.line) => {
+                let message = format!(
+                    "certificate '{}' is used before the 'crt-store' at {} defines it",
+                    word.text,
+                    self.place(*place)
+                );
+                Err(Complaint::new(word.span, message))
+            }
+            Some(_) => Ok(path),
+            None if word.text.starts_with('@') => {
+                let names: Vec<_> = known.filter_map(|(known, _)| known.name.to_str()).collect();
+                Err(Complaint::unknown(word, "stored certificate", names))
+            }
+            None => self.existing(base, word),
+        }
+    }
+
     /// The content of a file; one file is read once.
     pub(crate) fn read(&mut self, word: &Word) -> Parsed<(PathBuf, Arc<[u8]>)> {
         let path = self.path(word);
@@ -221,11 +277,16 @@ impl Names {
             kind,
         });
         self.by_name.entry(name.to_owned()).or_default().push(id);
-        let tables = TableId(u32::try_from(self.tables.len()).unwrap_or(u32::MAX));
         if has_table {
-            self.tables.entry(name.to_owned()).or_insert(tables);
+            self.add_table(name.to_owned());
         }
         id
+    }
+
+    /// Adds a table, unless there is one of that name.
+    pub(crate) fn add_table(&mut self, name: String) {
+        let id = TableId(u32::try_from(self.tables.len()).unwrap_or(u32::MAX));
+        self.tables.entry(name).or_insert(id);
     }
 
     /// Adds a server's name.

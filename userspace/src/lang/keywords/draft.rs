@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::args::Args;
 use super::check::CheckDraft;
 use super::context::Context;
+use super::ring::RingSettings;
 use super::server::ServerDraft;
 use super::server_options::ServerOptions;
 use super::server_state::SavedOptions;
@@ -61,6 +62,8 @@ pub(in crate::lang) struct ProxyDraft {
     pub backend_words: Vec<Word>,
     /// The word behind `default_backend`.
     pub default_backend_word: Option<Word>,
+    /// What only `ring` sections have.
+    pub ring: RingSettings,
     /// `id`.
     pub number: Option<u32>,
     /// `load-server-state-from-file`, `server-state-file-name`.
@@ -164,6 +167,7 @@ impl ProxyDraft {
             use_servers: Vec::new(),
             backend_words: Vec::new(),
             default_backend_word: None,
+            ring: RingSettings::default(),
             number: None,
             saved: SavedOptions::default(),
             dynamic_cookie_key: None,

@@ -60,6 +60,16 @@ impl<'c, 'a> Rules<'c, 'a> {
         Ok(expression)
     }
 
+    /// An expression that is one word, which is not written in the file as it is here.
+    pub(crate) fn whole_expression(mut self, word: &Word) -> Parsed<Expression> {
+        let texts = [word.text.as_str()];
+        let expression = self.parse(&[], word.span, |_, parsing| {
+            Expression::parse(&texts, &mut 0, parsing)
+        })?;
+        self.check(expression.references(), word.span)?;
+        Ok(expression)
+    }
+
     /// A whole number as an expression.
     pub(crate) fn integer(&mut self, number: i64, place: Span) -> Parsed<Expression> {
         let text = format!("int({number})");

@@ -34,6 +34,11 @@ pub fn keywords() -> Vec<Listed> {
         ("http-errors", Sections::HTTP_ERRORS),
         ("cache", Sections::CACHE),
         ("resolvers", Sections::RESOLVERS),
+        ("ring", Sections::RING),
+        ("log-forward", Sections::LOG_FORWARD),
+        ("crt-store", Sections::CRT_STORE),
+        ("healthcheck", Sections::HEALTHCHECK),
+        ("peers", Sections::PEERS),
     ] {
         for keyword in registry::all().filter(|keyword| keyword.sections.meets(sections)) {
             list.push(Listed {

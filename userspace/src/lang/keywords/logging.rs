@@ -77,7 +77,7 @@ const LOG_SEND_HOSTNAME: Keyword = Keyword {
 
 const LOG: Keyword = Keyword {
     name: "log",
-    sections: Sections::ANY_PROXY,
+    sections: Sections::ANY_PROXY.or(Sections::LOG_FORWARD),
     args: "global | <target> [len <length>] [format <format>] [profile <profile>] [sample <ranges>:<size>] <facility> [<level> [<minlevel>]]",
     doc: "Chooses where traffic is logged; 'no log' forgets what was inherited.",
     effect: Effect::Switch(
@@ -288,19 +288,18 @@ fn target(args: &mut Args<'_>, context: &Context<'_>) -> Parsed<LogTarget> {
     let mut target = LogTarget {
         address,
         max_length: 1024,
-        format: LogFormatKind::default(),
+        format: None,
         sample: None,
         facility: Facility(0),
         level: Severity::Debug,
         min_level: Severity::Emerg,
         profile: None,
     };
-    let mut format = None;
     loop {
         if args.take_if("len") {
             target.max_length = number(args.need("a length")?, 80..=65_535)?;
         } else if args.take_if("format") {
-            format = Some(choose(args.need("a format name")?, "log format", FORMATS)?);
+            target.format = Some(choose(args.need("a format name")?, "log format", FORMATS)?);
         } else if args.take_if("sample") {
             target.sample = Some(sample(args.need("<ranges>:<size>")?)?);
         } else if args.take_if("profile") {
@@ -310,12 +309,6 @@ fn target(args: &mut Args<'_>, context: &Context<'_>) -> Parsed<LogTarget> {
             break;
         }
     }
-    let default = if context.global.log_send_hostname.is_some() {
-        LogFormatKind::Rfc3164
-    } else {
-        LogFormatKind::Local
-    };
-    target.format = format.unwrap_or(default);
     let facility = args.need("<address> and <facility> as arguments")?;
     let number = FACILITIES.iter().position(|name| *name == facility.text);
     let Some(number) = number.and_then(|number| u8::try_from(number).ok()) else {
@@ -352,17 +345,30 @@ fn address(word: &Word, context: &Context<'_>) -> Parsed<LogAddress> {
     match word.text.as_str() {
         "stdout" => return Ok(LogAddress::Descriptor(1)),
         "stderr" => return Ok(LogAddress::Descriptor(2)),
-        text if text.starts_with("ring@") || text.starts_with("backend@") => {
-            let message = "log targets of this kind are not supported";
-            return Err(Complaint::new(word.span, message)
-                .hint("send to a syslog server, a socket or a descriptor"));
-        }
         _ => {}
+    }
+    if let Some(name) = word.text.strip_prefix("ring@") {
+        let names = context.names.rings.iter().map(String::as_str);
+        return match context.names.rings.contains(name) {
+            true => Ok(LogAddress::Ring(name.to_owned())),
+            false => Err(Complaint::unknown(word, "ring", names)),
+        };
+    }
+    if let Some(name) = word.text.strip_prefix("backend@") {
+        return match context.names.backend(name) {
+            Some(id) => Ok(LogAddress::Backend(id)),
+            None => Err(Complaint::unknown(
+                word,
+                "log backend",
+                context.names.backends(),
+            )),
+        };
     }
     let address = Address::of(word)?;
     if address.transport == Some(Transport::Stream) {
         let message = "logs over stream sockets are not supported";
-        return Err(Complaint::new(word.span, message).hint("send datagrams: leave the prefix out"));
+        return Err(Complaint::new(word.span, message)
+            .hint("send to a 'ring' section that has the server, or to a backend in 'mode log'"));
     }
     match address.endpoint {
         Endpoint::Inet { host, ports } => {
@@ -434,7 +440,7 @@ pub(super) fn choose<T: Copy>(word: &Word, what: &str, known: &[(&'static str, T
     }
 }
 
-const FORMATS: &[(&str, LogFormatKind)] = &[
+pub(super) const FORMATS: &[(&str, LogFormatKind)] = &[
     ("local", LogFormatKind::Local),
     ("rfc3164", LogFormatKind::Rfc3164),
     ("rfc5424", LogFormatKind::Rfc5424),

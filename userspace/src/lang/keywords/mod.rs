@@ -16,19 +16,24 @@ mod check;
 mod compression;
 pub(super) mod context;
 mod cookie;
+pub(super) mod crt_store;
 pub(super) mod draft;
 mod errors;
 pub(super) mod expressions;
 mod forwarded;
 mod global;
+mod healthcheck;
 mod http2;
 pub(super) mod listing;
+pub(super) mod log_forward;
 mod log_profile;
 mod logging;
 mod options;
+pub(super) mod peers;
 mod process_limits;
 pub(super) mod registry;
 mod resolvers;
+pub(super) mod ring;
 pub(super) mod server;
 pub(super) mod server_options;
 pub(super) mod server_state;
@@ -52,6 +57,8 @@ const FAMILIES: &[&[Keyword]] = &[
     tls::KEYWORDS,
     logging::KEYWORDS,
     log_profile::KEYWORDS,
+    ring::KEYWORDS,
+    log_forward::KEYWORDS,
     basics::KEYWORDS,
     bind::KEYWORDS,
     server::KEYWORDS,
@@ -66,9 +73,12 @@ const FAMILIES: &[&[Keyword]] = &[
     actions::KEYWORDS,
     stick::KEYWORDS,
     check::KEYWORDS,
+    healthcheck::KEYWORDS,
+    peers::KEYWORDS,
     errors::KEYWORDS,
     stats::KEYWORDS,
     userlist::KEYWORDS,
     resolvers::KEYWORDS,
+    crt_store::KEYWORDS,
     server_state::KEYWORDS,
 ];

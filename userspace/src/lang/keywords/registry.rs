@@ -10,7 +10,9 @@ use super::args::{Args, Parsed};
 use super::cache::CacheDraft;
 use super::catalogue::State;
 use super::context::Context;
+use super::crt_store::StoreDraft;
 use super::draft::ProxyDraft;
+use super::peers::PeersDraft;
 use super::unsupported::{NO_OPS, REFUSED, Row};
 use super::userlist::UserlistDraft;
 use crate::lang::ast::{Line, SectionKind, Word};
@@ -68,6 +70,10 @@ pub(in crate::lang) enum Effect {
     Cache(fn(&mut Args<'_>, &mut CacheDraft) -> Parsed),
     /// Adds to a `log-profile` section.
     LogProfile(fn(&mut Args<'_>, &mut LogProfile, &mut Context<'_>) -> Parsed),
+    /// Adds to a `crt-store` section.
+    CrtStore(fn(&mut Args<'_>, &mut StoreDraft, &mut Context<'_>) -> Parsed),
+    /// Adds to a `peers` section.
+    Peers(fn(&mut Args<'_>, &mut PeersDraft, &mut Context<'_>) -> Parsed),
     /// Adds to a `resolvers` section.
     Resolvers(fn(&mut Args<'_>, &mut Resolvers, &mut Context<'_>) -> Parsed),
     /// Accepted without effect, for the reason given: what it tunes does not exist here.
@@ -101,6 +107,16 @@ impl Sections {
     pub(crate) const LOG_PROFILE: Self = Self(256);
     /// `resolvers`
     pub(crate) const RESOLVERS: Self = Self(512);
+    /// `ring`
+    pub(crate) const RING: Self = Self(1024);
+    /// `log-forward`
+    pub(crate) const LOG_FORWARD: Self = Self(2048);
+    /// `crt-store`
+    pub(crate) const CRT_STORE: Self = Self(4096);
+    /// `healthcheck`
+    pub(crate) const HEALTHCHECK: Self = Self(8192);
+    /// `peers`
+    pub(crate) const PEERS: Self = Self(16_384);
     /// Everything with a client side, and `defaults`.
     pub(crate) const FRONT: Self = Self::DEFAULTS.or(Self::FRONTEND).or(Self::LISTEN);
     /// Everything with servers, and `defaults`.
@@ -129,6 +145,11 @@ impl Sections {
             SectionKind::Cache => Self::CACHE,
             SectionKind::LogProfile => Self::LOG_PROFILE,
             SectionKind::Resolvers => Self::RESOLVERS,
+            SectionKind::Ring => Self::RING,
+            SectionKind::LogForward => Self::LOG_FORWARD,
+            SectionKind::CrtStore => Self::CRT_STORE,
+            SectionKind::Healthcheck => Self::HEALTHCHECK,
+            SectionKind::Peers => Self::PEERS,
             SectionKind::Unsupported(_) => Self(0),
         }
     }

@@ -15,8 +15,8 @@ use super::server_options::{InitAddr, ServerOptions};
 use crate::lang::ast::Word;
 use crate::lang::source::Span;
 use crate::model::{
-    AgentCheck, Check, CheckSteps, Mode, OnError, Resolution, Server, ServerAddress, ServerTls,
-    Verify, Window,
+    AgentCheck, Check, CheckSteps, LogTransport, Mode, OnError, Resolution, Server, ServerAddress,
+    ServerTls, Verify, Window,
 };
 use crate::types::{Millis, ProxyId, ServerId};
 
@@ -24,7 +24,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[SERVER, DEFAULT_SERVER, SERVER_TEMPLAT
 
 const SERVER: Keyword = Keyword {
     name: "server",
-    sections: Sections::LISTEN.or(Sections::BACKEND),
+    sections: Sections::LISTEN.or(Sections::BACKEND).or(Sections::RING),
     args: "<name> <address>[:[port]] [param*]",
     doc: "Adds a server.",
     effect: Effect::Proxy(|args, draft, context| {
@@ -79,6 +79,8 @@ const SERVER_TEMPLATE: Keyword = Keyword {
 pub(in crate::lang) struct ServerDraft {
     pub name: String,
     pub address: ServerAddress,
+    /// The address is one that takes datagrams.
+    pub datagrams: bool,
     pub hostname: Option<String>,
     pub resolution: Option<Arc<Resolution>>,
     pub options: ServerOptions,
@@ -99,6 +101,8 @@ fn read(
         let mut options = draft.server_defaults.clone();
         options.read(args, false, context)?;
         options.socket.multipath = address.text.starts_with("mptcp");
+        let written = Address::parse(&address.text, address.span)?;
+        let datagrams = written.transport == Some(Transport::Datagram);
         let (address, hostname) = place(address, &options, draft.proxy.mode, context)?;
         let resolution = match &hostname {
             Some(name) => options.resolution.of(name, context)?,
@@ -107,6 +111,7 @@ fn read(
         Ok(ServerDraft {
             name: name.to_owned(),
             address,
+            datagrams,
             hostname,
             resolution,
             options,
@@ -142,7 +147,8 @@ fn place(
     if address.multipath && mode == Mode::L4 {
         return Err(wrong("'mode l4' does not know MPTCP".to_owned()));
     }
-    if address.transport == Some(Transport::Datagram) && mode != Mode::L4 {
+    let datagrams = address.transport == Some(Transport::Datagram);
+    if datagrams && !matches!(mode, Mode::L4 | Mode::Log) {
         return Err(wrong(format!(
             "dgram-type address not acceptable in '{}'",
             word.text
@@ -270,6 +276,11 @@ impl ServerDraft {
         server.proto = options.proto;
         server.websocket = options.websocket;
         server.redirect_prefix.clone_from(&options.redirect_prefix);
+        server.logging = LogTransport {
+            datagrams: self.datagrams,
+            framing: options.log_framing,
+            buffer: options.log_buffer,
+        };
         server.on_marked_down = options.on_marked_down;
         server.on_marked_up = options.on_marked_up;
         server.observe = options.observe_layer7.map(|layer7| OnError {
@@ -374,7 +385,7 @@ impl ServerDraft {
             via_socks4: check.via_socks4,
             send_proxy: check.send_proxy || (self.options.send_proxy.is_some() && !elsewhere),
             tls,
-            steps: steps.clone(),
+            steps: check.steps.clone().unwrap_or_else(|| steps.clone()),
             log_all: draft.check.log_all,
         })
     }

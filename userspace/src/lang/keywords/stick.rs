@@ -8,7 +8,7 @@ use super::registry::{Effect, Keyword, Sections};
 use crate::expr::{Stage, StickData};
 use crate::lang::ast::Word;
 use crate::model::{StickRule, Table, TableKeyType};
-use crate::types::{Millis, TableId};
+use crate::types::{Millis, ProxyId, TableId};
 
 const fn rule(name: &'static str, doc: &'static str, effect: Effect) -> Keyword {
     let sections = Sections::LISTEN.or(Sections::BACKEND);
@@ -31,7 +31,8 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             if draft.table.is_some() {
                 return Err(args.wrong("this proxy has a stick-table already"));
             }
-            draft.table = Some(table(args, draft, context)?);
+            let (name, proxy) = (draft.proxy.name.clone(), Some(draft.proxy.id));
+            draft.table = Some(table(args, &name, proxy, context)?);
             Ok(())
         }),
     },
@@ -121,7 +122,13 @@ fn stick(
     })
 }
 
-fn table(args: &mut Args<'_>, draft: &ProxyDraft, context: &Context<'_>) -> Parsed<Table> {
+/// A table after its name: `type`, `size` and the rest.
+pub(super) fn table(
+    args: &mut Args<'_>,
+    name: &str,
+    proxy: Option<ProxyId>,
+    context: &Context<'_>,
+) -> Parsed<Table> {
     let mut key = None;
     let mut entries = None;
     let mut expire = None;
@@ -142,10 +149,10 @@ fn table(args: &mut Args<'_>, draft: &ProxyDraft, context: &Context<'_>) -> Pars
             "store" => stored(args.need("a data type")?, &mut data)?,
             "peers" => {
                 let peers = args.need("a peers section")?;
-                return Err(
-                    Complaint::new(peers.span, "tables are not shared with peers")
-                        .hint("leave 'peers' out: the table is local to the process"),
-                );
+                if !context.names.peers.contains(&peers.text) {
+                    let known = context.names.peers.iter().map(String::as_str);
+                    return Err(Complaint::unknown(peers, "peers section", known));
+                }
             }
             "srvkey" => {
                 let key = args.need("'name' or 'addr'")?;
@@ -165,11 +172,10 @@ fn table(args: &mut Args<'_>, draft: &ProxyDraft, context: &Context<'_>) -> Pars
             }
         }
     }
-    let name = draft.proxy.name.clone();
     Ok(Table {
-        id: context.names.table(&name).unwrap_or(TableId(0)),
-        name,
-        proxy: Some(draft.proxy.id),
+        id: context.names.table(name).unwrap_or(TableId(0)),
+        name: name.to_owned(),
+        proxy,
         key: key.ok_or_else(|| args.missing("'type' and a key type"))?,
         size: entries.ok_or_else(|| args.missing("'size' and a number of entries"))?,
         expire,
@@ -231,4 +237,6 @@ fn stored(word: &Word, data: &mut Vec<StickData>) -> Parsed {
 }
 
 /// The parameters of `stick-table` that work.
-pub(super) const PARAMETERS: &[&str] = &["type", "size", "expire", "nopurge", "store", "srvkey"];
+pub(super) const PARAMETERS: &[&str] = &[
+    "type", "size", "expire", "nopurge", "store", "peers", "srvkey",
+];

@@ -28,7 +28,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     ),
     keyword(
         "timeout client",
-        Sections::FRONT,
+        Sections::FRONT.or(Sections::LOG_FORWARD),
         "Limits the client's inactivity.",
         Effect::Proxy(|args, draft, _| set(args, &mut draft.proxy.timeouts.client)),
     ),
@@ -46,7 +46,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     ),
     keyword(
         "timeout connect",
-        Sections::BACK,
+        Sections::BACK.or(Sections::RING),
         "Limits a connection attempt.",
         Effect::Proxy(|args, draft, _| set(args, &mut draft.proxy.timeouts.connect)),
     ),
@@ -70,7 +70,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     ),
     keyword(
         "timeout server",
-        Sections::BACK,
+        Sections::BACK.or(Sections::RING),
         "Limits the server's inactivity.",
         Effect::Proxy(|args, draft, _| set(args, &mut draft.proxy.timeouts.server)),
     ),

@@ -8,17 +8,26 @@ use crate::lang::diagnostics::{Diagnostic, Severity};
 use crate::lang::keywords::context::{Context, called};
 use crate::lang::keywords::draft::{FormatSource, ProxyDraft};
 use crate::lang::source::Span;
-use crate::model::{BackendTarget, BalanceKind, Mode};
+use crate::model::{BackendTarget, BalanceKind, LogAddress, Mode};
 
 /// Checks all proxies; those that are disabled are left alone.
 pub(super) fn proxies(drafts: &[ProxyDraft], context: &mut Context<'_>) {
     for draft in drafts.iter().filter(|draft| !draft.proxy.disabled) {
         listeners(draft, context);
         timeouts(draft, context);
-        if draft.proxy.mode == Mode::L4 {
-            l4(draft, context);
-        } else if draft.proxy.mode == Mode::Tcp && !switches_to_http(draft) {
-            http_only(draft, context);
+        match draft.proxy.mode {
+            Mode::L4 => l4(draft, context),
+            Mode::Log => log_backend(draft, context),
+            Mode::Tcp if !switches_to_http(draft) => http_only(draft, context),
+            Mode::Tcp | Mode::Http | Mode::Syslog => {}
+        }
+        let for_logs = matches!(
+            draft.proxy.balance.kind,
+            BalanceKind::LogHash(_) | BalanceKind::Sticky
+        );
+        if for_logs && draft.proxy.mode != Mode::Log {
+            let message = "this algorithm is for backends in 'mode log' only";
+            context.alert(draft.place_of("balance"), message);
         }
         if matches!(draft.proxy.balance.kind, BalanceKind::Maglev) && draft.proxy.mode != Mode::L4 {
             context.alert(
@@ -32,9 +41,12 @@ pub(super) fn proxies(drafts: &[ProxyDraft], context: &mut Context<'_>) {
                 "'quic-server-id' needs 'mode l4'",
             );
         }
+        programs(draft, context);
         logs(draft, context);
+        log_targets(draft, drafts, context);
         backends(draft, drafts, context);
     }
+    global_log_targets(drafts, context);
 }
 
 fn listeners(draft: &ProxyDraft, context: &mut Context<'_>) {
@@ -50,7 +62,7 @@ fn listeners(draft: &ProxyDraft, context: &mut Context<'_>) {
 
 fn timeouts(draft: &ProxyDraft, context: &mut Context<'_>) {
     let timeouts = &draft.proxy.timeouts;
-    if draft.proxy.mode == Mode::L4 {
+    if !matches!(draft.proxy.mode, Mode::Tcp | Mode::Http) {
         return;
     }
     let front = draft.proxy.kind.has_frontend() && timeouts.client.is_none();
@@ -150,6 +162,92 @@ fn http_only(draft: &ProxyDraft, context: &mut Context<'_>) {
         context
             .diagnostics
             .push(Diagnostic::general(Severity::Warning, message).showing(server.span));
+    }
+}
+
+/// Programs that check servers are named, and allowed.
+fn programs(draft: &ProxyDraft, context: &mut Context<'_>) {
+    let Some(program) = draft.check.program() else {
+        return;
+    };
+    let needed = match (context.global.external_check, program) {
+        (None, _) => "global.external-check",
+        (_, "") => "external-check command",
+        _ => return,
+    };
+    let message = format!(
+        "Proxy '{}' : 'option external-check' unable to find required '{needed}'.",
+        draft.proxy.name
+    );
+    context.alert(draft.place_of("option external-check"), message);
+}
+
+/// Only backends can be in `mode log`, with what makes sense for messages.
+fn log_backend(draft: &ProxyDraft, context: &mut Context<'_>) {
+    if draft.proxy.kind.has_frontend() {
+        let message = "'mode log' is for backends only";
+        context.alert(draft.place_of("mode"), message);
+    }
+    let balance = &draft.proxy.balance;
+    let is_chosen = draft.written.contains_key("balance");
+    let fits = matches!(
+        balance.kind,
+        BalanceKind::RoundRobin
+            | BalanceKind::Random { .. }
+            | BalanceKind::Sticky
+            | BalanceKind::LogHash(_)
+    );
+    if is_chosen && !fits {
+        let message = "this algorithm cannot be used in 'mode log'";
+        context.diagnostics.push(
+            Diagnostic::at(Severity::Alert, draft.place_of("balance"), message)
+                .showing(draft.place_of("balance"))
+                .hinted(Some(
+                    "use 'roundrobin', 'random', 'sticky' or 'log-hash'".to_owned(),
+                )),
+        );
+    }
+    if matches!(balance.kind, BalanceKind::LogHash(_)) && balance.hash_type.consistent {
+        let message = "'balance log-hash' needs 'hash-type map-based'";
+        context.alert(draft.place_of("hash-type"), message);
+    }
+    http_only(draft, context);
+}
+
+/// `log backend@…` leads to backends in `mode log`.
+fn log_targets(draft: &ProxyDraft, drafts: &[ProxyDraft], context: &mut Context<'_>) {
+    for target in &draft.proxy.logs {
+        let LogAddress::Backend(id) = target.address else {
+            continue;
+        };
+        let backend = drafts.get(id.index()).map(|backend| &backend.proxy);
+        if let Some(backend) = backend.filter(|backend| backend.mode != Mode::Log) {
+            let message = format!(
+                "{} '{}' logs to backend '{}' ({}), which is not in 'mode log'.",
+                draft.section.keyword(),
+                draft.proxy.name,
+                backend.name,
+                backend.place
+            );
+            general(draft.place_of("log"), message, Severity::Alert, context);
+        }
+    }
+}
+
+/// The same of `log` lines in `global`.
+fn global_log_targets(drafts: &[ProxyDraft], context: &mut Context<'_>) {
+    for target in &context.global.logs {
+        if let LogAddress::Backend(id) = target.address
+            && let Some(backend) = drafts.get(id.index())
+            && backend.proxy.mode != Mode::Log
+        {
+            let message = format!(
+                "'global' logs to backend '{}' ({}), which is not in 'mode log'.",
+                backend.proxy.name, backend.proxy.place
+            );
+            let diagnostic = Diagnostic::general(Severity::Alert, message);
+            context.diagnostics.push(diagnostic.showing(backend.header));
+        }
     }
 }
 
@@ -296,7 +394,7 @@ fn backends(draft: &ProxyDraft, drafts: &[ProxyDraft], context: &mut Context<'_>
         };
         let fits = match (mode, backend.proxy.mode) {
             (Mode::L4, other) | (other, Mode::L4) => other == Mode::L4 && mode == Mode::L4,
-            (Mode::Http, Mode::Tcp) => false,
+            (_, Mode::Log) | (Mode::Http, Mode::Tcp) => false,
             _ => true,
         };
         if !fits {
@@ -322,6 +420,8 @@ fn mode_name(mode: Mode) -> &'static str {
         Mode::Tcp => "tcp",
         Mode::Http => "http",
         Mode::L4 => "l4",
+        Mode::Log => "log",
+        Mode::Syslog => "syslog",
     }
 }
 
@@ -334,6 +434,7 @@ fn general(span: Span, message: String, severity: Severity, context: &mut Contex
 impl ProxyDraft {
     /// Whether a `bind` line was written, though it may have been wrong.
     fn has_failed_bind(&self) -> bool {
-        self.written.contains_key("bind") && self.section != SectionKind::Backend
+        let tried = ["bind", "dgram-bind"].map(|keyword| self.written.contains_key(keyword));
+        tried.contains(&true) && self.section != SectionKind::Backend
     }
 }

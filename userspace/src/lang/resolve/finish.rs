@@ -12,11 +12,16 @@ use crate::lang::keywords::draft::{FormatSource, FormatText, ProxyDraft};
 use crate::lang::keywords::expressions::Rules;
 use crate::lang::keywords::server_state::states;
 use crate::lang::source::Span;
-use crate::model::{BalanceKind, Mode, Model, Server, ServerTarget, UseServer};
+use crate::model::{BalanceKind, Mode, Model, Server, ServerTarget, Table, UseServer};
 use crate::types::{BindId, ProxyId, ServerId};
 
 /// Makes the model of all proxies, in the order of the file.
-pub(super) fn model(mut drafts: Vec<ProxyDraft>, context: &mut Context<'_>) -> Model {
+/// `tables` are those that belong to no proxy.
+pub(super) fn model(
+    mut drafts: Vec<ProxyDraft>,
+    tables: Vec<Table>,
+    context: &mut Context<'_>,
+) -> Model {
     number_proxies(&mut drafts, context);
     for draft in &mut drafts {
         finish_proxy(draft, context);
@@ -24,16 +29,21 @@ pub(super) fn model(mut drafts: Vec<ProxyDraft>, context: &mut Context<'_>) -> M
     checks::proxies(&drafts, context);
     let mut model = Model {
         global: std::mem::take(&mut context.global),
+        tables,
         ..Model::default()
     };
     let mut tracked = Vec::new();
     for draft in drafts {
         add(draft, &mut model, &mut tracked, context);
     }
+    model.tables.sort_by_key(|table| table.id);
     resolve_tracks(&mut model, &tracked, context);
     model.userlists = std::mem::take(&mut context.userlists);
     model.http_errors = std::mem::take(&mut context.http_errors);
     model.caches = std::mem::take(&mut context.caches);
+    let certificates = std::mem::take(&mut context.certificates).into_iter();
+    model.certificates = certificates.map(|(certificate, _)| certificate).collect();
+    model.rings = std::mem::take(&mut context.rings);
     model.log_profiles = std::mem::take(&mut context.log_profiles);
     model.patterns = std::mem::take(&mut context.patterns);
     model

@@ -63,6 +63,7 @@ pub(super) fn proxy_kind(kind: SectionKind) -> Option<ProxyKind> {
         SectionKind::Frontend => Some(ProxyKind::Frontend),
         SectionKind::Backend => Some(ProxyKind::Backend),
         SectionKind::Listen => Some(ProxyKind::Listen),
+        SectionKind::LogForward => Some(ProxyKind::Frontend),
         _ => None,
     }
 }
@@ -77,6 +78,13 @@ pub(super) fn names(
     let mut seen: Vec<(&Section, ProxyKind, bool)> = Vec::new();
     let mut by_name = std::collections::HashMap::<&str, Vec<usize>>::new();
     for section in sections {
+        if section.kind == SectionKind::Peers {
+            add_tables(section, &mut names);
+        }
+        if section.kind == SectionKind::Ring {
+            let name = section.header.words.get(1);
+            names.rings.extend(name.map(|word| word.text.clone()));
+        }
         let Some(kind) = proxy_kind(section.kind) else {
             continue;
         };
@@ -91,7 +99,10 @@ pub(super) fn names(
         add_servers(section, name, &mut names);
         for other in by_name.get(name).into_iter().flatten() {
             let (other, other_kind, other_table) = seen[*other];
-            let share_front = kind.has_frontend() && other_kind.has_frontend();
+            let is_forward = |kind| kind == SectionKind::LogForward;
+            let share_front = kind.has_frontend()
+                && other_kind.has_frontend()
+                && is_forward(section.kind) == is_forward(other.kind);
             let share_back = kind.has_backend() && other_kind.has_backend();
             if share_front || share_back || (has_table && other_table) {
                 let place = other.header.span();
@@ -147,6 +158,23 @@ fn check_header(section: &Section, header: &Header<'_>, diagnostics: &mut Diagno
                 .showing(extra.span)
                 .hinted(hint),
         );
+    }
+}
+
+/// The name of a `peers` section, and those of its tables.
+fn add_tables(section: &Section, names: &mut Names) {
+    let Some(name) = section.header.words.get(1) else {
+        return;
+    };
+    names.peers.insert(name.text.clone());
+    for line in section
+        .lines
+        .iter()
+        .filter(|line| line.keyword().text == "table")
+    {
+        if let Some(table) = line.words.get(1) {
+            names.add_table(format!("{}/{}", name.text, table.text));
+        }
     }
 }
 

@@ -22,13 +22,16 @@ use super::diagnostics::{Diagnostic, Diagnostics, Severity};
 use super::environment::{Environment, Variables};
 use super::keywords::cache::CacheDraft;
 use super::keywords::context::Context;
+use super::keywords::crt_store::StoreDraft;
 use super::keywords::draft::ProxyDraft;
+use super::keywords::peers::PeersDraft;
 use super::keywords::registry::Sections;
 use super::keywords::userlist::UserlistDraft;
+use super::keywords::{log_forward, ring};
 use super::parser::parse;
 use super::source::{Sources, Span};
 use crate::expr::logformat::formats;
-use crate::model::{HttpErrors, LogProfile, Model, Proxy, Resolvers};
+use crate::model::{HttpErrors, LogProfile, Model, Proxy, ProxyKind, Resolvers, Table};
 
 /// What a load depends on besides the files and the machine.
 #[derive(Clone, Debug)]
@@ -109,6 +112,7 @@ pub fn load_sources(
     );
     let names = index::names(&sections, &sources, &mut diagnostics);
     let mut context = Context::new(&names, &sources, environment, &mut diagnostics);
+    context.forced_peer.clone_from(&settings.local_peer);
     let mut model = read(&sections, &mut context);
     if settings.local_peer.is_some() {
         model.global.localpeer.clone_from(&settings.local_peer);
@@ -188,6 +192,19 @@ fn read(sections: &[Section], context: &mut Context<'_>) -> Model {
             .iter()
             .for_each(|line| statements::global(line, context));
     }
+    for section in of_kind(sections, SectionKind::CrtStore) {
+        crt_store(section, context);
+    }
+    let mut tables = Vec::new();
+    for section in of_kind(sections, SectionKind::Peers) {
+        tables.extend(peers(section, context));
+    }
+    for section in of_kind(sections, SectionKind::Healthcheck) {
+        healthcheck(section, context);
+    }
+    for section in of_kind(sections, SectionKind::Ring) {
+        ring(section, context);
+    }
     for section in of_kind(sections, SectionKind::HttpErrors) {
         http_errors(section, context);
     }
@@ -206,7 +223,10 @@ fn read(sections: &[Section], context: &mut Context<'_>) -> Model {
     for section in sections {
         match section.kind {
             SectionKind::Defaults => defaults.read(section, context),
-            SectionKind::Frontend | SectionKind::Backend | SectionKind::Listen => {
+            SectionKind::Frontend
+            | SectionKind::Backend
+            | SectionKind::Listen
+            | SectionKind::LogForward => {
                 let id = crate::types::ProxyId(ids);
                 ids += 1;
                 drafts.push(proxy(section, id, &mut defaults, context));
@@ -217,10 +237,14 @@ fn read(sections: &[Section], context: &mut Context<'_>) -> Model {
             | SectionKind::HttpErrors
             | SectionKind::Cache
             | SectionKind::LogProfile
+            | SectionKind::Ring
+            | SectionKind::CrtStore
+            | SectionKind::Healthcheck
+            | SectionKind::Peers
             | SectionKind::Resolvers => {}
         }
     }
-    finish::model(drafts, context)
+    finish::model(drafts, tables, context)
 }
 
 /// Reads one proxy: the lines of its defaults, then its own.
@@ -235,7 +259,11 @@ fn proxy(
     let mut proxy = Proxy::new(id, header.name.map_or("", |word| &word.text), kind);
     proxy.place = context.place(section.header.span());
     let mut draft = ProxyDraft::new(proxy, section.kind, section.header.span());
-    defaults.inherit(&mut draft, &header, context);
+    if section.kind == SectionKind::LogForward {
+        log_forward::begin(&mut draft);
+    } else {
+        defaults.inherit(&mut draft, &header, context);
+    }
     if let Some(address) = header.address {
         statements::address_on_section_line(address, &mut draft, context);
     }
@@ -298,6 +326,78 @@ fn log_profile(section: &Section, context: &mut Context<'_>) {
         .iter()
         .for_each(|line| statements::log_profile(line, &mut profile, context));
     context.log_profiles.push(Arc::new(profile));
+}
+
+fn crt_store(section: &Section, context: &mut Context<'_>) {
+    let words = &section.header.words;
+    if let Some(extra) = words.get(2) {
+        let message = format!(
+            "'crt-store' cannot handle unexpected argument '{}'.",
+            extra.text
+        );
+        context.alert(extra.span, message);
+    }
+    let mut store = StoreDraft::new(words.get(1).map(|word| word.text.clone()));
+    section
+        .lines
+        .iter()
+        .for_each(|line| statements::crt_store(line, &mut store, context));
+}
+
+/// A `peers` section: the tables it declares.
+fn peers(section: &Section, context: &mut Context<'_>) -> Vec<Table> {
+    let Some(name) = name_of(section, context) else {
+        return Vec::new();
+    };
+    let mut draft = PeersDraft::new(name);
+    section
+        .lines
+        .iter()
+        .for_each(|line| statements::peers(line, &mut draft, context));
+    draft.finish(section.header.span(), context)
+}
+
+/// A `healthcheck`: its lines are those of a backend that belongs to no model.
+fn healthcheck(section: &Section, context: &mut Context<'_>) {
+    let Some(name) = name_of(section, context) else {
+        return;
+    };
+    let header = section.header.span();
+    if context.healthchecks.iter().any(|(known, _)| *known == name) {
+        context.alert(
+            header,
+            format!("another 'healthcheck' section is called '{name}'"),
+        );
+    }
+    let proxy = Proxy::new(crate::types::ProxyId(0), &*name, ProxyKind::Backend);
+    let mut draft = ProxyDraft::new(proxy, section.kind, header);
+    section
+        .lines
+        .iter()
+        .for_each(|line| statements::proxy(line, &mut draft, context));
+    if !draft.written.contains_key("type") {
+        context.alert(header, format!("healthcheck '{name}' has no 'type'"));
+    }
+    context.healthchecks.push((name, draft.check.steps()));
+}
+
+/// A `ring`: its lines are those of a backend that belongs to no model.
+fn ring(section: &Section, context: &mut Context<'_>) {
+    let Some(name) = name_of(section, context) else {
+        return;
+    };
+    let header = section.header.span();
+    if context.rings.iter().any(|known| known.name == name) {
+        context.alert(header, format!("another 'ring' section is called '{name}'"));
+    }
+    let proxy = Proxy::new(crate::types::ProxyId(0), name, ProxyKind::Backend);
+    let mut draft = ProxyDraft::new(proxy, section.kind, header);
+    section
+        .lines
+        .iter()
+        .for_each(|line| statements::proxy(line, &mut draft, context));
+    let ring = ring::finish(&draft, context);
+    context.rings.push(Arc::new(ring));
 }
 
 fn resolvers(section: &Section, context: &mut Context<'_>) {

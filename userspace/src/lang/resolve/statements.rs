@@ -6,7 +6,9 @@ use crate::lang::keywords::args::{Args, Complaint, Parsed, join};
 use crate::lang::keywords::bind;
 use crate::lang::keywords::cache::CacheDraft;
 use crate::lang::keywords::context::{Context, called};
+use crate::lang::keywords::crt_store::StoreDraft;
 use crate::lang::keywords::draft::ProxyDraft;
+use crate::lang::keywords::peers::PeersDraft;
 use crate::lang::keywords::registry::{Effect, Found, Keyword, Sections, find, names};
 use crate::lang::keywords::userlist::UserlistDraft;
 use crate::lang::suggest::closest;
@@ -71,6 +73,29 @@ pub(super) fn log_profile(line: &Line, profile: &mut LogProfile, context: &mut C
     }
 }
 
+/// A statement of a `crt-store` section.
+pub(super) fn crt_store(line: &Line, store: &mut StoreDraft, context: &mut Context<'_>) {
+    let Some(keyword) = lookup(line, SectionKind::CrtStore, context) else {
+        return;
+    };
+    let mut args = keyword.args(line);
+    if let Effect::CrtStore(parse) = keyword.effect {
+        tell(parse(&mut args, store, context), &args, context);
+    }
+}
+
+/// A statement of a `peers` section.
+pub(super) fn peers(line: &Line, peers: &mut PeersDraft, context: &mut Context<'_>) {
+    let Some(keyword) = lookup(line, SectionKind::Peers, context) else {
+        return;
+    };
+    let mut args = keyword.args(line);
+    match keyword.effect {
+        Effect::Peers(parse) => tell(parse(&mut args, peers, context), &args, context),
+        _ => without_parser(line, keyword, context),
+    }
+}
+
 /// A statement of a `resolvers` section.
 pub(super) fn resolvers(line: &Line, resolvers: &mut Resolvers, context: &mut Context<'_>) {
     let Some(keyword) = lookup(line, SectionKind::Resolvers, context) else {
@@ -90,7 +115,8 @@ pub(super) fn proxy(line: &Line, draft: &mut ProxyDraft, context: &mut Context<'
         // What `defaults` says is for the proxies that can use it.
         Found::Elsewhere(_) if draft.inheriting => return,
         Found::Elsewhere(keyword)
-            if !draft.is_defaults() && keyword.sections.meets(Sections::PROXY_ONLY) =>
+            if Sections::of(draft.section).meets(Sections::PROXY_ONLY)
+                && keyword.sections.meets(Sections::PROXY_ONLY) =>
         {
             return wrong_side(&line, keyword, draft, context);
         }

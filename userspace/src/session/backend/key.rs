@@ -45,7 +45,9 @@ pub(super) fn hash(kind: &BalanceKind, hash: KeyHash, view: &dyn View) -> Option
         | BalanceKind::StaticRoundRobin
         | BalanceKind::LeastConnections
         | BalanceKind::First
-        | BalanceKind::Random { .. } => None,
+        | BalanceKind::Random { .. }
+        | BalanceKind::LogHash(_)
+        | BalanceKind::Sticky => None,
         BalanceKind::Maglev => Some(hash.of_address(source(view)?)),
     }
 }

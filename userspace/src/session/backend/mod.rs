@@ -5,20 +5,17 @@
 
 mod key;
 
-use std::cell::Cell;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
 use crate::balance::{
-    Affinity, AllBackups, BalanceFactor, Cursor, Farm, Function, KeyHash, Load, Member, Method,
-    Pick, Request, node_key,
+    Affinity, AllBackups, BalanceFactor, Cursor, Farm, KeyHash, Load, Member, Method, Pick,
+    Request, node_key, random,
 };
 use crate::clock;
 use crate::expr::View;
-use crate::hash::avalanche;
-use crate::model::{self, Balance, BalanceKind, HashFunction, Proxy};
+use crate::model::{self, Balance, BalanceKind, Proxy};
 use crate::queue::Queue;
 use crate::state::Running;
 use crate::types::{ProxyId, ServerId};
@@ -181,31 +178,9 @@ fn method(balance: &Balance) -> (Method, KeyHash) {
         | BalanceKind::Header { .. }
         | BalanceKind::RdpCookie(_)
         | BalanceKind::Hash(_)
+        | BalanceKind::LogHash(_)
+        | BalanceKind::Sticky
         | BalanceKind::Maglev => hashing,
     };
-    let function = match hash_type.function {
-        HashFunction::Sdbm => Function::Sdbm,
-        HashFunction::Djb2 => Function::Djb2,
-        HashFunction::Wt6 => Function::Wt6,
-        HashFunction::Crc32 => Function::Crc32,
-        HashFunction::None => Function::None,
-    };
-    (
-        method,
-        KeyHash {
-            function,
-            avalanche: hash_type.avalanche,
-        },
-    )
-}
-
-/// A random number, not for secrets: seeded per thread, then stirred.
-fn random() -> u32 {
-    thread_local! {
-        static SEED: Cell<u32> = Cell::new(RandomState::new().hash_one(0_u8) as u32);
-    }
-    SEED.with(|seed| {
-        seed.set(seed.get().wrapping_add(0x9e37_79b9));
-        avalanche(seed.get())
-    })
+    (method, hash_type.into())
 }

@@ -10,10 +10,13 @@ use super::front::Stays;
 use super::stream::HttpStream;
 use crate::clock;
 use crate::expr::{Direction, Expression, LogFormat, Sample, SampleType, View};
-use crate::model::{HttpAction, HttpRule, Proxy, Redirect, Reply, TimeoutKind};
-use crate::session::actions;
+use crate::model::{
+    CommonAction, HttpAction, HttpRule, NameResolution, Proxy, Redirect, Reply, TcpAction,
+    TimeoutKind,
+};
 use crate::session::rules::{Verdict, Walk};
 use crate::session::transaction::TimeoutOverrides;
+use crate::session::{actions, resolve};
 use crate::state::Counter;
 use crate::types::{Millis, ProxyId};
 
@@ -37,7 +40,9 @@ impl<'c> HttpStream<'c, '_> {
     /// `http-request` rules, its statistics page, its `redirect` lines.
     pub(super) async fn apply_request_rules(&mut self, proxy: ProxyId) -> Result<(), Failure> {
         let proxy = self.connection.generation.proxy(proxy);
-        self.apply_content_rules(proxy)?;
+        if !proxy.tcp_request_content.is_empty() {
+            Box::pin(self.apply_content_rules(proxy)).await?;
+        }
         let mut rewrites = Rewrites::Strict;
         let mut hints = None;
         for rule in &proxy.http_request {
@@ -79,7 +84,9 @@ impl<'c> HttpStream<'c, '_> {
         let content = &self.backend().tcp_response_content;
         if !content.is_empty() {
             match Walk::default().over(content, &self.view()) {
-                Verdict::Accept | Verdict::Wait | Verdict::SwitchModeHttp => {}
+                // Names are resolved for requests only.
+                Verdict::Accept | Verdict::Wait | Verdict::SwitchModeHttp | Verdict::Resolve(_) => {
+                }
                 Verdict::Reject | Verdict::Close => return Err(Failure::Denied(502)),
                 Verdict::SilentDrop => {
                     self.vanishes = true;
@@ -137,18 +144,38 @@ impl<'c> HttpStream<'c, '_> {
     }
 
     /// `tcp-request content` rules, which in HTTP mode see a complete request.
-    fn apply_content_rules(&mut self, proxy: &Proxy) -> Result<(), Failure> {
-        if proxy.tcp_request_content.is_empty() {
+    async fn apply_content_rules(&mut self, proxy: &Proxy) -> Result<(), Failure> {
+        let rules = &proxy.tcp_request_content;
+        if rules.is_empty() {
             return Ok(());
         }
-        match Walk::default().over(&proxy.tcp_request_content, &self.view()) {
-            Verdict::Accept | Verdict::Wait | Verdict::SwitchModeHttp => Ok(()),
-            Verdict::Reject | Verdict::Close => Err(Failure::Rejected),
-            Verdict::SilentDrop => {
-                self.vanishes = true;
-                Err(Failure::Rejected)
+        let mut walk = Walk::default();
+        loop {
+            let verdict = walk.over(rules, &self.view());
+            match verdict {
+                Verdict::Accept | Verdict::Wait | Verdict::SwitchModeHttp => return Ok(()),
+                Verdict::Reject | Verdict::Close => return Err(Failure::Rejected),
+                Verdict::SilentDrop => {
+                    self.vanishes = true;
+                    return Err(Failure::Rejected);
+                }
+                Verdict::Resolve(index) => {
+                    if let TcpAction::Common(CommonAction::Resolve(what)) = &rules[index].action {
+                        Box::pin(self.resolve(what)).await?;
+                    }
+                    walk.done(index);
+                }
             }
         }
+    }
+
+    /// `do-resolve`: the request waits for the answer.
+    async fn resolve(&mut self, what: &NameResolution) -> Result<(), Failure> {
+        let name = resolve::name(what, &self.view());
+        let asked = resolve::ask(what, name);
+        let address = self.front.attend(Stays::Yes, None, asked).await?;
+        resolve::store(what, address, &self.view());
+        Ok(())
     }
 
     async fn apply_request_rule(
@@ -186,6 +213,9 @@ impl<'c> HttpStream<'c, '_> {
                 Ok(Step::Next)
             }
             HttpAction::Pause(time) => Box::pin(self.pause(time)).await.map(|()| Step::Next),
+            HttpAction::Common(CommonAction::Resolve(what)) => {
+                Box::pin(self.resolve(what)).await.map(|()| Step::Next)
+            }
             HttpAction::WaitForHandshake => Ok(Step::Next),
             HttpAction::DisableL7Retry => {
                 self.no_retry = true;

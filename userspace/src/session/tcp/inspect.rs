@@ -6,12 +6,14 @@ use std::time::Duration;
 use super::{Ended, Session};
 use crate::clock;
 use crate::expr::{Fetched, Inspection};
-use crate::model::{Proxy, TcpRule};
+use crate::model::{CommonAction, Proxy, TcpAction, TcpRule};
 use crate::net::PumpError;
 use crate::proto::http::Head;
 use crate::proto::http::http1;
+use crate::session::resolve;
 use crate::session::rules::{self, Verdict, Walk};
 use crate::session::transaction::Termination;
+use crate::session::view::SessionView;
 use crate::state::Counter;
 
 impl Session<'_> {
@@ -50,6 +52,10 @@ impl Session<'_> {
                     return Err(Ended::SilentDrop);
                 }
                 Verdict::SwitchModeHttp => return Err(Ended::SwitchModeHttp),
+                Verdict::Resolve(index) => {
+                    self.resolve(&rules[index], parses).await;
+                    walk.done(index);
+                }
                 Verdict::Wait if over => return Ok(()),
                 Verdict::Wait => self.read_more(Duration::from_millis(left)).await?,
             }
@@ -63,6 +69,28 @@ impl Session<'_> {
         parses: bool,
         inspection: Inspection,
     ) -> Verdict {
+        self.seen(parses, inspection, |view| walk.over(rules, view))
+    }
+
+    /// Asks name servers for what a `do-resolve` rule wants to know.
+    async fn resolve(&self, rule: &TcpRule, parses: bool) {
+        let TcpAction::Common(CommonAction::Resolve(resolution)) = &rule.action else {
+            return;
+        };
+        let name = self.seen(parses, Inspection::Over, |view| {
+            resolve::name(resolution, view)
+        });
+        let address = resolve::ask(resolution, name).await;
+        resolve::store(resolution, address, &self.view(Inspection::Over));
+    }
+
+    /// Shows what has come so far, with the head of an HTTP request where the rules look at one.
+    fn seen<T>(
+        &self,
+        parses: bool,
+        inspection: Inspection,
+        look: impl FnOnce(&SessionView<'_>) -> T,
+    ) -> T {
         let mut view = self.view(inspection);
         let mut head = Head::default();
         if parses {
@@ -74,7 +102,7 @@ impl Session<'_> {
                     Ok(None) | Err(_) => Fetched::Absent,
                 };
         }
-        walk.over(rules, &view)
+        look(&view)
     }
 
     /// Waits for more bytes, the end of the stream, or the end of the delay; the client timeout goes on meanwhile.

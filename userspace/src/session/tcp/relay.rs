@@ -190,7 +190,8 @@ impl Session<'_> {
                     return Some(Termination(*b"PD"));
                 }
                 Verdict::Wait if open => {}
-                Verdict::Accept | Verdict::Wait | Verdict::SwitchModeHttp => {
+                // Names are resolved for requests only.
+                Verdict::Accept | Verdict::Wait | Verdict::SwitchModeHttp | Verdict::Resolve(_) => {
                     relay.inspection = None
                 }
             }

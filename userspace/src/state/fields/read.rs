@@ -313,6 +313,8 @@ pub(super) fn mode<'a>(row: &Row<'a>) -> Read<'a> {
             Mode::Tcp => "tcp",
             Mode::Http => "http",
             Mode::L4 => "l4",
+            Mode::Log => "log",
+            Mode::Syslog => "syslog",
         }
         .into(),
     )
@@ -332,6 +334,8 @@ pub(super) fn algorithm<'a>(row: &Row<'a>) -> Read<'a> {
             BalanceKind::Random { .. } => "random",
             BalanceKind::RdpCookie(_) => "rdp-cookie",
             BalanceKind::Hash(_) => "hash",
+            BalanceKind::LogHash(_) => "log-hash",
+            BalanceKind::Sticky => "sticky",
             BalanceKind::Maglev => "maglev",
         }
         .into(),

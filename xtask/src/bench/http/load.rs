@@ -3,6 +3,7 @@
 //! Generators are wrk and h2load; what they print is read here. A request that failed makes the sample an error: a proxy
 //! that is fast at failing is not fast.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,19 +15,19 @@ use crate::process;
 
 /// What one turn of one proxy gave.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Sample {
+pub(in crate::bench) struct Sample {
     requests: f64,
     bytes: f64,
     processor: Duration,
     /// Milliseconds.
-    pub(super) p50: f64,
+    pub(in crate::bench) p50: f64,
     /// Milliseconds.
-    pub(super) p99: f64,
+    pub(in crate::bench) p99: f64,
 }
 
 impl Sample {
     /// Microseconds of the proxy's processor time per request.
-    pub(super) fn cost(&self) -> f64 {
+    pub(in crate::bench) fn cost(&self) -> f64 {
         self.processor.as_secs_f64() * 1e6 / self.requests
     }
 
@@ -50,14 +51,26 @@ pub(super) fn sample(row: &Row, peer: &Peer, time: Duration) -> Result<Sample> {
         Load::Close => wrk(&url, time, &["-H", "Connection: close"]),
         Load::Gzip => wrk(&url, time, &["-H", "Accept-Encoding: gzip"]),
     };
-    let before = peer.processor_time()?;
-    let printed = process::capture(&mut command)?;
-    let processor = peer.processor_time()? - before;
-    let measured = match row.load {
-        Load::Http2 => read_h2load(&printed),
-        _ => read_wrk(&printed),
+    let read = match row.load {
+        Load::Http2 => read_h2load,
+        _ => read_wrk,
     };
-    let mut sample = measured.with_context(|| format!("unexpected output:\n{printed}"))?;
+    measure(peer, &mut command, read)
+}
+
+/// Loads one proxy with requests that a script of wrk makes.
+pub(in crate::bench) fn scripted(peer: &Peer, script: &Path, time: Duration) -> Result<Sample> {
+    let address = peer.address(Port::Http).context("it has no listener")?;
+    let script = script.to_str().context("a path that is no text")?;
+    let mut command = wrk(&format!("http://{address}/"), time, &["-s", script]);
+    measure(peer, &mut command, read_wrk)
+}
+
+fn measure(peer: &Peer, command: &mut Command, read: fn(&str) -> Result<Sample>) -> Result<Sample> {
+    let before = peer.processor_time()?;
+    let printed = process::capture(command)?;
+    let processor = peer.processor_time()? - before;
+    let mut sample = read(&printed).with_context(|| format!("unexpected output:\n{printed}"))?;
     sample.processor = processor;
     ensure!(sample.requests > 0.0, "nothing was answered:\n{printed}");
     Ok(sample)

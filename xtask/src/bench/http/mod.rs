@@ -6,8 +6,8 @@
 
 mod configs;
 mod idle;
-mod load;
-mod peer;
+pub(super) mod load;
+pub(super) mod peer;
 mod rows;
 
 use std::path::PathBuf;

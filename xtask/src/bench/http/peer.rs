@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,14 +16,14 @@ use crate::process;
 
 /// Who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::bench) enum Kind {
     Tidegate,
     Haproxy,
     Nginx,
 }
 
 impl Kind {
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::bench) fn name(self) -> &'static str {
         match self {
             Self::Tidegate => "tidegate",
             Self::Haproxy => "haproxy",
@@ -38,7 +38,7 @@ impl Kind {
 }
 
 /// A running process with its listeners; dropping it ends it.
-pub(super) struct Peer {
+pub(in crate::bench) struct Peer {
     kind: Kind,
     child: Child,
     ports: Vec<(Port, u16)>,
@@ -92,14 +92,7 @@ impl Peer {
         let command = match kind {
             Kind::Tidegate | Kind::Haproxy => {
                 fs::write(&config, configs::haproxy(&ports, behind, &certificate))?;
-                let program = match kind {
-                    Kind::Tidegate => binary.to_owned(),
-                    _ => PathBuf::from("haproxy"),
-                };
-                let mut command = Command::new("taskset");
-                command.args(["-c", PROXY_CORE]).arg(program);
-                command.args(["-db", "-f"]).arg(&config);
-                command
+                proxy_command(kind, binary, &config)
             }
             Kind::Nginx => {
                 fs::write(&config, configs::nginx(&ports, behind, &certificate, &home))?;
@@ -107,6 +100,22 @@ impl Peer {
             }
         };
         Self::spawn(kind, command, PROXY_CORE, ports, &home)
+    }
+
+    /// A proxy with a configuration of its own, made for the port it gets.
+    pub(in crate::bench) fn serving(
+        kind: Kind,
+        binary: &Path,
+        config: impl FnOnce(u16) -> String,
+        directory: &Path,
+    ) -> Result<Self> {
+        let home = directory.join(kind.name());
+        fs::create_dir_all(&home)?;
+        let port = free_port()?;
+        let file = home.join("proxy.cfg");
+        fs::write(&file, config(port))?;
+        let command = proxy_command(kind, binary, &file);
+        Self::spawn(kind, command, PROXY_CORE, vec![(Port::Http, port)], &home)
     }
 
     fn spawn(
@@ -152,7 +161,7 @@ impl Peer {
         Ok(())
     }
 
-    pub(super) fn kind(&self) -> Kind {
+    pub(in crate::bench) fn kind(&self) -> Kind {
         self.kind
     }
 
@@ -190,6 +199,18 @@ impl Drop for Peer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// haproxy, or the daemon under test, on the core of the proxies.
+fn proxy_command(kind: Kind, binary: &Path, config: &Path) -> Command {
+    let program = match kind {
+        Kind::Tidegate => binary,
+        Kind::Haproxy | Kind::Nginx => Path::new("haproxy"),
+    };
+    let mut command = Command::new("taskset");
+    command.args(["-c", PROXY_CORE]).arg(program);
+    command.args(["-db", "-f"]).arg(config);
+    command
 }
 
 fn nginx_command(config: &Path, home: &Path) -> Command {

@@ -4,6 +4,7 @@ mod backends;
 mod caches;
 mod client;
 mod counters;
+mod events;
 mod frontends;
 mod information;
 mod kernel;
@@ -14,6 +15,7 @@ mod sessions;
 mod table_entries;
 mod tables;
 mod tls;
+mod tokens;
 mod variables;
 
 use super::registry::Command;
@@ -25,6 +27,7 @@ pub(super) const ALL: &[&[Command]] = &[
     caches::COMMANDS,
     client::COMMANDS,
     counters::COMMANDS,
+    events::COMMANDS,
     frontends::COMMANDS,
     information::COMMANDS,
     kernel::COMMANDS,
@@ -34,6 +37,7 @@ pub(super) const ALL: &[&[Command]] = &[
     sessions::COMMANDS,
     tables::COMMANDS,
     tls::COMMANDS,
+    tokens::COMMANDS,
     variables::COMMANDS,
 ];
 

@@ -246,11 +246,13 @@ fn is_static(model: &Model, server: ServerId) -> bool {
         | BalanceKind::UrlParameter { .. }
         | BalanceKind::Header { .. }
         | BalanceKind::RdpCookie(_)
-        | BalanceKind::Hash(_) => !balance.hash_type.consistent,
+        | BalanceKind::Hash(_)
+        | BalanceKind::LogHash(_) => !balance.hash_type.consistent,
         BalanceKind::RoundRobin
         | BalanceKind::LeastConnections
         | BalanceKind::First
         | BalanceKind::Random { .. }
+        | BalanceKind::Sticky
         | BalanceKind::Maglev => false,
     }
 }

@@ -4,12 +4,15 @@ use aws_lc_rs::cipher::{
     AES_128, AES_192, AES_256, DecryptingKey, DecryptionContext, UnboundCipherKey,
 };
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::rsa::{OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey};
+use aws_lc_rs::rsa::{
+    OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, Pkcs1PrivateDecryptingKey,
+};
 use aws_lc_rs::{agreement, digest, hmac};
 
 use super::super::aes;
 use super::decoded;
 use super::jwk::{self, Jwk};
+use super::keys::TokenKeys;
 use crate::expr::convert::json::member;
 
 /// The five parts of a token, decoded.
@@ -38,21 +41,26 @@ enum Encryption {
     },
 }
 
-pub(super) fn by_secret(token: &[u8], secret: &[u8]) -> Option<Vec<u8>> {
-    let token = Token::parse(token)?;
+pub(super) fn by_secret(token: &[u8], secret: &[u8], keys: &TokenKeys) -> Option<Vec<u8>> {
+    let token = Token::allowed(token, keys)?;
     let key = token.unwrap_with(secret)?;
     token.open(&key)
 }
 
-pub(super) fn by_key(token: &[u8], key: &Jwk) -> Option<Vec<u8>> {
-    let token = Token::parse(token)?;
+pub(super) fn by_key(token: &[u8], key: &Jwk, keys: &TokenKeys) -> Option<Vec<u8>> {
+    let token = Token::allowed(token, keys)?;
     let key = match key {
         Jwk::Secret(secret) => token.unwrap_with(secret)?,
+        // Off unless `jwt.decrypt_alg_list` allows it (RFC 8725 §3.2).
+        Jwk::Rsa(key) if token.algorithm == b"RSA1_5" => {
+            let key = Pkcs1PrivateDecryptingKey::new(key.clone()).ok()?;
+            let mut out = vec![0; key.min_output_size()];
+            key.decrypt(&token.key, &mut out).ok()?.to_vec()
+        }
         Jwk::Rsa(key) => {
             let algorithm = match &token.algorithm[..] {
                 b"RSA-OAEP" => &OAEP_SHA1_MGF1SHA1,
                 b"RSA-OAEP-256" => &OAEP_SHA256_MGF1SHA256,
-                // RSA1_5 is off by default (RFC 8725 §3.2).
                 _ => return None,
             };
             let key = OaepPrivateDecryptingKey::new(key.clone()).ok()?;
@@ -67,6 +75,13 @@ pub(super) fn by_key(token: &[u8], key: &Jwk) -> Option<Vec<u8>> {
 }
 
 impl<'t> Token<'t> {
+    /// A token that is made in ways the configuration allows.
+    fn allowed(token: &'t [u8], keys: &TokenKeys) -> Option<Self> {
+        let token = Self::parse(token)?;
+        let encryption = member(&token.header, "enc")?;
+        keys.allows(&token.algorithm, &encryption).then_some(token)
+    }
+
     fn parse(token: &'t [u8]) -> Option<Self> {
         let parts: Vec<&[u8]> = token.split(|byte| *byte == b'.').collect();
         let [authenticated, key, nonce, text, tag] = parts[..] else {
@@ -265,10 +280,13 @@ mod tests {
         // §A.3
         let token = "eyJhbGciOiJBMTI4S1ciLCJlbmMiOiJBMTI4Q0JDLUhTMjU2In0.6KB707dM9YTIgHtLvtgWQ8mKwboJW3of9locizkDTHzBC2IlrT1oOQ.AxY8DCtDaGlsbGljb3RoZQ.KDlTtXchhZTGufMYmOYGS4HffxPSUrfmqCHXaI9wOGY.U0m_YmjN04DJvceFICbCVQ";
         let key = Jwk::parse(br#"{"kty":"oct", "k":"GawgguFyGrWKav7AX4VKUg"}"#).unwrap();
-        let plain = by_key(token.as_bytes(), &key).unwrap();
+        let plain = by_key(token.as_bytes(), &key, &TokenKeys::default()).unwrap();
         assert_eq!(plain, b"Live long and prosper.");
         let other = Jwk::parse(br#"{"kty":"oct", "k":"GawgguFyGrWKav7AX4VKUA"}"#).unwrap();
-        assert_eq!(by_key(token.as_bytes(), &other), None);
+        assert_eq!(
+            by_key(token.as_bytes(), &other, &TokenKeys::default()),
+            None
+        );
         for at in 0..token.len() {
             let mut changed = token.as_bytes().to_vec();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
@@ -276,7 +294,7 @@ mod tests {
                 continue;
             }
             assert_ne!(
-                by_key(&changed, &key),
+                by_key(&changed, &key, &TokenKeys::default()),
                 Some(b"Live long and prosper.".to_vec()),
                 "{at}"
             );
@@ -308,7 +326,11 @@ mod tests {
             "eyJhbGciOiJkaXIifQ....",
             "\u{fc}.\u{fc}.\u{fc}.\u{fc}.\u{fc}",
         ] {
-            assert_eq!(by_secret(token.as_bytes(), &[0; 32]), None, "{token}");
+            assert_eq!(
+                by_secret(token.as_bytes(), &[0; 32], &TokenKeys::default()),
+                None,
+                "{token}"
+            );
         }
         for key in [
             "",

@@ -6,10 +6,14 @@ pub(super) fn rsa_private_key(numbers: [&[u8]; 8]) -> Vec<u8> {
     for number in numbers {
         body.extend(integer(number));
     }
-    let key = tagged(SEQUENCE, &body);
+    rsa_envelope(&tagged(SEQUENCE, &body))
+}
+
+/// A PKCS#8 private key around a PKCS#1 one.
+pub(super) fn rsa_envelope(key: &[u8]) -> Vec<u8> {
     let mut envelope = integer(&[0]);
     envelope.extend_from_slice(RSA_ALGORITHM);
-    envelope.extend(tagged(OCTETS, &key));
+    envelope.extend(tagged(OCTETS, key));
     tagged(SEQUENCE, &envelope)
 }
 

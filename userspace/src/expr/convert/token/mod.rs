@@ -3,6 +3,7 @@
 //! A token comes in, in its compact form. Keys are literal secrets, JSON web keys, or files that were read with the
 //! configuration: nothing is read while traffic flows. A token that cannot be decrypted is as good as none.
 
+mod allowed;
 mod decrypt;
 mod der;
 mod jwk;
@@ -15,7 +16,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use super::{Arg, Arguments, Converter, Data, Output, Run, data, variable};
 use crate::expr::args::ArgKind;
 use crate::expr::{Sample, SampleType, View};
-pub(in crate::expr) use keys::Keys;
+pub use keys::TokenKeys;
 
 pub(super) const CONVERTERS: &[Converter] = &[
     Converter {
@@ -68,7 +69,8 @@ pub(super) const CONVERTERS: &[Converter] = &[
         run: Run::Sample(|sample, args, view| {
             let token = data(sample)?;
             let secret = STANDARD.decode(&*text(args.first(), view)?).ok();
-            let plain = secret.and_then(|secret| decrypt::by_secret(&token, &secret));
+            let keys = keys(args)?;
+            let plain = secret.and_then(|secret| decrypt::by_secret(&token, &secret, keys));
             Some(Sample::bin(plain.unwrap_or_default()))
         }),
         ..DECRYPT
@@ -79,8 +81,29 @@ pub(super) const CONVERTERS: &[Converter] = &[
         run: Run::Sample(|sample, args, view| {
             let token = data(sample)?;
             let key = text(args.first(), view)?;
-            let plain = jwk::Jwk::parse(&key).and_then(|key| decrypt::by_key(&token, &key));
+            let keys = keys(args)?;
+            let plain = jwk::Jwk::parse(&key).and_then(|key| decrypt::by_key(&token, &key, keys));
             Some(Sample::bin(plain.unwrap_or_default()))
+        }),
+        ..DECRYPT
+    },
+    Converter {
+        name: "jwt_decrypt_cert",
+        doc: "What a token holds, encrypted for a certificate.",
+        run: Run::Sample(|sample, args, view| {
+            let token = data(sample)?;
+            let name = text(args.first(), view)?;
+            let keys = keys(args)?;
+            let key = keys.private(&name).ok();
+            let plain = key.and_then(|key| decrypt::by_key(&token, &key, keys));
+            Some(Sample::bin(plain.unwrap_or_default()))
+        }),
+        compile: Some(|args, parsing| {
+            let keys = parsing.patterns.keys().clone();
+            if let Some(Arg::Text(name)) = args.first() {
+                keys.load_certificate(name, parsing.files)?;
+            }
+            Ok(with_keys(args, keys))
         }),
         ..DECRYPT
     },
@@ -95,16 +118,17 @@ const VERIFY: Converter = Converter {
 const DECRYPT: Converter = Converter {
     args: Arguments::all(&[ArgKind::TextOrVariable]),
     output: Output::Type(SampleType::Bin),
+    compile: Some(|args, parsing| Ok(with_keys(args, parsing.patterns.keys().clone()))),
     ..Converter::BASE
 };
 
-fn with_keys(mut args: Vec<Arg>, keys: Keys) -> Vec<Arg> {
+fn with_keys(mut args: Vec<Arg>, keys: TokenKeys) -> Vec<Arg> {
     args.push(Arg::Compiled(std::sync::Arc::new(keys)));
     args
 }
 
-fn keys(args: &[Arg]) -> Option<&Keys> {
-    match args.get(2)? {
+fn keys(args: &[Arg]) -> Option<&TokenKeys> {
+    match args.last()? {
         Arg::Compiled(keys) => keys.downcast_ref(),
         _ => None,
     }

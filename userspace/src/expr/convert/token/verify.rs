@@ -2,7 +2,7 @@
 
 use aws_lc_rs::{hmac, signature};
 
-use super::keys::{Keys, PublicKey};
+use super::keys::{NoKey, PublicKey, TokenKeys};
 
 /// What is said of a signature; the numbers are the converter's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,15 +12,16 @@ pub(super) enum Verdict {
     UnknownAlgorithm = -1,
     InvalidToken = -3,
     UnknownKey = -5,
+    UnavailableCertificate = -7,
 }
 
 /// What a signature is verified with.
 #[derive(Clone, Copy)]
 pub(super) enum Key<'a> {
     /// A secret for HMAC, else the name of a public key.
-    Any(&'a [u8], &'a Keys),
+    Any(&'a [u8], &'a TokenKeys),
     /// The name of a certificate.
-    Certificate(&'a [u8], &'a Keys),
+    Certificate(&'a [u8], &'a TokenKeys),
 }
 
 enum Algorithm {
@@ -63,25 +64,29 @@ pub(super) fn verify(token: &[u8], algorithm: &[u8], key: Key<'_>) -> Verdict {
         (Algorithm::Hmac(_), Key::Certificate(..)) => Verdict::UnknownKey,
         (algorithm, key) => {
             let found = match key {
-                Key::Any(name, keys) => keys.public(name),
+                Key::Any(name, keys) => keys.public(name).ok_or(NoKey::Unknown),
                 Key::Certificate(name, keys) => keys.certificate(name),
+            };
+            let found = match found {
+                Ok(found) => found,
+                Err(NoKey::Unknown) => return Verdict::UnknownKey,
+                Err(NoKey::Unavailable) => return Verdict::UnavailableCertificate,
             };
             if let Algorithm::Ec(_, length) = algorithm
                 && signature.len() != length
             {
                 return Verdict::InvalidToken;
             }
-            match (algorithm, found.as_deref()) {
-                (Algorithm::Rsa(parameters), Some(PublicKey::Rsa(key))) => {
+            match (algorithm, &*found) {
+                (Algorithm::Rsa(parameters), PublicKey::Rsa(key)) => {
                     let key = signature::UnparsedPublicKey::new(parameters, key);
                     judge(key.verify(signed, &signature).is_ok())
                 }
-                (Algorithm::Ec(parameters, _), Some(PublicKey::Ec(key))) => {
+                (Algorithm::Ec(parameters, _), PublicKey::Ec(key)) => {
                     let key = signature::UnparsedPublicKey::new(parameters, key);
                     judge(key.verify(signed, &signature).is_ok())
                 }
-                (_, Some(_)) => Verdict::Wrong,
-                (_, None) => Verdict::UnknownKey,
+                _ => Verdict::Wrong,
             }
         }
     }
@@ -114,7 +119,7 @@ mod tests {
     /// RFC 7515 §A.3.
     const TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
 
-    fn keys() -> Keys {
+    fn keys() -> TokenKeys {
         let mut point = vec![4];
         for coordinate in [
             "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
@@ -122,7 +127,7 @@ mod tests {
         ] {
             point.extend(super::super::decoded(coordinate.as_bytes()).unwrap());
         }
-        Keys::default().with("ec.pem", PublicKey::Ec(point))
+        TokenKeys::default().with("ec.pem", PublicKey::Ec(point))
     }
 
     #[test]
@@ -154,6 +159,50 @@ mod tests {
                 Verdict::InvalidToken,
                 "{broken}"
             );
+        }
+    }
+
+    #[test]
+    fn both_kinds_of_rsa_signatures_are_verified() {
+        use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
+        use aws_lc_rs::rsa::KeySize;
+        use aws_lc_rs::signature::{KeyPair as _, RsaKeyPair};
+        use base64::Engine as _;
+        use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
+        let info: PublicKeyX509Der<'_> = pair.public_key().as_der().expect("its public half");
+        let pem = format!(
+            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+            STANDARD.encode(info.as_ref())
+        );
+        let keys = TokenKeys::default().with(
+            "rsa.pem",
+            super::super::keys::public_key(pem.as_bytes()).expect("a key"),
+        );
+        let random = aws_lc_rs::rand::SystemRandom::new();
+        let encodings: [(&str, &dyn signature::RsaEncoding); 6] = [
+            ("RS256", &signature::RSA_PKCS1_SHA256),
+            ("RS384", &signature::RSA_PKCS1_SHA384),
+            ("RS512", &signature::RSA_PKCS1_SHA512),
+            ("PS256", &signature::RSA_PSS_SHA256),
+            ("PS384", &signature::RSA_PSS_SHA384),
+            ("PS512", &signature::RSA_PSS_SHA512),
+        ];
+        for (made_as, encoding) in encodings {
+            let mut bytes = vec![0; pair.public_modulus_len()];
+            pair.sign(encoding, &random, b"e30.e30", &mut bytes)
+                .expect("a signature");
+            let token = format!("e30.e30.{}", URL_SAFE_NO_PAD.encode(&bytes));
+            for (algorithm, _) in encodings {
+                let expected = match algorithm == made_as {
+                    true => Verdict::Right,
+                    false => Verdict::Wrong,
+                };
+                let key = Key::Any(b"rsa.pem", &keys);
+                let verdict = verify(token.as_bytes(), algorithm.as_bytes(), key);
+                assert_eq!(verdict, expected, "{made_as} as {algorithm}");
+            }
         }
     }
 

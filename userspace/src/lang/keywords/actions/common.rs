@@ -1,12 +1,16 @@
 //! Actions that TCP and HTTP rule sets share: counters, variables, addresses, log level.
 
+use std::sync::Arc;
+
 use super::{Action, Built, RuleParts, RuleSets, action, refused};
 use crate::expr::Expression;
 use crate::lang::ast::Word;
 use crate::lang::keywords::args::{Complaint, Parsed, number};
 use crate::lang::keywords::expressions::variable;
 use crate::lang::keywords::logging::{profile, severity};
-use crate::model::{CommonAction, GeneralCounter, LogStep, TrackSlot, VariableCondition};
+use crate::model::{
+    CommonAction, GeneralCounter, LogStep, NameResolution, TrackSlot, VariableCondition,
+};
 
 /// Rule sets that see contents: all but connection and session rules.
 const CONTENTS: RuleSets = RuleSets::CONTENT
@@ -272,11 +276,12 @@ pub(super) const ACTIONS: &[Action] = &[
             Ok(Built::Common(CommonAction::DoLog { step, profile }))
         },
     ),
-    refused(
+    action(
         "do-resolve",
         QUEUED,
-        "(<var>,<resolvers>) <expr>",
-        "names are resolved once, at start",
+        "(<var>,<resolvers>[,ipv4|ipv6]) <expr>",
+        "Asks name servers for an address and puts it into a variable.",
+        resolution,
     ),
     refused(
         "set-bandwidth-limit",
@@ -382,6 +387,39 @@ fn target(
         })
     };
     Ok((name, parts.map(condition).collect::<Parsed<_>>()?))
+}
+
+/// `do-resolve`: a variable, a `resolvers` section, the family asked for first.
+fn resolution(rule: &mut RuleParts<'_, '_, '_>) -> Parsed<Built> {
+    let mut parts = rule.inside()?.split(',');
+    let variable = variable(
+        parts.next().unwrap_or_default(),
+        rule.word,
+        rule.inside_offset(),
+    )?;
+    let wrong = |message: String| Complaint::new(rule.word.span, message);
+    let section = parts.next().unwrap_or_default();
+    let known = rule.context.resolvers.iter();
+    let resolvers = known.clone().find(|known| known.name == section);
+    let Some(resolvers) = resolvers.cloned() else {
+        let names: Vec<_> = known.map(|known| known.name.as_str()).collect();
+        return Err(wrong(format!("unknown resolvers section '{section}'"))
+            .hint(format!("sections are {}", names.join(", "))));
+    };
+    let prefer_v6 = match (parts.next(), parts.next()) {
+        (None | Some("ipv6"), None) => true,
+        (Some("ipv4"), None) => false,
+        _ => return Err(wrong("expects 'ipv4' or 'ipv6' at the end".to_owned())),
+    };
+    let name = rule.expression()?;
+    Ok(Built::Common(CommonAction::Resolve(Arc::new(
+        NameResolution {
+            variable,
+            resolvers,
+            prefer_v6,
+            name,
+        },
+    ))))
 }
 
 const CONDITIONS: &[(&str, VariableCondition)] = &[

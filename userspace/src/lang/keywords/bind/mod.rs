@@ -23,7 +23,9 @@ pub(super) const KEYWORDS: &[Keyword] = &[BIND];
 
 const BIND: Keyword = Keyword {
     name: "bind",
-    sections: Sections::FRONTEND.or(Sections::LISTEN),
+    sections: Sections::FRONTEND
+        .or(Sections::LISTEN)
+        .or(Sections::LOG_FORWARD),
     args: "[<address>]:<port_range> [, ...] [param*]",
     doc: "Listens on addresses.",
     effect: Effect::Proxy(|args, draft, context| {
@@ -74,6 +76,53 @@ pub(in crate::lang) fn bind(
             maxconn: settings.maxconn,
             place: place.clone(),
         });
+    }
+    Ok(())
+}
+
+/// Adds the addresses of one `dgram-bind` line to a `log-forward` section. Settings of streams are read and mean nothing.
+pub(in crate::lang) fn datagrams(
+    word: &Word,
+    args: &mut Args<'_>,
+    draft: &mut ProxyDraft,
+    context: &mut Context<'_>,
+) -> Parsed {
+    let settings = settings(args, context)?;
+    let place = context.place(word.span);
+    for text in word.text.split(',').filter(|text| !text.is_empty()) {
+        let address = Address::parse(text, word.span)?;
+        if address.transport == Some(Transport::Stream) {
+            let message = format!("stream-type address not acceptable in '{text}'");
+            return Err(Complaint::new(word.span, message));
+        }
+        for endpoint in endpoints(
+            &Address {
+                transport: None,
+                ..address
+            },
+            false,
+            word,
+            context,
+        )? {
+            let BindAddress::Tcp(address) = endpoint else {
+                let message = "needs an IP address and a port";
+                return Err(Complaint::new(word.span, message));
+            };
+            draft.binds.push(Bind {
+                id: BindId(0),
+                proxy: ProxyId(0),
+                name: settings.name.clone(),
+                number: settings.number.unwrap_or(0),
+                address: BindAddress::Udp(address),
+                options: settings.options.clone(),
+                tls: None,
+                proto: None,
+                accept_proxy: false,
+                netscaler: None,
+                maxconn: None,
+                place: place.clone(),
+            });
+        }
     }
     Ok(())
 }

@@ -27,6 +27,19 @@ const fn keyword(
     }
 }
 
+/// A keyword that `healthcheck` sections have too.
+const fn rule(
+    name: &'static str,
+    args: &'static str,
+    doc: &'static str,
+    parse: fn(&mut Args<'_>, &mut ProxyDraft, &mut Context<'_>) -> Parsed,
+) -> Keyword {
+    Keyword {
+        sections: Sections::BACK.or(Sections::HEALTHCHECK),
+        ..keyword(name, args, doc, parse)
+    }
+}
+
 const fn refused(name: &'static str, args: &'static str, instead: &'static str) -> Keyword {
     Keyword {
         name,
@@ -38,6 +51,16 @@ const fn refused(name: &'static str, args: &'static str, instead: &'static str) 
 }
 
 pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
+    Keyword {
+        name: "external-check",
+        sections: Sections::GLOBAL,
+        args: "[preserve-env]",
+        doc: "Lets programs check servers.",
+        effect: Effect::Global(|args, context| {
+            context.global.external_check = Some(args.take_if("preserve-env"));
+            args.end()
+        }),
+    },
     keyword(
         "option httpchk",
         "[<method>] [<uri>] [<version>] [<host>]",
@@ -102,7 +125,7 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
             |draft| draft.check.log_all = false,
         ),
     },
-    keyword(
+    rule(
         "http-check comment",
         "<string>",
         "Names the step that follows.",
@@ -112,7 +135,7 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    rule(
         "http-check connect",
         "[<option> ...]",
         "Opens a connection.",
@@ -122,7 +145,7 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    rule(
         "http-check disable-on-404",
         "",
         "Drains servers that answer 404.",
@@ -131,7 +154,7 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    rule(
         "http-check expect",
         "[<option> ...] [!] <match> <pattern>",
         "Says which answers are good.",
@@ -141,7 +164,7 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    rule(
         "http-check send",
         "[<option> ...]",
         "Says what is sent.",
@@ -153,7 +176,7 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    rule(
         "http-check send-state",
         "",
         "Tells servers their state in a header.",
@@ -162,7 +185,7 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
             args.end()
         },
     ),
-    keyword(
+    rule(
         "tcp-check comment",
         "<string>",
         "Names the step that follows.",
@@ -172,7 +195,7 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    rule(
         "tcp-check connect",
         "[<option> ...]",
         "Opens a connection.",
@@ -182,7 +205,7 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    rule(
         "tcp-check expect",
         "[<option> ...] [!] <match> <pattern>",
         "Says which answers are good.",
@@ -192,7 +215,7 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    rule(
         "tcp-check send",
         "<data> [comment <msg>]",
         "Sends a text.",
@@ -203,7 +226,7 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
                 .push_sent(CheckStep::Send(data), args, draft.inheriting)
         },
     ),
-    keyword(
+    rule(
         "tcp-check send-binary",
         "<hexstring> [comment <msg>]",
         "Sends bytes.",
@@ -214,7 +237,7 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
                 .push_sent(CheckStep::Send(data), args, draft.inheriting)
         },
     ),
-    keyword(
+    rule(
         "tcp-check send-lf",
         "<fmt> [comment <msg>]",
         "Sends a text made of samples.",
@@ -231,7 +254,7 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
             )
         },
     ),
-    keyword(
+    rule(
         "tcp-check send-binary-lf",
         "<hexfmt> [comment <msg>]",
         "Sends bytes made of samples.",
@@ -248,7 +271,7 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
             )
         },
     ),
-    keyword(
+    rule(
         "http-check set-var",
         "(<var-name>) <expr>",
         "Sets a variable to a sample.",
@@ -258,7 +281,7 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    rule(
         "http-check set-var-fmt",
         "(<var-name>) <fmt>",
         "Sets a variable to a text.",
@@ -268,7 +291,7 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    rule(
         "http-check unset-var",
         "(<var-name>)",
         "Forgets a variable.",
@@ -281,7 +304,7 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    rule(
         "tcp-check set-var",
         "(<var-name>) <expr>",
         "Sets a variable to a sample.",
@@ -291,7 +314,7 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    rule(
         "tcp-check set-var-fmt",
         "(<var-name>) <fmt>",
         "Sets a variable to a text.",
@@ -301,7 +324,7 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    keyword(
+    rule(
         "tcp-check unset-var",
         "(<var-name>)",
         "Forgets a variable.",
@@ -314,23 +337,43 @@ pub(in crate::lang::keywords) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
-    refused(
+    keyword(
         "option external-check",
         "",
-        "no program is started; use 'tcp-check' rules or 'agent-check'",
+        "Checks servers with a program.",
+        |args, draft, _| {
+            draft.check.kind = Kind::External;
+            args.end()
+        },
     ),
-    refused("option spop-check", "", "there are no SPOP servers"),
-    refused(
-        "option ssl-hello-chk",
-        "",
-        "use 'check-ssl', or 'option tcp-check' with 'tcp-check' rules",
-    ),
-    refused(
+    keyword(
         "external-check command",
         "<command>",
-        "no program is started",
+        "Sets the program that checks servers.",
+        |args, draft, _| {
+            draft.check.external.command = args.only("a command")?.text.clone();
+            Ok(())
+        },
     ),
-    refused("external-check path", "<path>", "no program is started"),
+    keyword(
+        "external-check path",
+        "<path>",
+        "Sets the PATH of the program that checks servers.",
+        |args, draft, _| {
+            draft.check.external.path = Some(args.only("a path")?.text.clone());
+            Ok(())
+        },
+    ),
+    keyword(
+        "option ssl-hello-chk",
+        "",
+        "Checks whether servers answer a client hello of SSLv3.",
+        |args, draft, _| {
+            draft.check.kind = Kind::Hello;
+            args.end()
+        },
+    ),
+    refused("option spop-check", "", "there are no SPOP servers"),
 ];
 
 fn smtpchk(args: &mut Args<'_>, draft: &mut ProxyDraft, _: &mut Context<'_>) -> Parsed {

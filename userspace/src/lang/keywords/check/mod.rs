@@ -3,13 +3,16 @@
 //! Lines become steps of one dialogue. Servers share it; what differs per server is on its own line.
 
 mod expect;
+mod hello;
 mod keywords;
 mod send;
+
+use std::sync::Arc;
 
 use super::args::{Args, Parsed};
 use super::expressions::literal;
 use crate::expr::LogFormat;
-use crate::model::{CheckStep, CheckSteps, HttpSend};
+use crate::model::{CheckStep, CheckSteps, ExternalCheck, HttpSend};
 use crate::proto::checks::Protocol;
 
 pub(super) use keywords::KEYWORDS;
@@ -27,6 +30,8 @@ pub(in crate::lang) struct CheckDraft {
     request: RequestLine,
     disable_on_404: bool,
     send_state: bool,
+    /// `external-check command` and `path`.
+    external: ExternalCheck,
     /// `option log-health-checks`
     pub log_all: bool,
 }
@@ -41,6 +46,10 @@ enum Kind {
     Http,
     /// A protocol's own dialogue.
     BuiltIn(Protocol),
+    /// A client hello of SSLv3, and whatever a TLS server says to it.
+    Hello,
+    /// A program.
+    External,
 }
 
 /// The parts of a check's request that `option httpchk` gives.
@@ -59,6 +68,8 @@ impl CheckDraft {
             Kind::Connect => CheckSteps::Connect,
             Kind::Tcp => CheckSteps::Tcp(self.tcp.clone().into()),
             Kind::BuiltIn(protocol) => CheckSteps::Protocol(protocol.clone()),
+            Kind::Hello => CheckSteps::Tcp(hello::steps().into()),
+            Kind::External => CheckSteps::External(Arc::new(self.external.clone())),
             Kind::Http => CheckSteps::Http {
                 steps: self.http_steps().into(),
                 disable_on_404: self.disable_on_404,
@@ -72,6 +83,7 @@ impl CheckDraft {
         let steps = match &self.kind {
             Kind::Tcp => &self.tcp,
             Kind::Http => &self.http,
+            Kind::External => return true,
             _ => return false,
         };
         let first = steps.iter().find_map(|step| match step {
@@ -79,6 +91,11 @@ impl CheckDraft {
             _ => None,
         });
         first.is_some_and(|connect| connect.port.is_some())
+    }
+
+    /// Whether a program checks the servers, and which: nothing where none is named.
+    pub(crate) fn program(&self) -> Option<&str> {
+        matches!(self.kind, Kind::External).then_some(&*self.external.command)
     }
 
     /// The rules; a request is sent even where no rule says so. Parts the first request does not give are those of

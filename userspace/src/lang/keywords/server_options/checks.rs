@@ -123,6 +123,21 @@ pub(super) const OPTIONS: &[ServerOption] = &[
         Ok(())
     }),
     option(
+        "healthcheck",
+        "<name>",
+        "Checks the server as a 'healthcheck' section says.",
+        |args, server, context| {
+            let word = args.need("a healthcheck's name")?;
+            let known = context.healthchecks.iter();
+            let Some((_, steps)) = known.clone().find(|(name, _)| *name == word.text) else {
+                let names: Vec<_> = known.map(|(name, _)| name.as_str()).collect();
+                return Err(Complaint::unknown(word, "healthcheck", names));
+            };
+            server.check.steps = Some(steps.clone());
+            Ok(())
+        },
+    ),
+    option(
         "downinter",
         "<delay>",
         "Sets the interval of checks while the server is down.",
@@ -291,7 +306,6 @@ pub(super) const OPTIONS: &[ServerOption] = &[
         "",
         "checks have connections of their own",
     ),
-    refused("healthcheck", "<name>", "write the check in the backend"),
 ];
 
 /// An address without a port.

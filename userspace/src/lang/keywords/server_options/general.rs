@@ -454,7 +454,6 @@ pub(super) const OPTIONS: &[ServerOption] = &[
     refused("guid", "<string>", "objects are known by their names"),
     refused("idle-ping", "<delay>", "idle connections are not probed"),
     refused("init-state", "<state>", "checked servers start up"),
-    refused("log-proto", "<protocol>", "logs are sent as datagrams"),
     refused("shard", "<shard>", "there are no peers"),
     refused("strict-maxconn", "", "idle connections do not count"),
     refused(

@@ -5,6 +5,7 @@
 
 mod checks;
 mod general;
+mod logs;
 mod tls;
 
 use std::net::{IpAddr, SocketAddr};
@@ -19,9 +20,10 @@ use super::tls::TlsSettings;
 use crate::expr::Expression;
 use crate::lang::ast::Word;
 use crate::model::{
-    ErrorReaction, HttpProtocol, OnMarkedDown, OnMarkedUp, ProxyRecords, ServerSocket, Source,
-    Verify, WebSocket,
+    CheckSteps, ErrorReaction, HttpProtocol, OnMarkedDown, OnMarkedUp, ProxyRecords, ServerSocket,
+    Source, Verify, WebSocket,
 };
+use crate::proto::syslog::Framing;
 use crate::types::{Millis, Weight};
 
 /// One option of a server line.
@@ -90,6 +92,8 @@ pub(in crate::lang) struct ServerOptions {
     pub on_error: ErrorReaction,
     pub on_marked_down: Option<OnMarkedDown>,
     pub on_marked_up: Option<OnMarkedUp>,
+    pub log_framing: Framing,
+    pub log_buffer: Option<usize>,
     pub ssl: bool,
     pub tls: ServerTlsOptions,
 }
@@ -109,6 +113,8 @@ pub(in crate::lang) struct CheckOptions {
     pub threshold: Option<(u8, Word)>,
     pub send_proxy: bool,
     pub via_socks4: bool,
+    /// `healthcheck`: in place of the backend's check.
+    pub steps: Option<CheckSteps>,
     pub ssl: Option<bool>,
     pub sni: Option<String>,
 }
@@ -182,6 +188,8 @@ impl Default for ServerOptions {
             on_error: ErrorReaction::FailCheck,
             on_marked_down: None,
             on_marked_up: None,
+            log_framing: Framing::default(),
+            log_buffer: None,
             ssl: false,
             tls: ServerTlsOptions::default(),
         }
@@ -273,9 +281,14 @@ const fn refused(name: &'static str, args: &'static str, instead: &'static str) 
 
 /// All options of server lines.
 pub(in crate::lang) fn all() -> impl Iterator<Item = &'static ServerOption> {
-    [general::OPTIONS, checks::OPTIONS, tls::OPTIONS]
-        .into_iter()
-        .flatten()
+    [
+        general::OPTIONS,
+        logs::OPTIONS,
+        checks::OPTIONS,
+        tls::OPTIONS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Options that make no sense as a default.

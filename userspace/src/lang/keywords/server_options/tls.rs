@@ -61,8 +61,7 @@ pub(super) const OPTIONS: &[ServerOption] = &[
         "Sets the certificate shown to the server.",
         |args, server, context| {
             let word = args.need("a file name")?;
-            server.tls.certificate =
-                Some(context.existing(context.global.crt_base.as_ref(), word)?);
+            server.tls.certificate = Some(context.certificate(word)?);
             Ok(())
         },
     ),

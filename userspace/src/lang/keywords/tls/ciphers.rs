@@ -14,6 +14,8 @@ pub(in crate::lang::keywords) fn ciphers(word: &Word) -> Parsed<Vec<String>> {
     {
         let (sign, text) = match part.as_bytes()[0] {
             sign @ (b'!' | b'-' | b'+') => (sign, &part[1..]),
+            // A list of the system's crypto policy (Red Hat): the library decides here.
+            _ if part.starts_with("PROFILE=") => (b' ', "DEFAULT"),
             _ => (b' ', part),
         };
         let named = |suite: &&Suite| {

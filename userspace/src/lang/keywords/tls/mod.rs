@@ -85,6 +85,37 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         },
     ),
     Keyword::global(
+        "key-base",
+        "<dir>",
+        "Sets where relative 'key' names of 'crt-store' sections begin.",
+        |args, context| {
+            context.key_base = Some(context.path(args.only("a directory path as an argument")?));
+            Ok(())
+        },
+    ),
+    Keyword::global(
+        "jwt.decrypt_alg_list",
+        "<list>",
+        "Sets how keys of encrypted tokens may be encrypted.",
+        |args, context| {
+            let word = args.only("a list of algorithms")?;
+            let keys = context.patterns.keys();
+            keys.allow_algorithms(&word.text)
+                .map_err(|message| Complaint::new(word.span, message))
+        },
+    ),
+    Keyword::global(
+        "jwt.decrypt_enc_list",
+        "<list>",
+        "Sets how texts of encrypted tokens may be encrypted.",
+        |args, context| {
+            let word = args.only("a list of algorithms")?;
+            let keys = context.patterns.keys();
+            keys.allow_encryptions(&word.text)
+                .map_err(|message| Complaint::new(word.span, message))
+        },
+    ),
+    Keyword::global(
         "ssl-default-bind-ciphers",
         "<ciphers>",
         "Sets the TLS 1.2 suites of bind lines.",

@@ -69,12 +69,12 @@ pub(in crate::lang::keywords) const NO_OPS: &[Row] = &[
     (
         "insecure-fork-wanted",
         GLOBAL,
-        "no process is started at run time",
+        "processes may be started: 'external-check' decides",
     ),
     (
         "insecure-setuid-wanted",
         GLOBAL,
-        "no program is started at run time",
+        "processes may be started: 'external-check' decides",
     ),
     ("limited-quic", GLOBAL, "there is no QUIC"),
     (

@@ -15,7 +15,6 @@ pub(in crate::lang::keywords) const REFUSED: &[Row] = &[
         GLOBAL,
         "write ipv4@ or ipv6@ before names",
     ),
-    ("external-check", GLOBAL, "no program is started"),
     ("h1-accept-payload-with-any-method", GLOBAL, "leave it out"),
     (
         "h1-case-adjust",
@@ -52,9 +51,6 @@ pub(in crate::lang::keywords) const REFUSED: &[Row] = &[
         GLOBAL,
         "put the chain into the certificate's file",
     ),
-    ("jwt.decrypt_alg_list", GLOBAL, "tokens are not decrypted"),
-    ("jwt.decrypt_enc_list", GLOBAL, "tokens are not decrypted"),
-    ("key-base", GLOBAL, "keys are beside their certificates"),
     ("lua-load", GLOBAL, LUA),
     ("lua-load-per-thread", GLOBAL, LUA),
     ("lua-prepend-path", GLOBAL, LUA),

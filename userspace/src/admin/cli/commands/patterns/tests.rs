@@ -23,7 +23,7 @@ fn session() -> Session {
     let loaded = lang::load_sources(sources, &Machine::default(), &Settings::default());
     let model = loaded.model.expect("a configuration without errors");
     let running = Running::new(Arc::new(model), None);
-    let logs = Logs::open(&running.model, &running.state, "test").expect("no targets");
+    let logs = Logs::open(&running, "test").expect("no targets");
     let world = Arc::new(World::new(running, Arc::new(logs), "1.2.3", Vec::new()));
     Session::new(world, Level::Admin, Duration::from_secs(10))
 }

@@ -81,8 +81,7 @@ pub(super) const OPTIONS: &[BindOption] = &[
         "Adds certificates: a PEM file or a directory of them.",
         |args, bind, context| {
             let word = args.need("a certificate location")?;
-            bind.certificates
-                .push(context.existing(context.global.crt_base.as_ref(), word)?);
+            bind.certificates.push(context.certificate(word)?);
             Ok(())
         },
     ),

@@ -3,9 +3,15 @@
 //! A [`Header`] and a finished message come in, one line comes out, cut to the target's length. Escaping is done by whoever
 //! made the message; where a line goes and whether it is wanted is [`crate::log`]'s business.
 
+mod framing;
+mod message;
+
 use std::time::Duration;
 
 use crate::clock::LocalTime;
+
+pub use framing::{Framing, FramingError, next_frame, write_frame};
+pub use message::{Message, Origin};
 
 /// How a line is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +47,16 @@ pub struct Header<'a> {
     pub wall: Duration,
     /// The same moment as local time.
     pub local: LocalTime,
+    /// The time as it was received, already in the form that `format` writes; `None` = `wall` and `local` are written.
+    pub stamp: Option<&'a str>,
     /// The host name; `None` = not sent.
     pub host: Option<&'a str>,
-    /// The program's name.
+    /// The program's name; empty = none.
     pub tag: &'a str,
-    /// The process id.
-    pub pid: u32,
+    /// The process id; empty = none.
+    pub pid: &'a str,
+    /// RFC 5424 message id; empty = none.
+    pub message_id: &'a str,
     /// RFC 5424 structured data; empty = none.
     pub structured: &'a [u8],
 }
@@ -68,28 +78,25 @@ impl Header<'_> {
         let priority = self.facility * 8 + self.severity;
         match self.format {
             Format::Local => {
-                let time = syslog_time(&self.local);
-                append(
-                    line,
-                    format_args!("<{priority}>{time} {}[{}]: ", self.tag, self.pid),
-                );
+                self.write_stamp(line, priority, syslog_time);
+                self.write_tag(line);
             }
             Format::Rfc3164 => {
-                let time = syslog_time(&self.local);
+                self.write_stamp(line, priority, syslog_time);
                 let host = self.host.unwrap_or("localhost");
-                append(
-                    line,
-                    format_args!("<{priority}>{time} {host} {}[{}]: ", self.tag, self.pid),
-                );
+                append(line, format_args!("{host} "));
+                self.write_tag(line);
             }
             Format::Rfc5424 => {
-                let time = iso_time(&self.local, self.wall);
+                let time = |local: &LocalTime| iso_time(local, self.wall);
+                append(line, format_args!("<{priority}>1 "));
+                match self.stamp {
+                    Some(stamp) => line.extend_from_slice(stamp.as_bytes()),
+                    None => append(line, format_args!("{}", time(&self.local))),
+                }
                 let host = self.host.unwrap_or("-");
-                let (tag, pid) = (self.tag, self.pid);
-                append(
-                    line,
-                    format_args!("<{priority}>1 {time} {host} {tag} {pid} - "),
-                );
+                let [tag, pid, id] = [self.tag, self.pid, self.message_id].map(or_nil);
+                append(line, format_args!(" {host} {tag} {pid} {id} "));
                 match self.structured {
                     [] => line.push(b'-'),
                     data => line.extend_from_slice(data),
@@ -106,6 +113,28 @@ impl Header<'_> {
             Format::Raw => {}
         }
     }
+
+    /// Priority and time of RFC 3164.
+    fn write_stamp(&self, line: &mut Vec<u8>, priority: u8, time: fn(&LocalTime) -> String) {
+        match self.stamp {
+            Some(stamp) => append(line, format_args!("<{priority}>{stamp} ")),
+            None => append(line, format_args!("<{priority}>{} ", time(&self.local))),
+        }
+    }
+
+    /// `tag[pid]: `, as far as there is a tag and a process id.
+    fn write_tag(&self, line: &mut Vec<u8>) {
+        match (self.tag, self.pid) {
+            ("", _) => {}
+            (tag, "") => append(line, format_args!("{tag}: ")),
+            (tag, pid) => append(line, format_args!("{tag}[{pid}]: ")),
+        }
+    }
+}
+
+/// What stands for nothing in RFC 5424.
+const fn or_nil(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
 }
 
 /// `Nov  2 10:55:42`: the day is padded with a space (RFC 3164 §4.1.2).
@@ -162,9 +191,11 @@ mod tests {
                 weekday: 0,
                 offset: 3600,
             },
+            stamp: None,
             host: None,
             tag: "haproxy",
-            pid: 42,
+            pid: "42",
+            message_id: "",
             structured: b"",
         };
         change(&mut header);
@@ -209,6 +240,29 @@ mod tests {
         assert_eq!(
             full,
             "<134>1 2026-11-02T10:57:04.018468+01:00 edge.example haproxy 42 - [x@1 m=\"GET\"] hello\n"
+        );
+    }
+
+    #[test]
+    fn what_was_received_is_written_again_and_what_is_missing_is_left_out() {
+        let relayed = |header: &mut Header<'_>| {
+            header.stamp = Some("Oct 11 22:14:15");
+            header.host = Some("mymachine");
+            header.tag = "su";
+            header.pid = "";
+        };
+        assert_eq!(
+            line(Format::Rfc3164, relayed, 1024),
+            "<134>Oct 11 22:14:15 mymachine su: hello\n"
+        );
+        let nobody = |header: &mut Header<'_>| (header.tag, header.pid) = ("", "");
+        assert_eq!(
+            line(Format::Local, nobody, 1024),
+            "<134>Nov  2 10:57:04 hello\n"
+        );
+        assert_eq!(
+            line(Format::Rfc5424, nobody, 1024),
+            "<134>1 2026-11-02T10:57:04.018468+01:00 - - - - - hello\n"
         );
     }
 

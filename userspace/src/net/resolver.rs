@@ -1,7 +1,7 @@
 //! Questions to name servers: all of them at once, the first valid answer counts (manual §5.3.2).
 //!
-//! A resolvers section and a name come in, an answer with the name of who gave it comes out, or how it failed. Which
-//! servers get the addresses is [`super`]'s.
+//! A resolvers section and a name come in, an answer with the name of who gave it comes out, or how it failed. What the
+//! addresses are for is the asker's business: [`crate::health`] gives them to servers, [`crate::session`] to variables.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
@@ -19,16 +19,20 @@ use crate::proto::dns::{self, Answer, Failure, Kind};
 
 /// Why there is no answer, as far as `hold` and the log tell it apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Status {
+pub enum Status {
+    /// The name does not exist.
     NoSuchName,
+    /// The name servers refuse to answer.
     Refused,
+    /// Nobody answered in time.
     Timeout,
+    /// Anything else.
     Other,
 }
 
 impl Status {
     /// The words in the log.
-    pub(super) const fn words(self) -> &'static str {
+    pub const fn words(self) -> &'static str {
         match self {
             Self::NoSuchName => "DNS NX status",
             Self::Refused => "DNS refused status",
@@ -39,13 +43,18 @@ impl Status {
 }
 
 /// An answer, and which name server gave it.
-pub(super) struct Told<'a> {
-    pub(super) answer: Answer,
-    pub(super) by: &'a NameServer,
+pub struct Told<'a> {
+    /// What it says.
+    pub answer: Answer,
+    /// Who said it.
+    pub by: &'a NameServer,
 }
 
 /// Asks for a name's addresses of the preferred family, then of the other one.
-pub(super) async fn addresses<'a>(
+///
+/// # Errors
+/// No name server gave a valid answer.
+pub async fn addresses<'a>(
     resolvers: &'a Resolvers,
     name: &str,
     prefer_v6: bool,
@@ -59,7 +68,10 @@ pub(super) async fn addresses<'a>(
 }
 
 /// Asks for the servers of a service.
-pub(super) async fn services<'a>(resolvers: &'a Resolvers, name: &str) -> Result<Told<'a>, Status> {
+///
+/// # Errors
+/// No name server gave a valid answer.
+pub async fn services<'a>(resolvers: &'a Resolvers, name: &str) -> Result<Told<'a>, Status> {
     persistently(resolvers, name, &[Kind::Srv]).await
 }
 
