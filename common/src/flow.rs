@@ -76,6 +76,8 @@ impl FlowState {
     pub const CLOSING: Self = Self(4);
     /// UDP.
     pub const DATAGRAM: Self = Self(5);
+    /// The handshake was answered by a RST, or broken off by one.
+    pub const RESET: Self = Self(6);
 
     /// From the low bits of an identity word.
     #[inline(always)]
@@ -98,7 +100,23 @@ impl FlowState {
     /// Whether it is a flow's that has not been seen to end.
     #[inline(always)]
     pub const fn is_live(self) -> bool {
-        self.0 != Self::NONE.0 && self.0 != Self::CLOSING.0
+        self.0 != Self::NONE.0 && self.0 != Self::CLOSING.0 && self.0 != Self::RESET.0
+    }
+
+    /// Whether it never was a connection, and may give way to one that may become one.
+    #[inline(always)]
+    pub const fn is_unproven(self) -> bool {
+        self.is_handshake() || self.0 == Self::RESET.0
+    }
+
+    /// The state after a FIN or RST, from whichever side.
+    #[inline(always)]
+    const fn ended(self, flags: TcpFlags) -> Self {
+        if self.is_handshake() && flags.has(TcpFlags::RST) || self.0 == Self::RESET.0 {
+            Self::RESET
+        } else {
+            Self::CLOSING
+        }
     }
 
     /// The state after a packet of the client (`flags` of a segment, none for a datagram). Where the server's answers
@@ -106,7 +124,7 @@ impl FlowState {
     #[inline(always)]
     pub const fn after_client(self, flags: TcpFlags, answers_seen: bool) -> Self {
         if flags.has(TcpFlags::FIN | TcpFlags::RST) {
-            return Self::CLOSING;
+            return self.ended(flags);
         }
         let awaits = if answers_seen {
             Self::ANSWERED
@@ -124,7 +142,7 @@ impl FlowState {
     #[inline(always)]
     pub const fn after_server(self, flags: TcpFlags) -> Self {
         if flags.has(TcpFlags::FIN | TcpFlags::RST) {
-            return Self::CLOSING;
+            return self.ended(flags);
         }
         if flags.grants() && self.0 == Self::OPENING.0 {
             return Self::ANSWERED;
@@ -341,8 +359,8 @@ impl FlowBucket {
     }
 }
 
-/// [`FlowState::value`] of all states, a byte each: none, opening, answered, established, closing, datagram.
-const VALUES: u64 = 0x02_02_03_02_01_00;
+/// [`FlowState::value`] of all states, a byte each: none, opening, answered, established, closing, datagram, reset.
+const VALUES: u64 = 0x00_02_02_03_02_01_00;
 
 /// The identity of an entry that another CPU is writing.
 const CLAIMED: u64 = u64::MAX;
@@ -357,110 +375,4 @@ pub const REFRESH_MILLIS: u32 = 1000;
 const _: () = assert!(size_of::<FlowBucket>() == 64);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::word::HostAtomics;
-
-    fn track(expires: u32, server: u16) -> Track {
-        Track {
-            expires: Tick(expires),
-            server: ServerIndex(server),
-            nat_port: 4711,
-        }
-    }
-
-    #[test]
-    fn an_entry_is_found_by_its_own_hash_only() {
-        let bucket = FlowBucket::default();
-        assert_eq!(bucket.find(FlowHash(0)), NO_WAY);
-        let hash = FlowHash(0x1234_5678_9abc_de00);
-        let entry = bucket.way(2);
-        assert!(entry.write(&HostAtomics, 0, hash, FlowState::OPENING, track(100, 7)));
-        assert_eq!(bucket.find(FlowHash(hash.0 | 0x77)), 2);
-        assert_eq!(bucket.way(2).read(), (FlowState::OPENING, track(100, 7)));
-        assert_eq!(bucket.find(FlowHash(hash.0 ^ 0x100)), NO_WAY);
-    }
-
-    #[test]
-    fn free_and_expired_entries_go_first_and_established_ones_never() {
-        let now = Tick(1000);
-        let bucket = FlowBucket::default();
-        let fill = |way: u32, state, expires| {
-            let hash = FlowHash((way as u64 + 1) << 32);
-            let entry = bucket.way(way);
-            entry.write(
-                &HostAtomics,
-                entry.identity(),
-                hash,
-                state,
-                track(expires, 1),
-            );
-        };
-        for way in 0..4 {
-            fill(way, FlowState::ESTABLISHED, 5000);
-        }
-        assert_eq!(bucket.victim(now), NO_WAY);
-        fill(3, FlowState::DATAGRAM, 1001);
-        assert_eq!(bucket.victim(now), 3);
-        fill(1, FlowState::OPENING, 4000);
-        assert_eq!(bucket.victim(now), 1);
-        fill(2, FlowState::ESTABLISHED, 999);
-        assert_eq!(bucket.victim(now), 2);
-    }
-
-    #[test]
-    fn an_entry_that_changed_meanwhile_is_left_alone() {
-        let bucket = FlowBucket::default();
-        let (first, second) = (FlowHash(0x100), FlowHash(0x200));
-        let entry = bucket.way(0);
-        let found = entry.identity();
-        assert!(entry.write(&HostAtomics, found, first, FlowState::OPENING, track(1, 1)));
-        assert!(!entry.write(&HostAtomics, found, second, FlowState::OPENING, track(2, 2)));
-        assert_eq!(entry.read(), (FlowState::OPENING, track(1, 1)));
-        assert!(entry.is(first) && !entry.is(second));
-        entry.identity.store(CLAIMED);
-        assert!(!entry.write(
-            &HostAtomics,
-            CLAIMED,
-            second,
-            FlowState::OPENING,
-            track(2, 2)
-        ));
-        assert_eq!(bucket.find(FlowHash(CLAIMED)), NO_WAY);
-    }
-
-    #[test]
-    fn threads_in_each_others_way_never_mix_two_flows() {
-        let bucket = FlowBucket::default();
-        std::thread::scope(|scope| {
-            for number in 1..=4u16 {
-                let bucket = &bucket;
-                scope.spawn(move || {
-                    let hash = FlowHash(u64::from(number) << 32);
-                    for round in 0..20_000 {
-                        let entry = bucket.way(0);
-                        let found = entry.identity();
-                        entry.write(
-                            &HostAtomics,
-                            found,
-                            hash,
-                            FlowState::OPENING,
-                            track(round, number),
-                        );
-                        let (_, seen) = entry.read();
-                        if entry.is(hash) && entry.identity() == found {
-                            assert_eq!(seen.server, ServerIndex(number));
-                        }
-                    }
-                });
-            }
-        });
-    }
-
-    #[test]
-    fn places_name_bucket_and_way() {
-        let place = FlowPlace::new(123_456, 3);
-        assert_eq!((place.bucket(), place.way()), (123_456, 3));
-        assert_eq!(FlowPlace::new(5, NO_WAY), FlowPlace::NONE);
-    }
-}
+mod tests;

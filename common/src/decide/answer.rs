@@ -187,7 +187,7 @@ pub(super) fn send_back<T: Tables>(
         .ok_or(DropReason::Inconsistent)?;
     let head = Head::from_word(word);
     let next = head.state.after_server(work.packet.transport.flags);
-    let expires = work.after(service.timeout(next));
+    let expires = work.after(scene.lifetime(service, next));
     if next != head.state || scene.is_stale(expires, head.expires) {
         let renewed = Head {
             expires,

@@ -194,7 +194,7 @@ fn resume<T: Tables>(
     let hop = Hop::from_word(server.hop.load());
     let flags = work.packet.transport.flags;
     let usable = if flags.opens() {
-        takes_flows(hop) && state != FlowState::CLOSING
+        takes_flows(hop) && state.is_live()
     } else {
         keeps_flows(hop)
     };
@@ -202,7 +202,7 @@ fn resume<T: Tables>(
         return false;
     }
     let next = state.after_client(flags, work.mode.sees_answers());
-    let fresh = work.after(service.timeout(next));
+    let fresh = work.after(scene.lifetime(service, next));
     work.flow = Flow {
         server: track.server,
         nat_port: track.nat_port,
@@ -269,7 +269,7 @@ fn record<T: Tables>(
     let flow = &work.flow;
     if !work.packet.quote.is_there {
         let track = Track {
-            expires: work.after(service.timeout(flow.state)),
+            expires: work.after(scene.lifetime(service, flow.state)),
             server: flow.server,
             nat_port: flow.nat_port,
         };

@@ -35,8 +35,14 @@ pub(super) fn map<T: Tables>(
     if work.search.mine.port != 0 {
         return renew(frame, scene, work, service).ok_or(DropReason::Inconsistent);
     }
-    if !work.flow.begins {
+    // A SYN that comes again may find that its mapping was given away.
+    if !work.flow.begins && !work.packet.transport.flags.opens() {
         return Err(DropReason::UnknownFlow);
+    }
+    // A handshake that may never be completed gives way, the one that has waited longest: or a flood of SYNs from nowhere
+    // would take every port.
+    if work.search.free.port == 0 {
+        work.search.free = work.search.weak;
     }
     if work.search.free.port == 0 {
         return Err(DropReason::NoNatPort);
@@ -51,6 +57,10 @@ pub(super) struct Search {
     mine: Spot,
     /// The first that may be taken.
     free: Spot,
+    /// That of another flow, which is not proven to be a connection and would miss the least.
+    weak: Spot,
+    /// What that would miss.
+    price: u64,
 }
 
 /// An entry of the table; port 0 is none.
@@ -58,6 +68,8 @@ pub(super) struct Search {
 struct Spot {
     place: u32,
     port: u16,
+    /// The head that was found there.
+    word: u64,
 }
 
 #[inline(always)]
@@ -98,7 +110,7 @@ fn search<T: Tables>(frame: &impl Frame, scene: &Scene<'_, T>, work: &mut Work, 
             break;
         };
         let word = entry.head.load();
-        let spot = Spot { place, port };
+        let spot = Spot { place, port, word };
         if is_mine(entry, word, port, work) {
             work.search.mine = spot;
             break;
@@ -106,6 +118,14 @@ fn search<T: Tables>(frame: &impl Frame, scene: &Scene<'_, T>, work: &mut Work, 
         let expired = word == 0 || Head::has_expired(word, work.now);
         if expired && work.search.free.port == 0 {
             work.search.free = spot;
+        }
+        let head = Head::from_word(word);
+        if !expired && head.state.is_unproven() {
+            let answered = (head.state == FlowState::ANSWERED) as u64;
+            let price = 1 + ((answered << 32) | head.expires.since(work.now) as u64);
+            if work.search.price == 0 || price < work.search.price {
+                (work.search.weak, work.search.price) = (spot, price);
+            }
         }
         // Entries are never emptied, so the flow was never offered a port behind an unused one. A SYN takes what is free
         // without looking for an older mapping of the same ports.
@@ -116,6 +136,7 @@ fn search<T: Tables>(frame: &impl Frame, scene: &Scene<'_, T>, work: &mut Work, 
             // The server could not tell them apart, and we not its answers.
             if !expired && answers_alike(scene, entry, word, work, (address, port_be)) {
                 work.search.free = Spot::default();
+                work.search.weak = Spot::default();
                 break;
             }
         } else {
@@ -174,7 +195,7 @@ fn renew<T: Tables>(
     let entry = scene.tables.nat_entry(work.search.mine.place)?;
     let word = entry.head.load();
     let head = Head::from_word(word);
-    let reopened = work.flow.begins && head.state == FlowState::CLOSING;
+    let reopened = work.flow.begins && !head.state.is_live();
     let next = if reopened {
         FlowState::OPENING
     } else {
@@ -182,7 +203,7 @@ fn renew<T: Tables>(
             .after_client(work.packet.transport.flags, work.mode.sees_answers())
     };
     let renewed = Head {
-        expires: work.after(service.timeout(next)),
+        expires: work.after(scene.lifetime(service, next)),
         state: next,
         ..head
     };
@@ -196,7 +217,7 @@ fn renew<T: Tables>(
     Some(())
 }
 
-/// Takes a free entry; `None` if another CPU was faster, and then the client's next try finds another.
+/// Takes the entry that was found; `None` if another CPU was faster, and then the client's next try finds another.
 #[inline(always)]
 fn make<T: Tables>(
     frame: &impl Frame,
@@ -204,15 +225,11 @@ fn make<T: Tables>(
     work: &mut Work,
     service: &Service,
 ) -> Option<()> {
-    let Spot { place, port } = work.search.free;
+    let Spot { place, port, word } = work.search.free;
     let entry = scene.tables.nat_entry(place)?;
-    let word = entry.head.load();
-    if word != 0 && !Head::has_expired(word, work.now) {
-        return None;
-    }
     let packet = &work.packet;
     let head = Head {
-        expires: work.after(service.timeout(work.flow.state)),
+        expires: work.after(scene.lifetime(service, work.flow.state)),
         port,
         state: work.flow.state,
         protocol: packet.network.protocol,

@@ -14,7 +14,7 @@ use crate::parse::{Link, Packet};
 use crate::quic::ServerIds;
 use crate::rewrite::{Ends, Outgoing};
 use crate::server::{Hop, Server, ServerIndex, ServerState};
-use crate::service::{Forward, Nature, ServiceIndex};
+use crate::service::{Forward, Nature, Service, ServiceIndex};
 use crate::tick::Tick;
 use crate::tunnel::{Inner, Tunnel};
 
@@ -240,6 +240,16 @@ impl<'a, T: Tables> Scene<'a, T> {
             return None;
         }
         self.tables.server(index)
+    }
+
+    /// How long a flow in this state is remembered, in ticks.
+    #[inline(always)]
+    pub(super) fn lifetime(&self, service: &Service, state: FlowState) -> u32 {
+        if state == FlowState::RESET {
+            Clock::from_word(self.config.clock.load()).per_second
+        } else {
+            service.timeout(state)
+        }
     }
 
     /// Whether an entry that would now expire at `fresh` was last brought up to date a second ago or more.

@@ -26,7 +26,7 @@ use super::pins::{Pins, PinsError};
 use super::plan::{self, Family, Plan};
 use super::progress::Progress;
 use super::sources::Region;
-use super::tables::{Readings, Tables, layout};
+use super::tables::{Readings, Tables, layout, locked};
 use super::ticks::Ticks;
 use super::writer::{Notice, Standing, Standings, Surroundings, WriteError, Writer, regions};
 use crate::log::notice;
@@ -101,7 +101,8 @@ impl Engine {
             predecessor,
             sources,
         } = inherit(&plan, settings, &plain, &own, set)?;
-        let mut loaded = Loaded::new(object, &layout(&sizes, sources), pins, set.as_ref())?;
+        let layout = layout(&sizes, sources);
+        let mut loaded = Loaded::new(object, &layout, pins, set.as_ref())?;
         let ticks = Ticks::calibrate(|| loaded.tick())?;
 
         let own_addresses = own.clone();
@@ -123,6 +124,7 @@ impl Engine {
             &neighbours,
         )?;
         progress.end(&sizes);
+        running.state.process.set_kernel_memory(locked(&layout));
         loaded.attach(&interfaces, earlier.map(|earlier| &mut earlier.loaded))?;
         let feedback = Arc::new(feedback(
             &model,

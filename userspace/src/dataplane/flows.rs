@@ -1,15 +1,17 @@
-//! The flows the kernel knows, with both of their ends: what `show flows` lists and `clear flows` forgets.
+//! The flows the kernel knows: what `show flows` lists and `clear flows` forgets.
 //!
-//! Read from the table of mappings, which alone has addresses; flows of `forward dsr`, `ipip` and `gue` are remembered by a
-//! hash of theirs and can only be counted. Forgetting takes the flow's entry and its mapping: the next packet of the client
-//! finds no flow.
+//! Those with NAT are read from the table of mappings, with both of their ends; flows of `forward dsr`, `ipip` and `gue` from
+//! the flow table, which knows them by a hash of their addresses alone. Forgetting takes the flow's entry and its mapping:
+//! the next packet of the client finds no flow.
 
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 use tidegate_common::address::Address;
-use tidegate_common::flow::FlowState;
+use tidegate_common::flow::{FlowEntry, FlowState};
 use tidegate_common::nat::{Head, NatEntry};
+use tidegate_common::server::ServerIndex;
+use tidegate_common::tick::Tick;
 
 use super::feedback::Feedback;
 
@@ -18,25 +20,27 @@ use super::feedback::Feedback;
 pub struct FlowSnapshot {
     /// `tcp` or `udp`.
     pub protocol: &'static str,
-    /// Who.
-    pub client: SocketAddr,
-    /// The address it uses.
-    pub service: SocketAddr,
+    /// Who; not known of a flow without NAT.
+    pub client: Option<SocketAddr>,
+    /// The address it uses; likewise.
+    pub service: Option<SocketAddr>,
     /// The server's name; none that the configuration still has, where it is being drained.
     pub server: Option<String>,
     /// The backend's server's frontend.
     pub frontend: Option<String>,
-    /// `opening`, `answered`, `established`, `closing` or `datagram`.
+    /// `opening`, `answered`, `established`, `closing`, `reset` or `datagram`.
     pub state: &'static str,
     /// Milliseconds until it is forgotten without another packet.
     pub expires: u64,
 }
 
 impl Feedback {
-    /// Flows with addresses for which `wanted` holds, at most `most`.
+    /// Flows for which `wanted` holds, at most `most`.
     pub fn flows(&self, wanted: impl Fn(&FlowSnapshot) -> bool, most: usize) -> Vec<FlowSnapshot> {
-        let flows = self.nat.iter().filter_map(|entry| self.flow(entry));
-        flows.filter(wanted).take(most).collect()
+        let mapped = self.nat.iter().filter_map(|entry| self.flow(entry));
+        let entries = self.flows.iter().flat_map(|bucket| &bucket.entries);
+        let others = entries.filter_map(|entry| self.unmapped(entry));
+        mapped.chain(others).filter(wanted).take(most).collect()
     }
 
     /// Forgets the flows for which `wanted` holds; tells how many there were.
@@ -58,7 +62,53 @@ impl Feedback {
             }
             forgotten += 1;
         }
+        for entry in self.flows.iter().flat_map(|bucket| &bucket.entries) {
+            if self.unmapped(entry).is_some_and(|flow| wanted(&flow)) {
+                entry.identity.store(0);
+                forgotten += 1;
+            }
+        }
         forgotten
+    }
+
+    /// A flow that has no mapping.
+    fn unmapped(&self, entry: &FlowEntry) -> Option<FlowSnapshot> {
+        let now = self.ticks.now();
+        let (state, track) = entry.read();
+        if track.nat_port != 0 || track.has_expired(now) {
+            return None;
+        }
+        let name = name(state)?;
+        let (server, frontend) = self.owner(track.server);
+        Some(FlowSnapshot {
+            protocol: if state == FlowState::DATAGRAM {
+                "udp"
+            } else {
+                "tcp"
+            },
+            client: None,
+            service: None,
+            server,
+            frontend,
+            state: name,
+            expires: self.milliseconds(track.expires, now),
+        })
+    }
+
+    /// The names of a server and of its frontend, if the configuration still has it.
+    fn owner(&self, index: ServerIndex) -> (Option<String>, Option<String>) {
+        let servers = self.servers.load();
+        let Some(server) = servers.iter().find(|server| server.index == Some(index)) else {
+            return (None, None);
+        };
+        let mut services = self.services.iter();
+        let service = services.find(|known| known.index == server.service);
+        let frontend = service.map(|service| service.frontend.clone());
+        (Some(server.name.clone()), frontend)
+    }
+
+    fn milliseconds(&self, expires: Tick, now: Tick) -> u64 {
+        u64::from(expires.since(now)) * 1000 / u64::from(self.ticks.per_second())
     }
 
     fn flow(&self, entry: &NatEntry) -> Option<FlowSnapshot> {
@@ -74,22 +124,16 @@ impl Feedback {
             |address: IpAddr, port: [u8; 2]| SocketAddr::new(address, u16::from_be_bytes(port));
         let client = end(Address::load(&entry.client).into(), client_port);
         let service = end(Address::load(&entry.service).into(), service_port);
-        let index = entry.server();
-        let servers = self.servers.load();
-        let server = servers.iter().find(|server| server.index == Some(index));
-        let frontend = server.and_then(|server| {
-            let mut services = self.services.iter();
-            services.find(|known| known.index == server.service)
-        });
+        let (server, frontend) = self.owner(entry.server());
         // Whoever wrote the entry meanwhile changed its head first.
         (entry.head.load() == word).then(|| FlowSnapshot {
             protocol: if head.protocol == UDP { "udp" } else { "tcp" },
-            client,
-            service,
-            server: server.map(|server| server.name.clone()),
-            frontend: frontend.map(|service| service.frontend.clone()),
+            client: Some(client),
+            service: Some(service),
+            server,
+            frontend,
             state,
-            expires: u64::from(head.expires.since(now)) * 1000 / u64::from(self.ticks.per_second()),
+            expires: self.milliseconds(head.expires, now),
         })
     }
 }
@@ -102,6 +146,7 @@ fn name(state: FlowState) -> Option<&'static str> {
         (FlowState::ESTABLISHED, "established"),
         (FlowState::CLOSING, "closing"),
         (FlowState::DATAGRAM, "datagram"),
+        (FlowState::RESET, "reset"),
     ];
     let mut named = names.iter();
     named

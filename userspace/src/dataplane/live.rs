@@ -33,7 +33,7 @@ impl LiveFlows {
         match state {
             FlowState::OPENING | FlowState::ANSWERED => self.opening += 1,
             FlowState::ESTABLISHED => self.established += 1,
-            FlowState::CLOSING => self.closing += 1,
+            FlowState::CLOSING | FlowState::RESET => self.closing += 1,
             FlowState::DATAGRAM => self.datagram += 1,
             _ => {}
         }

@@ -45,6 +45,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use tidegate_common::maps::Sizes;
 
 pub use attach::AttachError;
 pub use capture::{Capture, CaptureError, Captured, Wish};
@@ -59,6 +60,7 @@ pub use snapshot::{
 pub use sources::SourceCount;
 
 use crate::log::notice;
+use crate::model::XdpGlobal;
 use crate::state::Running;
 use offload::Compiled;
 
@@ -303,8 +305,23 @@ impl std::fmt::Debug for Dataplane {
 pub fn describe_build() -> String {
     match OBJECT.len() {
         0 => "absent (build it with `cargo xtask build`)".to_owned(),
-        bytes => format!("embedded, {bytes} bytes; modes native, generic; services l4, guard"),
+        bytes => format!(
+            "embedded, {bytes} bytes; modes native, generic; services l4, guard; tables lock {} MiB with {} flows",
+            default_memory() >> 20,
+            XdpGlobal::default().flows
+        ),
     }
+}
+
+/// What the tables lock with `mode l4` services and no `xdp flows` line, in bytes.
+fn default_memory() -> u64 {
+    let flows = XdpGlobal::default().flows;
+    let sizes = Sizes {
+        flow_buckets: Sizes::flow_buckets_for(flows),
+        nat_entries: flows.saturating_mul(2),
+        ..Sizes::SMALLEST
+    };
+    tables::locked(&tables::layout(&sizes, loader::Keeping::Fresh))
 }
 
 /// An error with all its causes, in one line.

@@ -425,8 +425,10 @@ pub struct Server {
 pub struct IdleTimes {
     /// Before the handshake is complete: `timeout connect`.
     pub opening: u64,
-    /// Established TCP, and UDP: the longer of `timeout client` and `timeout server`.
+    /// Established TCP: `timeout tunnel`, or else the longer of `timeout client` and `timeout server`.
     pub established: u64,
+    /// UDP: the longer of `timeout client` and `timeout server`.
+    pub datagram: u64,
     /// After a FIN or RST: the longer of `timeout client-fin` and `timeout server-fin`.
     pub closing: u64,
 }

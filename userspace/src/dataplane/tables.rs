@@ -216,6 +216,21 @@ pub(super) fn layout(sizes: &Sizes, sources: Keeping) -> Layout {
     }
 }
 
+/// Bytes of memory that maps of this layout lock: entries and values, per-CPU ones on every CPU; not the few that the
+/// kernel needs besides, nor the IPv6 trie, which takes what it holds.
+pub(super) fn locked(layout: &Layout) -> u64 {
+    let cpus = aya::util::nr_cpus().unwrap_or(1) as u64;
+    let of = |table: &Table| {
+        let copies = match table.name {
+            name::COUNTERS | name::DROPS => cpus,
+            name::LISTS6_TRIE => 0,
+            _ => 1,
+        };
+        copies * u64::from(table.entries) * u64::from(table.value)
+    };
+    layout.tables.iter().map(of).sum()
+}
+
 impl Tables {
     /// Opens the maps of a loaded program.
     pub(super) fn open(loaded: &mut Loaded, sizes: &Sizes) -> Result<(Self, Readings), LoadError> {

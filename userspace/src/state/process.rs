@@ -2,7 +2,7 @@
 //!
 //! One [`ProcessState`] lives as long as the process; reloads share it.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::counters::{Counters, Gauge};
@@ -44,6 +44,7 @@ pub struct ProcessState {
     pub pipes_free: Gauge,
     limits: Limits,
     stopping: AtomicBool,
+    kernel_memory: AtomicU64,
 }
 
 /// Limits an operator may change at run time; 0 = none.
@@ -84,6 +85,7 @@ impl ProcessState {
                 compression_rate: AtomicU32::new(0),
             },
             stopping: AtomicBool::new(false),
+            kernel_memory: AtomicU64::new(0),
         }
     }
 
@@ -122,6 +124,16 @@ impl ProcessState {
     /// Changes the limit of a rate; 0 = none.
     pub fn set_rate_limit(&self, rate: ProcessRate, limit: u32) {
         self.limit_cell(rate).store(limit, Relaxed);
+    }
+
+    /// Bytes of memory that the kernel tier's tables lock; 0 without one.
+    pub fn kernel_memory(&self) -> u64 {
+        self.kernel_memory.load(Relaxed)
+    }
+
+    /// Takes note of them.
+    pub fn set_kernel_memory(&self, bytes: u64) {
+        self.kernel_memory.store(bytes, Relaxed);
     }
 
     /// Whether the process is on its way out.

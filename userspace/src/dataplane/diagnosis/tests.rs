@@ -48,6 +48,7 @@ fn service(address: &str, servers: usize) -> Service {
             idle: IdleTimes {
                 opening: 1,
                 established: 1,
+                datagram: 1,
                 closing: 1,
             },
         }),

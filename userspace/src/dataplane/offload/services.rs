@@ -428,11 +428,14 @@ fn refuse_own_ports(model: &Model, service: &Service, refusals: &mut Vec<Refusal
 fn idle_times(frontend: &Timeouts, backend: &Timeouts) -> IdleTimes {
     let longer = |one: Option<Millis>, other: Option<Millis>| one.max(other).map(|time| time.0);
     let unlimited = frontend.client.is_none() || backend.server.is_none();
+    let idle = longer(frontend.client, backend.server)
+        .filter(|_| !unlimited)
+        .unwrap_or(UNLIMITED);
     IdleTimes {
         opening: backend.connect.map_or(OPENING, |time| time.0),
-        established: longer(frontend.client, backend.server)
-            .filter(|_| !unlimited)
-            .unwrap_or(UNLIMITED),
+        // No byte is read here: every connection is a tunnel from its first one (manual §4.2 `timeout tunnel`).
+        established: backend.tunnel.map_or(idle, |time| time.0),
+        datagram: idle,
         closing: longer(frontend.client_fin, backend.server_fin).unwrap_or(CLOSING),
     }
 }

@@ -397,7 +397,7 @@ impl Writer {
             opening: self.ticks.span(idle.opening),
             established: self.ticks.span(idle.established),
             closing: self.ticks.span(idle.closing),
-            datagram: self.ticks.span(idle.established),
+            datagram: self.ticks.span(idle.datagram),
         }
     }
 }
@@ -479,6 +479,7 @@ const LONGEST_GRACE: u64 = 600_000;
 const NO_FLOWS: IdleTimes = IdleTimes {
     opening: 0,
     established: 0,
+    datagram: 0,
     closing: 0,
 };
 

@@ -216,6 +216,7 @@ fn to(servers: Vec<plan::Server>) -> Delivery {
         idle: IdleTimes {
             opening: 1000,
             established: 60_000,
+            datagram: 60_000,
             closing: 1000,
         },
     })

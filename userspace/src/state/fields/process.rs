@@ -93,6 +93,7 @@ pub const INFO: &[InfoField] = &[
     field(62, "TotalSplicedBytesOut", "spliced_bytes_out_total", "MCP", "Bytes sent through a kernel pipe so far", |row| Value::U64(row.counter(Counter::SplicedBytes))),
     field(66, "Build info", "build_info", "POS", "Build", |row| Value::Text(row.version.into())),
     field(70, "Start_time_sec", "start_time_seconds", "MDP", "When the process started, in seconds since 1970", |row| Value::U32(clamp(row.running.state.process.started_wall.as_secs()))),
+    field(90, "XdpMemLocked_bytes", "", "MGP", "Memory that the tables of the kernel tier lock", |row| Value::U64(row.running.state.process.kernel_memory())),
 ];
 
 const fn field(

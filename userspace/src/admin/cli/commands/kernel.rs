@@ -1,6 +1,7 @@
 //! Commands about the kernel tier.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use super::{Answer, Call, Command};
 use ipnet::IpNet;
@@ -27,7 +28,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         words: &["show", "flows"],
         usage: "show flows [client <net>] [service <net>] [server <name>] [state <state>]",
-        doc: "list the flows the kernel forwards, with both ends",
+        doc: "list the flows the kernel forwards, those with NAT with both ends",
         level: Level::User,
         run: |call| flows(call).unwrap_or_else(Answer::error),
     },
@@ -51,13 +52,15 @@ fn flows(call: &Call<'_>) -> Result<Answer, String> {
     let mut text = String::new();
     for flow in flows.iter().take(MOST_FLOWS) {
         let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "-".to_owned());
+        let end =
+            |end: Option<SocketAddr>| end.map_or_else(|| "-".to_owned(), |end| end.to_string());
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
             "{} {} -> {} frontend {} server {} {} expires {}",
             flow.protocol,
-            flow.client,
-            flow.service,
+            end(flow.client),
+            end(flow.service),
             name(&flow.frontend),
             name(&flow.server),
             flow.state,
@@ -114,11 +117,11 @@ impl<'a> Chosen<'a> {
     }
 
     fn is(&self, flow: &FlowSnapshot) -> bool {
-        self.client
-            .is_none_or(|net| net.contains(&flow.client.ip()))
-            && self
-                .service
-                .is_none_or(|net| net.contains(&flow.service.ip()))
+        let within = |net: Option<IpNet>, end: Option<SocketAddr>| {
+            net.is_none_or(|net| end.is_some_and(|end| net.contains(&end.ip())))
+        };
+        within(self.client, flow.client)
+            && within(self.service, flow.service)
             && self
                 .server
                 .is_none_or(|name| flow.server.as_deref() == Some(name))
@@ -170,7 +173,7 @@ fn text(snapshot: &Snapshot) -> String {
             let counts = &server.counts;
             let _ = write!(
                 text,
-                "  server {} {} packets_in {} packets_out {} bytes_in {} bytes_out {} flows {} established {} unremembered {} live {}",
+                "  server {} {} packets_in {} packets_out {} bytes_in {} bytes_out {} flows {} established {} unremembered {} live {} (opening {} established {} datagram {}) closing {}",
                 server.name,
                 server.state,
                 counts.packets_in,
@@ -180,7 +183,11 @@ fn text(snapshot: &Snapshot) -> String {
                 counts.flows,
                 counts.established,
                 counts.unremembered,
-                server.live.live()
+                server.live.live(),
+                server.live.opening,
+                server.live.established,
+                server.live.datagram,
+                server.live.closing
             );
             let _ = match &server.trouble {
                 Some(trouble) => writeln!(text, " trouble: {trouble}"),

@@ -1,6 +1,40 @@
-//! What a way to forward can do for which servers.
+//! What a way to forward can do for which servers, and for how long flows are remembered.
 
 use super::*;
+
+#[test]
+fn flows_are_remembered_for_as_long_as_the_timeouts_say() {
+    let idle = |change: fn(&mut model::Timeouts)| {
+        let mut draft = Draft::new(Mode::L4)
+            .tcp("192.0.2.1:80")
+            .server("s1", "10.0.0.1:80");
+        let timeouts = &mut draft.proxy().timeouts;
+        *timeouts = model::Timeouts::default();
+        change(timeouts);
+        let plan = draft.compile().plan;
+        let idle = plan.services[0].delivery.forwarding().unwrap().idle;
+        (idle.opening, idle.established, idle.datagram, idle.closing)
+    };
+    let ever = u64::MAX;
+    assert_eq!(idle(|_| ()), (60_000, ever, ever, 60_000));
+    let both = |times: &mut model::Timeouts| {
+        (times.client, times.server) = (Some(Millis(3000)), Some(Millis(5000)));
+    };
+    assert_eq!(idle(both), (60_000, 5000, 5000, 60_000));
+    assert_eq!(
+        idle(|times| times.client = Some(Millis(3000))),
+        (60_000, ever, ever, 60_000),
+        "without 'timeout server' a silent server is waited for"
+    );
+    assert_eq!(
+        idle(|times| {
+            (times.client, times.server) = (Some(Millis(3000)), Some(Millis(5000)));
+            (times.connect, times.tunnel) = (Some(Millis(1000)), Some(Millis(60_000)));
+            (times.client_fin, times.server_fin) = (Some(Millis(2000)), Some(Millis(4000)));
+        }),
+        (1000, 60_000, 5000, 4000)
+    );
+}
 
 #[test]
 fn a_port_of_its_own_needs_a_way_to_forward_that_rewrites_ports() {
