@@ -265,12 +265,13 @@ mod tests {
     use super::*;
 
     fn sample(when: u64, drops: u64, packets: u64) -> Sample {
+        let bytes = packets * 1000;
         let answer = format!(
             r#"{{"interfaces":[{{"name":"eth0","mode":"native"}}],"services":[
               {{"frontend":"web","backend":"pool","protocol":"tcp","binds":["192.0.2.1:80"],
                 "drops":[{{"reason":"land","packets":{drops}}}],
                 "servers":[{{"name":"s1","state":"up","trouble":null,"packets_in":{packets},
-                  "bytes_in":{packets}000,"packets_out":0,"bytes_out":0,"flows":7,"established":7}}]}},
+                  "bytes_in":{bytes},"packets_out":0,"bytes_out":0,"flows":7,"established":7}}]}},
               {{"frontend":"local","backend":null,"protocol":"tcp","binds":["192.0.2.1:81","192.0.2.2:81"],
                 "drops":[],"servers":[]}}],
               "unknown_drops":[{{"reason":"bad-ip-header","packets":4}}],
