@@ -1,13 +1,17 @@
 //! The one record that tells the program how large its tables are and which halves are in force.
 //!
-//! Userspace writes it before the program is attached; afterwards only [`Config::bind_view`] and
-//! [`Config::list6_lengths`] change, each by one store. It lives in a pinned map, so a new process reads from it what the
-//! tables it adopts were made with.
+//! Userspace writes it before the program is attached; afterwards only [`Config::bind_view`], [`Config::bound`] and
+//! [`Config::list6_lengths`] change, each by one store a word, and the records of interfaces. It lives in a pinned map, so a
+//! new process reads from it what the tables it adopts were made with. The interfaces are part of it because every packet
+//! needs two of them: a place in a record that is at hand costs a fifth of a look into a map.
 
+use crate::address::Address;
+use crate::interface::{Interface, LIMIT};
 use crate::word::{Word, high, low, pair};
 
-/// The record of map `config` (one entry, one cache line).
-#[derive(Debug, Default)]
+/// The record of map `config` (one entry): a cache line that every packet needs, one that tells others' packets apart, and
+/// the interfaces.
+#[derive(Debug)]
 #[repr(C)]
 #[cfg_attr(
     not(target_arch = "bpf"),
@@ -24,8 +28,8 @@ pub struct Config {
     /// NAT entries (low half), then two 16-bit numbers: the first source port and how many follow it. The ports must lie
     /// outside the host's `ip_local_port_range`. No entries or no ports: NAT services drop (`NoNatPort`).
     pub nat: Word,
-    /// Ticks per second (low half) and the modulus that turns an interface number into an index of `interfaces` and
-    /// `devices` (high half, 1–256; see [`crate::interface::modulus`]).
+    /// Ticks per second (low half) and the modulus that turns an interface number into an index of
+    /// `interfaces` and map `devices` (high half, 1–256; see [`crate::interface::modulus`]).
     pub clock: Word,
     /// Bind buckets of one half (low half); `binds` has twice as many entries. IPv6 list buckets (high half).
     pub sizes: Word,
@@ -33,6 +37,20 @@ pub struct Config {
     pub bind_view: Word,
     /// The prefix lengths in `lists6`, longest first; see [`crate::list6`].
     pub list6_lengths: Word,
+    /// A set of addresses, a bit for each that is in `binds` ([`Bound`]): a packet whose addresses are not in it is nobody's
+    /// here.
+    pub bound: [Word; BOUND_WORDS],
+    /// Interfaces, by index.
+    pub interfaces: [Interface; LIMIT as usize],
+}
+
+/// The bit of an address in [`Config::bound`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// Which word.
+    word: usize,
+    /// Which bit of it, as a mask.
+    mask: u64,
 }
 
 /// [`Config::nat`] in parts.
@@ -68,6 +86,67 @@ pub struct BindView {
     /// The lengths of the networks it holds, a byte each, the longest in the lowest, in terms of all 128 bits and plus one;
     /// 0 is none.
     pub prefixes: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            table_key: Word::default(),
+            ring_key: Word::default(),
+            flows: Word::default(),
+            nat: Word::default(),
+            clock: Word::default(),
+            sizes: Word::default(),
+            bind_view: Word::default(),
+            list6_lengths: Word::default(),
+            bound: Default::default(),
+            interfaces: core::array::from_fn(|_| Interface::default()),
+        }
+    }
+}
+
+impl Config {
+    /// Whether an address may be in `binds`. It is not if this says no, unless a network around it is.
+    #[inline(always)]
+    pub fn may_be_bound(&self, address: Address) -> bool {
+        let Bound { word, mask } = Bound::of(address);
+        self.bound[word].load() & mask != 0
+    }
+
+    /// Adds addresses to those that may be bound; before a view with them is in force.
+    pub fn bind_more(&self, addresses: &[Address]) {
+        for address in addresses {
+            let Bound { word, mask } = Bound::of(*address);
+            let word = &self.bound[word];
+            word.store(word.load() | mask);
+        }
+    }
+
+    /// Leaves only these addresses; once no program asks for others any more.
+    pub fn bind_only(&self, addresses: &[Address]) {
+        let mut words = [0; BOUND_WORDS];
+        for address in addresses {
+            let Bound { word, mask } = Bound::of(*address);
+            words[word] |= mask;
+        }
+        for (word, value) in self.bound.iter().zip(words) {
+            word.store(value);
+        }
+    }
+}
+
+impl Bound {
+    #[inline(always)]
+    const fn of(address: Address) -> Self {
+        let [high, low] = address.words();
+        let folded = high ^ low;
+        let hash = (folded ^ (folded >> 32)).wrapping_mul(FACTOR);
+        Self {
+            // The highest bits, of which the shift leaves as many as there are words.
+            word: (hash >> (u64::BITS - BOUND_WORDS.ilog2())) as usize,
+            mask: 1 << ((hash >> 52) & 63),
+        }
+    }
 }
 
 impl NatSizes {
@@ -137,7 +216,38 @@ impl BindView {
     }
 }
 
+/// Words of [`Config::bound`]: with n addresses one foreign address in 512/n is looked up in vain.
+const BOUND_WORDS: usize = 8;
+/// An odd constant whose multiples differ in many bits.
+const FACTOR: u64 = 0xd6e8_feb8_6659_fd93;
+
 /// How many lengths networks may have.
 pub const PREFIXES: usize = 5;
 
-const _: () = assert!(size_of::<Config>() == 64);
+const _: () = assert!(size_of::<Config>() == 64 + 64 + 64 * LIMIT as usize);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::Ipv4Addr;
+
+    fn addresses(range: core::ops::Range<u32>) -> Vec<Address> {
+        range
+            .map(|number| Ipv4Addr::from(0xc633_6400 + number).into())
+            .collect()
+    }
+
+    #[test]
+    fn bound_addresses_are_never_missed_and_few_others_are_found() {
+        let config = Config::default();
+        let (first, more) = (addresses(0..20), addresses(20..50));
+        config.bind_more(&first);
+        config.bind_more(&more);
+        assert!(first.iter().chain(&more).all(|it| config.may_be_bound(*it)));
+        config.bind_only(&more);
+        assert!(more.iter().all(|it| config.may_be_bound(*it)));
+        let others = addresses(1000..11_000);
+        let found = others.iter().filter(|it| config.may_be_bound(**it)).count();
+        assert!(found < others.len() / 10, "{found}");
+    }
+}

@@ -7,7 +7,7 @@
 use crate::address::Address;
 use crate::checksum::Delta;
 use crate::frame::Frame;
-use crate::parse::{self, Packet, Parsed, UDP};
+use crate::parse::{self, Packet, Parsed, UDP, destination};
 use crate::pod::pod;
 use crate::rewrite::{self, Outgoing};
 use crate::tunnel::{IPV4_INSIDE, IPV6_INSIDE};
@@ -175,7 +175,7 @@ fn take(frame: &mut impl Frame, packet: &Packet, gue: bool, at: usize, room: u16
     }
     let link = packet.link;
     let outgoing = Outgoing {
-        destination: link.destination(frame),
+        destination: destination(frame),
         source: link.source(frame),
         tags: link.tags(frame)?,
     };

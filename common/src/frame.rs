@@ -11,7 +11,6 @@ use crate::counters::ServerCounters;
 use crate::decide::Work;
 use crate::flow::FlowBucket;
 use crate::fragment::FragmentBucket;
-use crate::interface::Interface;
 use crate::list4::ListRow;
 use crate::list6::ListBucket;
 use crate::load::{Load, Turn};
@@ -86,9 +85,6 @@ pub trait Tables: Atomics {
 
     /// Map `turns`.
     fn turn(&self, index: ServiceIndex) -> Option<&Turn>;
-
-    /// Map `interfaces`.
-    fn interface(&self, index: u32) -> Option<&Interface>;
 
     /// Map `lists4`.
     fn list4_row(&self, index: u32) -> Option<&ListRow>;

@@ -1,12 +1,12 @@
 //! Interfaces the program is attached to.
 //!
-//! An interface has one index, its number modulo [`crate::config::Clock::interface_modulus`], in two maps: `interfaces`
-//! holds its hardware addresses and `devices` (a devmap) sends through it. A service's packets are handled only if they
+//! An interface has one index, its number modulo [`crate::config::Clock::interface_modulus`], in two places:
+//! [`crate::config::Config::interfaces`] holds its hardware addresses and map `devices` (a devmap) sends through it. A service's packets are handled only if they
 //! are addressed to one of these hardware addresses; frames that a promiscuous or bridged port shows us besides are passed.
 
 use crate::word::{Word, low};
 
-/// The record of map `interfaces`.
+/// The record of an interface in map `config`.
 #[derive(Debug, Default)]
 #[repr(C)]
 #[cfg_attr(
@@ -80,7 +80,7 @@ pub fn modulus(numbers: &[u32]) -> Option<u32> {
 
 /// Hardware addresses per interface.
 pub const MACS: usize = 4;
-/// Entries of `interfaces` and `devices`.
+/// Interfaces there can be, and entries of `devices`.
 pub const LIMIT: u32 = 256;
 
 const _: () = assert!(size_of::<Interface>() == 64);

@@ -2,10 +2,12 @@
 //!
 //! Map `lists4` is one array of 64-byte rows. The first [`ROOT_ROWS`] hold a cell for each /16; a cell is a class, or
 //! leads to a *node* (256 cells, one for each /24 of the /16), or to the class of single hosts of a /24: a *pair* (256 bits
-//! that choose between two classes, one row) or a *full* block (256 classes, eight rows). So 64 bytes hold any number of
-//! addresses of a /24 in one list, and memory grows with the list, not with the address space.
+//! that choose between two classes, one row) or a *full* block (256 classes, eight rows). A /24 of one class but for a
+//! single prefix in it, which is what most of a long list is made of, is all in its cell. So an address costs two loads
+//! and seldom a third, 64 bytes hold any number of addresses of a /24 in one list, and memory grows with the list, not
+//! with the address space.
 
-use crate::action::Class;
+use crate::action::{CLASSES, Class};
 use crate::frame::Tables;
 use crate::word::Word;
 
@@ -32,27 +34,67 @@ pub enum Cell {
     Pair(u32),
     /// A full block begins at this row (cells of a /24 only).
     Full(u32),
+    /// One class but for a prefix (cells of a /24 only).
+    Single(Single),
+}
+
+/// A prefix alone in its /24.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Single {
+    /// The last byte of its first address.
+    pub host: u8,
+    /// How many of its addresses' last bits differ, 0–7.
+    pub bits: u8,
+    /// Its class.
+    pub class: Class,
+    /// The class of all others; below [`SINGLE_AROUND`].
+    pub around: Class,
 }
 
 impl Cell {
     /// As the 32 bits in a row.
     pub const fn bits(self) -> u32 {
         match self {
-            Self::Class(class) => (class.0 as u32) << 2,
-            Self::Node(row) => (row << 2) | 1,
-            Self::Pair(row) => (row << 2) | 2,
-            Self::Full(row) => (row << 2) | 3,
+            Self::Class(class) => (class.0 as u32) << 3,
+            Self::Node(row) => (row << 3) | NODE,
+            Self::Pair(row) => (row << 3) | PAIR,
+            Self::Full(row) => (row << 3) | FULL,
+            Self::Single(single) => {
+                (single.around.0 as u32) << 26
+                    | (single.class.0 as u32 % CLASSES) << 14
+                    | (single.host as u32) << 6
+                    | (single.bits as u32 & 7) << 3
+                    | SINGLE
+            }
         }
     }
 
     /// From the 32 bits in a row.
     #[inline(always)]
     pub const fn from_bits(bits: u32) -> Self {
-        match bits & 3 {
-            0 => Self::Class(Class((bits >> 2) as u16)),
-            1 => Self::Node(bits >> 2),
-            2 => Self::Pair(bits >> 2),
-            _ => Self::Full(bits >> 2),
+        match bits & 7 {
+            NODE => Self::Node(bits >> 3),
+            PAIR => Self::Pair(bits >> 3),
+            FULL => Self::Full(bits >> 3),
+            SINGLE => Self::Single(Single {
+                host: (bits >> 6) as u8,
+                bits: (bits >> 3 & 7) as u8,
+                class: Class((bits >> 14 & (CLASSES - 1)) as u16),
+                around: Class((bits >> 26) as u16),
+            }),
+            _ => Self::Class(Class((bits >> 3) as u16)),
+        }
+    }
+}
+
+impl Single {
+    /// The class of the host with this last byte.
+    #[inline(always)]
+    pub const fn of(self, host: u8) -> Class {
+        if (host ^ self.host) >> self.bits == 0 {
+            self.class
+        } else {
+            self.around
         }
     }
 }
@@ -96,6 +138,7 @@ pub fn class(tables: &impl Tables, [a, b, c, d]: [u8; 4]) -> Class {
     }
     let found = match cell {
         Cell::Class(class) => return class,
+        Cell::Single(single) => return single.of(d),
         Cell::Node(_) => None,
         Cell::Pair(row) => tables.list4_row(row).map(|row| row.of_pair(d)),
         Cell::Full(first) => tables
@@ -112,6 +155,13 @@ pub const NODE_ROWS: u32 = 256 / CELLS_PER_ROW;
 /// Rows of a full block.
 pub const FULL_ROWS: u32 = 8;
 
+/// Classes of [`Single::around`].
+pub const SINGLE_AROUND: u16 = 64;
+
+const NODE: u32 = 1;
+const PAIR: u32 = 2;
+const FULL: u32 = 3;
+const SINGLE: u32 = 4;
 const CELLS_PER_ROW: u32 = 16;
 const CLASSES_PER_ROW: u32 = 32;
 /// The word of a pair with both classes: 16 bits for hosts whose bit is 0, then for those whose bit is 1.

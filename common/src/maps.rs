@@ -10,7 +10,6 @@
 //! | `rings` | array | ring × [`RING_ROWS`] + row → [`RingRow`] | rings × [`RING_ROWS`] | userspace | yes |
 //! | `loads` | array | [`ServerIndex`] → [`Load`] | as `servers` | both | yes |
 //! | `turns` | array | [`ServiceIndex`] → [`Turn`] | as `services` | program | yes |
-//! | `interfaces` | array | index → [`Interface`] | [`interface::LIMIT`] | userspace | yes |
 //! | `devices` | devmap | index → interface number | [`interface::LIMIT`] | userspace | |
 //! | `lists4` | array | row → [`ListRow`] | 1, or [`ROOT_ROWS`] + list | userspace | yes |
 //! | `lists6` | array | bucket → [`ListBucket`] | `Config::sizes` high | userspace | yes |
@@ -43,7 +42,8 @@
 //! - **Start**: all of `config` first, then everything else in the order servers, rings, services, binds; attach last.
 //! - **Binds** (also adding and removing a service): services, rate rules and policies the new binds need are written
 //!   first; new port ranges go to rows of `ranges` that the half in force does not name; [`crate::bind::place`] fills the
-//!   half that is not in force; one store of [`Config::bind_view`] swaps the halves; wait. Now indexes and rows that only
+//!   half that is not in force; addresses that are new are added to [`Config::bound`]; one store of
+//!   [`Config::bind_view`] swaps the halves; wait; then `bound` is left with the present addresses alone. Now indexes and rows that only
 //!   the old half named may be reused.
 //! - **Ring** (a server comes, goes, changes its weight): write the ring to a ring number that no service names, then one
 //!   store of [`Service::rings`] with `previous` = the old `current` and the present tick; wait. The old `previous` is free.
@@ -70,7 +70,6 @@
 //! [`DROP_REASONS`]: crate::verdict::DROP_REASONS
 //! [`FlowBucket`]: crate::flow::FlowBucket
 //! [`FragmentBucket`]: crate::fragment::FragmentBucket
-//! [`Interface`]: crate::interface::Interface
 //! [`ListBucket`]: crate::list6::ListBucket
 //! [`ListRow`]: crate::list4::ListRow
 //! [`Load`]: crate::load::Load
@@ -90,6 +89,7 @@
 //! [`Turn`]: crate::load::Turn
 //! [`Work`]: crate::decide::Work
 //! [`Config::bind_view`]: crate::config::Config::bind_view
+//! [`Config::bound`]: crate::config::Config::bound
 //! [`Service::choice`]: crate::service::Service::choice
 //! [`Service::rings`]: crate::service::Service::rings
 //! [`Service::guard`]: crate::service::Service::guard
@@ -122,8 +122,6 @@ pub mod name {
     pub const LOADS: &str = "loads";
     /// Whose turn it is.
     pub const TURNS: &str = "turns";
-    /// Interfaces.
-    pub const INTERFACES: &str = "interfaces";
     /// Devmap.
     pub const DEVICES: &str = "devices";
     /// IPv4 source table.
@@ -212,7 +210,7 @@ impl Sizes {
     }
 
     /// Names and entries, for `EbpfLoader::map_max_entries`. Every map has at least one entry.
-    pub fn entries(&self) -> [(&'static str, u32); 20] {
+    pub fn entries(&self) -> [(&'static str, u32); 19] {
         [
             (name::BINDS, self.bind_buckets.saturating_mul(2)),
             (name::RANGES, self.range_rows),
@@ -221,7 +219,6 @@ impl Sizes {
             (name::RINGS, self.rings.saturating_mul(RING_ROWS)),
             (name::LOADS, self.servers),
             (name::TURNS, self.services),
-            (name::INTERFACES, interface::LIMIT),
             (name::DEVICES, interface::LIMIT),
             (name::LISTS4, self.list4_rows),
             (name::LISTS6, self.list6_buckets),

@@ -16,7 +16,6 @@ use crate::counters::ServerCounters;
 use crate::flow::FlowBucket;
 use crate::fragment::FragmentBucket;
 use crate::frame::{Frame, MAX_OFFSET, Tables};
-use crate::interface::Interface;
 use crate::list4::ListRow;
 use crate::list6::ListBucket;
 use crate::load::{Load, Turn};
@@ -45,7 +44,6 @@ pub struct Arrays<'a> {
     pub rings: &'a [RingRow],
     pub loads: &'a [Load],
     pub turns: &'a [Turn],
-    pub interfaces: &'a [Interface],
     pub lists4: &'a [ListRow],
     pub lists6: &'a [ListBucket],
     pub actions: &'a [ActionRow],
@@ -86,7 +84,6 @@ pub struct Memory {
     rings: Vec<RingRow>,
     loads: Vec<Load>,
     turns: Vec<Turn>,
-    interfaces: Vec<Interface>,
     lists4: Vec<ListRow>,
     lists6: Vec<ListBucket>,
     actions: Vec<ActionRow>,
@@ -121,7 +118,6 @@ impl Memory {
             rings: rows(arrays.rings),
             loads: rows(arrays.loads),
             turns: rows(arrays.turns),
-            interfaces: rows(arrays.interfaces),
             lists4: rows(arrays.lists4),
             lists6: rows(arrays.lists6),
             actions: rows(arrays.actions),
@@ -144,7 +140,6 @@ impl Memory {
             rings: &self.rings,
             loads: &self.loads,
             turns: &self.turns,
-            interfaces: &self.interfaces,
             lists4: &self.lists4,
             lists6: &self.lists6,
             actions: &self.actions,
@@ -221,10 +216,6 @@ impl Tables for View<'_> {
 
     fn turn(&self, index: ServiceIndex) -> Option<&Turn> {
         self.arrays.turns.get(usize::from(index.0))
-    }
-
-    fn interface(&self, index: u32) -> Option<&Interface> {
-        self.arrays.interfaces.get(index as usize)
     }
 
     fn list4_row(&self, index: u32) -> Option<&ListRow> {

@@ -52,7 +52,6 @@ made_of_words!(
     crate::config::Config,
     crate::flow::FlowBucket,
     crate::fragment::FragmentBucket,
-    crate::interface::Interface,
     crate::list4::ListRow,
     crate::list6::ListBucket,
     crate::load::Load,

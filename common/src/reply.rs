@@ -5,7 +5,7 @@
 
 use crate::checksum::{Delta, Sum};
 use crate::frame::Frame;
-use crate::parse::{ICMP, ICMP_V6, Packet};
+use crate::parse::{ICMP, ICMP_V6, Packet, destination};
 use crate::rewrite::{self, Outgoing};
 
 /// Turns an echo request into its answer.
@@ -54,7 +54,7 @@ pub fn too_big(frame: &mut impl Frame, packet: &Packet, mtu: u16) -> Option<()> 
     let link = packet.link;
     let back = Outgoing {
         destination: link.source(frame),
-        source: link.destination(frame),
+        source: destination(frame),
         tags: link.tags(frame)?,
     };
     let room = header + MESSAGE as i32;

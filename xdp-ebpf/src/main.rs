@@ -27,12 +27,13 @@ use crate::tables::Maps;
 #[inline(always)]
 pub(crate) fn tidegate(context: XdpContext) -> u32 {
     // Frames that somebody wants to see are all decided where it is known whose they are.
-    if capture::asked().is_none()
-        && let Some(verdict) = quick(&mut Packet::new(&context), &Maps)
-    {
-        return act(verdict);
+    if capture::asked().is_some() {
+        return thorough(context.ctx);
     }
-    thorough(context.ctx)
+    match quick(&mut Packet::new(&context), &Maps, act) {
+        Some(code) => code,
+        None => thorough(context.ctx),
+    }
 }
 
 /// What is left for all other frames. A function of its own, so that the frames that come most need neither its stack nor

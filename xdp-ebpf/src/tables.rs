@@ -22,7 +22,7 @@ use tidegate_common::decide::Work;
 use tidegate_common::flow::FlowBucket;
 use tidegate_common::fragment::{self, FragmentBucket};
 use tidegate_common::frame::Tables;
-use tidegate_common::interface::{Interface, LIMIT};
+use tidegate_common::interface::LIMIT;
 use tidegate_common::list4::ListRow;
 use tidegate_common::list6::ListBucket;
 use tidegate_common::load::{Load, Turn};
@@ -55,8 +55,6 @@ static RINGS: Shared<RingRow> = Shared::with_entries(SIZES.rings * RING_ROWS);
 static LOADS: Shared<Load> = Shared::with_entries(SIZES.servers);
 #[map(name = "turns")]
 static TURNS: Shared<Turn> = Shared::with_entries(SIZES.services);
-#[map(name = "interfaces")]
-static INTERFACES: Shared<Interface> = Shared::with_entries(LIMIT);
 #[map(name = "devices")]
 static DEVICES: DevMap = DevMap::with_max_entries(LIMIT, 0);
 #[map(name = "lists4")]
@@ -217,11 +215,6 @@ impl Tables for Maps {
     #[inline(always)]
     fn turn(&self, index: ServiceIndex) -> Option<&Turn> {
         TURNS.get(index.0 as u32)
-    }
-
-    #[inline(always)]
-    fn interface(&self, index: u32) -> Option<&Interface> {
-        INTERFACES.get(index)
     }
 
     #[inline(always)]

@@ -37,7 +37,7 @@ use work::{Mode, Scene};
 /// Decides about one frame. What `work` held before does not matter.
 #[inline(always)]
 pub fn decide<T: Tables>(frame: &mut impl Frame, tables: &T, work: &mut Work) -> Verdict {
-    match quick(frame, tables) {
+    match quick(frame, tables, |verdict| verdict) {
         Some(verdict) => verdict,
         None => careful(frame, tables, work),
     }

@@ -10,7 +10,8 @@ use crate::address::Address;
 use crate::config::{Clock, Config};
 use crate::flow::{FlowHash, FlowPlace, FlowState};
 use crate::frame::{Frame, Tables};
-use crate::parse::{Link, Packet};
+use crate::interface::Interface;
+use crate::parse::{Packet, destination};
 use crate::quic::ServerIds;
 use crate::rewrite::{Ends, Outgoing};
 use crate::server::{Hop, Server, ServerIndex, ServerState};
@@ -206,31 +207,25 @@ impl<'a, T: Tables> Scene<'a, T> {
     /// Whether the frame, which came in through the interface with this index, is addressed to this machine.
     #[inline(always)]
     pub(super) fn is_for_us(&self, frame: &impl Frame, ingress: u32) -> bool {
-        match self.tables.interface(ingress) {
-            Some(interface) => {
-                interface.is(frame.interface())
-                    && interface.answers_for(Link::default().destination(frame))
-            }
-            None => false,
-        }
+        let interface = self.interface(ingress as u8);
+        interface.is(frame.interface()) && interface.answers_for(destination(frame))
+    }
+
+    #[inline(always)]
+    fn interface(&self, index: u8) -> &'a Interface {
+        &self.config.interfaces[index as usize]
     }
 
     /// The hardware address frames leave an interface with, as a word; 0 if there is no such interface.
     #[inline(always)]
     pub(super) fn mac_of(&self, interface: u8) -> u64 {
-        match self.tables.interface(interface as u32) {
-            Some(interface) => interface.mac(),
-            None => 0,
-        }
+        self.interface(interface).mac()
     }
 
     /// The largest packet an interface takes; 0 is not known.
     #[inline(always)]
     pub(super) fn mtu_of(&self, interface: u8) -> u16 {
-        match self.tables.interface(interface as u32) {
-            Some(interface) => interface.mtu.load() as u16,
-            None => 0,
-        }
+        self.interface(interface).mtu.load() as u16
     }
 
     /// A server, whatever its state.

@@ -39,13 +39,7 @@ pub(super) fn parse(frame: &impl Frame, packet: &mut Packet) -> Parsed {
 }
 
 impl Link {
-    /// For whom the frame is: six bytes and two zeros, as a word in memory.
-    #[inline(always)]
-    pub fn destination(self, frame: &impl Frame) -> u64 {
-        mac(frame, 0)
-    }
-
-    /// From whom it is, likewise.
+    /// From whom the frame is: six bytes and two zeros, as a word in memory.
     #[inline(always)]
     pub fn source(self, frame: &impl Frame) -> u64 {
         mac(frame, 6)
@@ -76,6 +70,15 @@ impl Link {
     }
 }
 
+/// For whom a frame is, likewise.
+#[inline(always)]
+pub fn destination(frame: &impl Frame) -> u64 {
+    match frame.front::<8>() {
+        Some(bytes) => u64::from_ne_bytes(*bytes) & MAC,
+        None => 0,
+    }
+}
+
 /// A hardware address; 0 if the frame is too short, which a parsed one is not.
 #[inline(always)]
 fn mac(frame: &impl Frame, at: usize) -> u64 {
@@ -89,6 +92,9 @@ fn mac(frame: &impl Frame, at: usize) -> u64 {
 fn is_tag(kind: [u8; 2]) -> bool {
     kind == TAG || kind == SERVICE_TAG
 }
+
+/// The first six bytes of eight.
+const MAC: u64 = u64::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0]);
 
 /// EtherType of IPv4.
 pub const IPV4: [u8; 2] = [0x08, 0x00];

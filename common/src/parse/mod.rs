@@ -11,7 +11,7 @@ mod ipv4;
 mod ipv6;
 mod transport;
 
-pub use ethernet::{IPV4, IPV6, Link, SERVICE_TAG, TAG};
+pub use ethernet::{IPV4, IPV6, Link, SERVICE_TAG, TAG, destination};
 pub use icmp::{ICMP, ICMP_V6, Quote};
 pub use transport::{TCP, TcpFlags, Transport, UDP};
 

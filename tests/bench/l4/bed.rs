@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use aya::maps::{Array, LpmTrie, MapData, PerCpuArray, PerCpuValues, ProgramArray, lpm_trie::Key};
-use aya::programs::{ProgramFd, TestRun, TestRunOptions, Xdp, loaded_programs};
+use aya::programs::{ProgramFd, ProgramInfo, TestRun, TestRunOptions, Xdp, loaded_programs};
 use aya::{Ebpf, Pod};
 use tidegate::dataplane::offload::compile;
 use tidegate::dataplane::{Dataplane, Stop};
@@ -29,7 +29,7 @@ pub(crate) struct Bed {
     pub(crate) server_side: Interface,
     _clients: Namespace,
     _servers: Namespace,
-    _pins: Mount,
+    pins: Mount,
 }
 
 #[derive(Clone, Copy)]
@@ -115,7 +115,9 @@ impl Bed {
                 .expect("the verifier accepts it");
         }
         let mut bed = Self {
-            product: product(&pins.pins().join("tidegate")),
+            product: product(&pins.pins().join("tidegate"))
+                .fd()
+                .expect("root may have it"),
             balancer,
             dataplane,
             bench,
@@ -123,7 +125,7 @@ impl Bed {
             server_side,
             _clients: clients,
             _servers: servers,
-            _pins: pins,
+            pins,
         };
         bed.fill_trie(prefixes);
         bed
@@ -205,6 +207,20 @@ impl Bed {
         (result.duration.as_nanos() as f64, ran)
     }
 
+    /// What the kernel says of the product's program.
+    pub(crate) fn program(&self) -> serde_json::Value {
+        let info = self.product_info();
+        serde_json::json!({
+            "verified": info.verified_instruction_count(),
+            "translated": info.size_translated(),
+            "jitted": info.size_jitted(),
+        })
+    }
+
+    fn product_info(&self) -> ProgramInfo {
+        product(&self.pins.pins().join("tidegate"))
+    }
+
     /// What the product dropped so far, and why; for rows that come out otherwise than they should.
     pub(crate) fn drops(&self) -> String {
         let snapshot = self.dataplane.feedback().snapshot();
@@ -266,7 +282,7 @@ fn program<'a>(bench: &'a mut Ebpf, name: &str) -> &'a mut Xdp {
 }
 
 /// The product's program: the one whose number the tables' directory carries.
-fn product(pins: &Path) -> ProgramFd {
+fn product(pins: &Path) -> ProgramInfo {
     let number: u32 = fs::read_dir(pins)
         .expect("the pins")
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
@@ -282,8 +298,6 @@ fn product(pins: &Path) -> ProgramFd {
         .filter_map(Result::ok)
         .find(|program| program.id() == number)
         .expect("the program is loaded")
-        .fd()
-        .expect("root may have it")
 }
 
 fn start(text: &str) -> Dataplane {

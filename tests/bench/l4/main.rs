@@ -33,6 +33,7 @@ fn main() {
     } else {
         Group::Lists
     };
+    println!("{}", serde_json::json!({ "program": bed.program() }));
     for round in 0..arguments.rounds {
         for (row, nanoseconds) in samples(&mut bed, group, only.as_deref()) {
             println!(

@@ -18,7 +18,6 @@ use tidegate_common::config::Config;
 use tidegate_common::decap::Endings;
 use tidegate_common::flow::FlowBucket;
 use tidegate_common::fragment::FragmentBucket;
-use tidegate_common::interface::Interface;
 use tidegate_common::list4::ListRow;
 use tidegate_common::list6::ListBucket;
 use tidegate_common::load::{Load, Turn};
@@ -59,7 +58,6 @@ records!(
     Endings,
     FlowBucket,
     FragmentBucket,
-    Interface,
     ListRow,
     ListBucket,
     Load,

@@ -17,7 +17,6 @@ use tidegate_common::config::Config;
 use tidegate_common::counters::{ServerCounters, server_index};
 use tidegate_common::flow::FlowBucket;
 use tidegate_common::fragment::FragmentBucket;
-use tidegate_common::interface::Interface;
 use tidegate_common::list4::ListRow;
 use tidegate_common::list6::ListBucket;
 use tidegate_common::load::{Load, Turn};
@@ -52,8 +51,6 @@ pub(super) struct Tables {
     pub loads: Mapped<Load>,
     /// Whose turn it is.
     pub turns: Mapped<Turn>,
-    /// Interfaces.
-    pub interfaces: Mapped<Interface>,
     /// Classes of IPv4 sources.
     pub lists4: Mapped<ListRow>,
     /// Classes of IPv6 sources.
@@ -159,7 +156,6 @@ pub(super) fn layout(sizes: &Sizes, sources: Keeping) -> Layout {
             name::RINGS => size_of::<RingRow>(),
             name::LOADS => size_of::<Load>(),
             name::TURNS => size_of::<Turn>(),
-            name::INTERFACES => size_of::<Interface>(),
             name::LISTS4 => size_of::<ListRow>(),
             name::LISTS6 => size_of::<ListBucket>(),
             name::ACTIONS => size_of::<ActionRow>(),
@@ -254,11 +250,6 @@ impl Tables {
             rings: mapped(&map(name::RINGS)?, name::RINGS, size(name::RINGS))?,
             loads: mapped(&loads, name::LOADS, size(name::LOADS))?,
             turns: mapped(&map(name::TURNS)?, name::TURNS, size(name::TURNS))?,
-            interfaces: mapped(
-                &map(name::INTERFACES)?,
-                name::INTERFACES,
-                size(name::INTERFACES),
-            )?,
             lists4: mapped(&map(name::LISTS4)?, name::LISTS4, size(name::LISTS4))?,
             lists6: mapped(&map(name::LISTS6)?, name::LISTS6, size(name::LISTS6))?,
             actions: mapped(&map(name::ACTIONS)?, name::ACTIONS, size(name::ACTIONS))?,
@@ -325,7 +316,7 @@ fn other<T: TryFrom<Map, Error = MapError>>(map: Map, name: &'static str) -> Res
 }
 
 /// Version of the records' meaning. It goes up when a kept map's records change without changing their size.
-const LAYOUT: u32 = 3;
+const LAYOUT: u32 = 4;
 
 /// Maps the array pinned at a path; for reading what an earlier program was told.
 pub(super) fn pinned<T: Record>(

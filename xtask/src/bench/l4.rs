@@ -4,6 +4,7 @@
 //! its own; here they are collected, compared and reported. Each comparison is of two rows of one round.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -51,6 +52,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             .args(["--rounds", &options.rounds.to_string()])
             .args(["--prefixes", &prefixes.to_string()]);
         let samples = Samples::read(&process::capture(&mut command)?)?;
+        if let Some(program) = &samples.program {
+            println!("bench: {program}");
+        }
         for comparison in comparisons {
             figures.push(samples.compare(comparison)?);
         }
@@ -113,29 +117,61 @@ struct Comparison {
 
 /// One line of the bench target.
 #[derive(Deserialize)]
-struct Sample {
-    row: String,
-    ns: f64,
+#[serde(untagged)]
+enum Line {
+    Sample { row: String, ns: f64 },
+    Program { program: Program },
+}
+
+/// What the kernel says of the program: instructions the verifier went through, bytes as the kernel keeps them and as the
+/// processor runs them.
+#[derive(Clone, Copy, Deserialize)]
+struct Program {
+    verified: Option<u32>,
+    translated: Option<u32>,
+    jitted: u32,
 }
 
 /// Nanoseconds by row, in the order of rounds.
-struct Samples(BTreeMap<String, Vec<f64>>);
+struct Samples {
+    rows: BTreeMap<String, Vec<f64>>,
+    program: Option<Program>,
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(verified) = self.verified {
+            write!(f, "the verifier went through {verified} instructions; ")?;
+        }
+        if let Some(translated) = self.translated {
+            write!(f, "the program has {} of them, ", translated / INSTRUCTION)?;
+        }
+        write!(f, "{} bytes of machine code", self.jitted)
+    }
+}
 
 impl Samples {
     fn read(text: &str) -> Result<Self> {
         let mut rows: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        let mut found = None;
         for line in text.lines() {
-            let sample: Sample = serde_json::from_str(line)
+            let line: Line = serde_json::from_str(line)
                 .with_context(|| format!("the bench printed something else: {line}"))?;
-            rows.entry(sample.row).or_default().push(sample.ns);
+            match line {
+                Line::Sample { row, ns } => rows.entry(row).or_default().push(ns),
+                Line::Program { program } => found = Some(program),
+            }
         }
         ensure!(!rows.is_empty(), "the bench printed nothing");
-        Ok(Self(rows))
+        Ok(Self {
+            rows,
+            program: found,
+        })
     }
 
     fn compare(&self, comparison: &Comparison) -> Result<Figure> {
         let row = |name: &str| {
-            self.0
+            self.rows
                 .get(name)
                 .with_context(|| format!("the bench has no row '{name}'"))
         };
@@ -168,7 +204,7 @@ const fn goal(limit: f64, comparison: Comparison) -> Comparison {
     }
 }
 
-const FORWARDING: [Comparison; 16] = [
+const FORWARDING: [Comparison; 17] = [
     goal(
         1.5,
         comparison(
@@ -213,6 +249,12 @@ const FORWARDING: [Comparison; 16] = [
     ),
     comparison("NAT, new flow", "nat new", "ipip new", "IPIP new"),
     comparison("DNAT", "dnat hot", "ipip hot", "IPIP hot"),
+    comparison(
+        "DNAT, towards the client",
+        "dnat answer hot",
+        "ipip hot",
+        "IPIP hot",
+    ),
     comparison("DSR", "dsr hot", "ipip hot", "IPIP hot"),
     comparison("GUE", "gue hot", "ipip hot", "IPIP hot"),
     comparison("UDP", "udp hot", "ipip hot", "IPIP hot"),
@@ -253,5 +295,7 @@ const LISTED_1M: [Comparison; 1] = [goal(
         "LPM trie",
     ),
 )];
+/// Bytes of an instruction as the kernel keeps it.
+const INSTRUCTION: u32 = 8;
 /// The core that measures.
 const CORE: &str = "1";

@@ -15,11 +15,12 @@ use crate::verdict::{DropReason, Verdict};
 
 /// Sends the packet to the client. `None` if it belongs to no mapping, or changes it.
 #[inline(always)]
-pub(super) fn send_back<V: Version, T: Tables>(
+pub(super) fn send_back<V: Version, T: Tables, R>(
     frame: &mut impl Frame,
     scene: &Scene<'_, T>,
     sizes: NatSizes,
-) -> Option<Verdict> {
+    act: impl Fn(Verdict) -> R,
+) -> Option<R> {
     let head = Head::<V>::of_plain(frame)?;
     let from = (head.source(), head.source_port_be());
     let port = u16::from_be_bytes(head.destination_port_be());
@@ -31,7 +32,7 @@ pub(super) fn send_back<V: Version, T: Tables>(
     let ingress = scene.ingress(frame)?;
     if Address::load(&server.source) != head.destination()
         || !scene.is_for_us(frame, ingress)
-        || head.defect().is_some()
+        || head.defect(false).is_some()
         || head.hop_limit() <= 1
     {
         return None;
@@ -67,10 +68,10 @@ pub(super) fn send_back<V: Version, T: Tables>(
     }
     let macs = (mac, scene.mac_of(interface));
     if write::translated::<V>(frame, macs, &ends).is_none() {
-        return Some(Verdict::Drop {
+        return Some(act(Verdict::Drop {
             reason: DropReason::Unwritable,
             service,
-        });
+        }));
     }
     let counts = ServerCounters {
         packets_out: 1,
@@ -79,8 +80,8 @@ pub(super) fn send_back<V: Version, T: Tables>(
     };
     scene.tables.count(index, counts);
     Some(if interface as u32 == ingress {
-        Verdict::Transmit
+        act(Verdict::Transmit)
     } else {
-        Verdict::Redirect(interface)
+        act(Verdict::Redirect(interface))
     })
 }

@@ -215,10 +215,16 @@ impl<'a, V: Version> Head<'a, V> {
         TcpFlags(if self.is_tcp() { flags } else { 0 })
     }
 
-    /// What is wrong with them, if anything, as [`crate::parse::Packet::defect`] tells it.
+    /// What is wrong with them, if anything, as [`crate::parse::Packet::defect`] tells it. `goes_on` says that a segment's
+    /// flags are known to be possible.
     #[inline(always)]
-    pub(super) fn defect(self) -> Option<DropReason> {
-        let (is_tcp, flags) = (self.is_tcp(), self.flags());
+    pub(super) fn defect(self, goes_on: bool) -> Option<DropReason> {
+        let is_tcp = self.is_tcp();
+        let flags = if goes_on {
+            TcpFlags(TcpFlags::ACK)
+        } else {
+            self.flags()
+        };
         let [offset] = self.take(V::ADDRESSES_END + 12);
         let transport = Transport {
             is_tcp,

@@ -13,37 +13,52 @@ mod known;
 mod write;
 
 use super::owner::exact;
-use super::work::{Mode, Scene};
+use super::work::Scene;
 use crate::action::Action;
 use crate::bind::BindKey;
-use crate::config::NatSizes;
+use crate::config::{BindView, Config, NatSizes};
 use crate::frame::{Frame, Tables};
-use crate::parse::{IPV4, IPV6, TcpFlags};
-use crate::service::{Guard, ListedFlows, Nature};
+use crate::parse::{IPV4, IPV6, SERVICE_TAG, TAG, TcpFlags};
+use crate::service::{Forward, Guard, ListedFlows, Nature};
 use crate::verdict::{DropReason, Verdict};
 use head::{Head, V4, V6, Version};
 
-/// The verdict on a plain packet; `None` leaves frame and tables as they are, for [`super::careful`].
+/// What `act` makes of the verdict on a plain packet; `None` leaves frame and tables as they are, for [`super::careful`].
+///
+/// `act` is called where the verdict is found, so that no verdict has to be kept and told from the others again.
 #[inline(always)]
-pub fn quick<T: Tables>(frame: &mut impl Frame, tables: &T) -> Option<Verdict> {
+pub fn quick<T: Tables, R>(
+    frame: &mut impl Frame,
+    tables: &T,
+    act: impl Fn(Verdict) -> R,
+) -> Option<R> {
     let scene = Scene::new(tables)?;
     let [.., k, l] = *frame.front::<14>()?;
     // Each version on its own: what is known of one is not asked again.
     if [k, l] == IPV4 {
-        plain::<V4, T>(frame, &scene)
+        plain::<V4, T, R>(frame, &scene, act)
     } else if [k, l] == IPV6 {
-        plain::<V6, T>(frame, &scene)
-    } else {
+        plain::<V6, T, R>(frame, &scene, act)
+    } else if [k, l] == TAG || [k, l] == SERVICE_TAG {
         None
+    } else {
+        Some(act(Verdict::Pass))
     }
 }
 
 #[inline(always)]
-fn plain<V: Version, T: Tables>(frame: &mut impl Frame, scene: &Scene<'_, T>) -> Option<Verdict> {
+fn plain<V: Version, T: Tables, R>(
+    frame: &mut impl Frame,
+    scene: &Scene<'_, T>,
+    act: impl Fn(Verdict) -> R,
+) -> Option<R> {
     let head = Head::<V>::of(frame)?;
     let sizes = NatSizes::from_word(scene.config.nat.load());
     if sizes.has(u16::from_be_bytes(head.destination_port_be())) {
-        return answer::send_back::<V, T>(frame, scene, sizes);
+        return answer::send_back::<V, T, R>(frame, scene, sizes, act);
+    }
+    if is_foreign(scene.config, head) {
+        return Some(act(Verdict::Pass));
     }
     let service = exact(
         scene,
@@ -55,10 +70,11 @@ fn plain<V: Version, T: Tables>(frame: &mut impl Frame, scene: &Scene<'_, T>) ->
     )?;
     let ingress = scene.ingress(frame)?;
     if !scene.is_for_us(frame, ingress) {
-        return Some(Verdict::Pass);
+        return Some(act(Verdict::Pass));
     }
-    let refuse = |reason| Some(Verdict::Drop { reason, service });
-    if let Some(reason) = head.defect() {
+    let goes_on = !head.is_tcp() || goes_on(head.flags());
+    let refuse = |reason| Some(act(Verdict::Drop { reason, service }));
+    if let Some(reason) = head.defect(goes_on) {
         return refuse(reason);
     }
     let record = scene.tables.service(service)?;
@@ -72,21 +88,29 @@ fn plain<V: Version, T: Tables>(frame: &mut impl Frame, scene: &Scene<'_, T>) ->
             return refuse(DropReason::SourceListed);
         }
     }
-    let Some(mode) = Mode::of(nature) else {
+    if nature.forward == Forward::Local {
         return if head.flags().opens() {
             None
         } else {
-            Some(Verdict::Pass)
+            Some(act(Verdict::Pass))
         };
-    };
-    if head.is_tcp() {
-        if !goes_on(head.flags()) {
-            return None;
-        }
-    } else if mode.server_ids.length != 0 {
+    }
+    // Datagrams that name their server are read further.
+    let names = !head.is_tcp() && nature.server_ids.length != 0;
+    if !goes_on || names {
         return None;
     }
-    known::send::<V, T>(frame, scene, ingress, record, mode)
+    known::send::<V, T, R>(frame, scene, ingress, record, nature, act)
+}
+
+/// Whether a packet that answers to no source port of ours is neither for an address in the tables nor from a server that
+/// answers its clients through here.
+#[inline(always)]
+fn is_foreign<V: Version>(config: &Config, head: Head<'_, V>) -> bool {
+    let view = BindView::from_word(config.bind_view.load());
+    view.prefixes == 0
+        && !config.may_be_bound(head.destination())
+        && !(view.answers && config.may_be_bound(head.source()))
 }
 
 /// Whether a segment neither begins a connection nor ends one.

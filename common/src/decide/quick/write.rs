@@ -6,6 +6,7 @@ use crate::flow::FlowHash;
 use crate::frame::Frame;
 use crate::parse::{IPV4, IPV6};
 use crate::rewrite::Ends;
+use crate::server::Bounds;
 use crate::tunnel::{Outer, Tunnel};
 
 /// Hardware addresses a frame leaves with, as words: for whom, from whom.
@@ -63,57 +64,65 @@ pub(super) fn translated<V: Version>(frame: &mut impl Frame, macs: Macs, new: &E
     Some(())
 }
 
-/// Puts a tunnel's headers in front. The outer `None` is a tunnel that is not written here, and then nothing was.
+/// Puts a tunnel's headers in front. The outer `None` is a tunnel that is not written here or a packet that does not fit,
+/// and then nothing was.
 #[inline(always)]
 pub(super) fn tunnel<V: Version>(
     frame: &mut impl Frame,
     macs: Macs,
     tunnel: &Tunnel,
+    bounds: Bounds,
     hash: FlowHash,
 ) -> Option<Option<()>> {
     let head = Head::<V>::of_plain(frame)?;
-    let outer = Outer {
-        inner_is_v4: V::IS_V4,
-        traffic_class: head.traffic_class(),
-        length: head.length().wrapping_add(tunnel.overhead()),
-        flow: hash.spread(),
+    let fitting = |overhead: usize| {
+        let overhead = overhead as u16;
+        bounds.take(head.length(), overhead).then(|| Outer {
+            inner_is_v4: V::IS_V4,
+            traffic_class: head.traffic_class(),
+            length: head.length().wrapping_add(overhead),
+            flow: hash.spread(),
+        })
     };
     match (tunnel.destination.is_v4(), tunnel.is_gue()) {
-        (true, false) => Some(in_v4(frame, macs, tunnel, &outer)),
-        (true, true) => Some(in_v4_datagram(frame, macs, tunnel, &outer)),
-        (false, false) => Some(in_v6(frame, macs, tunnel, &outer)),
+        (true, false) => {
+            let outer = fitting(V4_HEADER)?;
+            Some(in_v4::<V4_HEADER>(frame, macs, tunnel, &outer))
+        }
+        (true, true) => {
+            let outer = fitting(V4_HEADER + UDP_HEADER)?;
+            Some(in_v4::<{ V4_HEADER + UDP_HEADER }>(
+                frame, macs, tunnel, &outer,
+            ))
+        }
+        (false, false) => {
+            let outer = fitting(V6_HEADER)?;
+            Some(in_v6(frame, macs, tunnel, &outer))
+        }
         // Its checksum covers the payload.
         (false, true) => None,
     }
 }
 
+/// `ROOM` bytes in front: an IPv4 header, with that of a datagram if there is room for it.
 #[inline(always)]
-fn in_v4(frame: &mut impl Frame, macs: Macs, tunnel: &Tunnel, outer: &Outer) -> Option<()> {
-    frame.cut_front(-(V4_HEADER as i32))?;
-    let bytes = frame.front_mut::<{ ETHERNET + V4_HEADER }>()?;
-    put_macs(bytes, macs);
-    put(bytes, 12, IPV4);
-    put_all(bytes, ETHERNET, tunnel.header_v4(outer));
-    Some(())
-}
-
-#[inline(always)]
-fn in_v4_datagram(
+fn in_v4<const ROOM: usize>(
     frame: &mut impl Frame,
     macs: Macs,
     tunnel: &Tunnel,
     outer: &Outer,
 ) -> Option<()> {
-    frame.cut_front(-((V4_HEADER + UDP_HEADER) as i32))?;
+    frame.cut_front(-(ROOM as i32))?;
     let bytes = frame.front_mut::<{ ETHERNET + V4_HEADER + UDP_HEADER }>()?;
     put_macs(bytes, macs);
     put(bytes, 12, IPV4);
     put_all(bytes, ETHERNET, tunnel.header_v4(outer));
-    let [s, t] = outer.port_be();
-    let [d, e] = tunnel.port_be;
-    put(bytes, ETHERNET + V4_HEADER, [s, t, d, e]);
-    let [l, m] = outer.length.wrapping_sub(V4_HEADER as u16).to_be_bytes();
-    put(bytes, ETHERNET + V4_HEADER + 4, [l, m, 0, 0]);
+    if ROOM > V4_HEADER {
+        let ([s, t], [d, e]) = (outer.port_be(), tunnel.port_be);
+        put(bytes, ETHERNET + V4_HEADER, [s, t, d, e]);
+        let [l, m] = outer.length.wrapping_sub(V4_HEADER as u16).to_be_bytes();
+        put(bytes, ETHERNET + V4_HEADER + 4, [l, m, 0, 0]);
+    }
     Some(())
 }
 

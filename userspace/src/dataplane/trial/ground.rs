@@ -92,7 +92,6 @@ pub(super) fn in_memory(sizes: &Sizes, trie: &Trie) -> io::Result<(Tables, Groun
         rings: array(size(name::RINGS))?,
         loads: array(size(name::LOADS))?,
         turns: array(size(name::TURNS))?,
-        interfaces: array(size(name::INTERFACES))?,
         lists4: array(size(name::LISTS4))?,
         lists6: array(size(name::LISTS6))?,
         actions: array(size(name::ACTIONS))?,

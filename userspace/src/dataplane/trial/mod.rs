@@ -168,7 +168,6 @@ impl Written {
             rings: &tables.rings,
             loads: &tables.loads,
             turns: &tables.turns,
-            interfaces: &tables.interfaces,
             lists4: &tables.lists4,
             lists6: &tables.lists6,
             actions: &tables.actions,

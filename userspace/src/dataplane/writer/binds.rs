@@ -232,9 +232,12 @@ impl Writer {
             answers: !self.answering.is_empty(),
             prefixes: entries.prefixes(),
         };
+        let addresses: Vec<_> = binds.iter().map(|(key, _)| key.address).collect();
+        config.bind_more(&addresses);
         config.bind_view.store(view.word());
         self.half = half;
         wait_for_programs();
+        config.bind_only(&addresses);
         Ok(())
     }
 }

@@ -347,7 +347,8 @@ impl Writer {
         for interface in interfaces {
             let index = interface.index % self.interface_modulus;
             let macs: &[Mac] = interface.mac.as_slice();
-            if let Some(record) = self.tables.interfaces.get(index as usize) {
+            let records = self.tables.config.first().map(|it| &it.interfaces);
+            if let Some(record) = records.and_then(|records| records.get(index as usize)) {
                 // One that does not fit the field lets every packet pass.
                 let mtu = u16::try_from(interface.mtu).unwrap_or(0);
                 record.publish(interface.index, macs, u32::from(mtu));

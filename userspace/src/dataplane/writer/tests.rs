@@ -87,7 +87,6 @@ impl Files {
             rings: self.mapped(name::RINGS, size(name::RINGS)),
             loads: self.mapped(name::LOADS, size(name::LOADS)),
             turns: self.mapped(name::TURNS, size(name::TURNS)),
-            interfaces: self.mapped(name::INTERFACES, size(name::INTERFACES)),
             lists4: self.mapped(name::LISTS4, size(name::LISTS4)),
             lists6: self.mapped(name::LISTS6, size(name::LISTS6)),
             actions: self.mapped(name::ACTIONS, size(name::ACTIONS)),

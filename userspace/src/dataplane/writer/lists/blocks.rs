@@ -4,7 +4,7 @@
 //! rows behind the cell, which go to a sink: the same walk also tells how many rows there will be.
 
 use tidegate_common::action::Class;
-use tidegate_common::list4::{Cell, FULL_ROWS, ROOT_ROWS};
+use tidegate_common::list4::{Cell, FULL_ROWS, ROOT_ROWS, SINGLE_AROUND, Single};
 
 use super::rows::{Part, Rows};
 use crate::dataplane::lists::Range4;
@@ -52,7 +52,7 @@ pub(super) fn parts(cell: Cell, read: impl Fn(u32, u32) -> Cell) -> Vec<(u32, Pa
             |narrow| match read(node + narrow / CELLS_PER_ROW as u32, narrow) {
                 Cell::Pair(row) => Some((row, Part::Pair)),
                 Cell::Full(row) => Some((row, Part::Full)),
-                Cell::Class(_) | Cell::Node(_) => None,
+                Cell::Class(_) | Cell::Single(_) | Cell::Node(_) => None,
             },
         );
     inner.chain([(node, Part::Node)]).collect()
@@ -71,6 +71,9 @@ fn hosts(
     let mut classes = [Class(0); 256];
     for (host, class) in (0..).zip(&mut classes) {
         *class = runs.class(first | host);
+    }
+    if let Some(single) = single(&classes) {
+        return Some(Cell::Single(single));
     }
     let zero = classes[0];
     let other = classes.iter().find(|class| **class != zero);
@@ -94,6 +97,30 @@ fn hosts(
         sink(row, words);
     }
     Some(Cell::Full(row))
+}
+
+/// The only network in a /24, if there is just one and the cell has room for what is said of it.
+fn single(classes: &[Class; 256]) -> Option<Single> {
+    let first = classes[0];
+    let other = classes.iter().position(|class| *class != first)?;
+    let of = |inner: usize, around: Class| {
+        let class = classes[inner];
+        let count = classes.iter().filter(|known| **known == class).count();
+        let single = Single {
+            host: inner as u8,
+            bits: count.trailing_zeros() as u8,
+            class,
+            around,
+        };
+        let fits = count.is_power_of_two() && inner.is_multiple_of(count);
+        let all = || {
+            (0..=255)
+                .zip(classes)
+                .all(|(host, class)| single.of(host) == *class)
+        };
+        (fits && around.0 < SINGLE_AROUND && all()).then_some(single)
+    };
+    of(other, first).or_else(|| of(0, classes[other]))
 }
 
 /// The addresses as runs of one class: where each begins, in order.
