@@ -32,6 +32,8 @@ pub enum Action {
     Refuse = 1,
     /// Go on, past the rate as well, and not charged: `tcp-request connection accept if whitelist` before the limit.
     Exempt = 2,
+    /// The same as [`Self::Refuse`], but a client that asks for a TCP connection is told so by a reset.
+    Reset = 3,
 }
 
 impl Class {
@@ -50,6 +52,7 @@ impl ActionRow {
         match (word >> (class.0 % 8 * 8)) as u8 {
             0 => Action::Accept,
             2 => Action::Exempt,
+            3 => Action::Reset,
             _ => Action::Refuse,
         }
     }

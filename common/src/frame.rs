@@ -7,6 +7,7 @@ use crate::action::{ActionRow, Class};
 use crate::address::Address;
 use crate::bind::{BindBucket, RangeRow};
 use crate::config::Config;
+use crate::cookie::{Admission, Headers};
 use crate::counters::ServerCounters;
 use crate::decide::Work;
 use crate::flow::FlowBucket;
@@ -20,6 +21,7 @@ use crate::ring::RingRow;
 use crate::server::{Server, ServerIndex};
 use crate::service::{Service, ServiceIndex};
 use crate::source::SourceBucket;
+use crate::syn::SynRecord;
 use crate::tick::Tick;
 use crate::word::Atomics;
 
@@ -112,6 +114,19 @@ pub trait Tables: Atomics {
 
     /// Map `fragments`.
     fn fragment_bucket(&self, index: u32) -> Option<&FragmentBucket>;
+
+    /// Map `syns`.
+    fn syn_record(&self, service: ServiceIndex) -> Option<&SynRecord>;
+
+    /// Asks the stack for a cookie for a SYN whose TCP header has `length` bytes, a multiple of four: the sequence number of
+    /// its answer. `None` if nobody listens there or the stack answers by itself.
+    fn cookie(&self, headers: &Headers, is_v4: bool, length: u16) -> Option<u32>;
+
+    /// Asks the stack about an acknowledgement.
+    fn admission(&self, headers: &Headers, is_v4: bool, length: u16) -> Admission;
+
+    /// The clock of the stack's timestamps, in milliseconds.
+    fn milliseconds(&self) -> u32;
 
     /// Says that a step of the decision is over and what it found out is in `work`.
     ///

@@ -20,6 +20,7 @@
 //! | `flows` | array | bucket → [`FlowBucket`] | `Config::flows` | program | yes |
 //! | `nat` | array | place → [`NatEntry`] | `Config::nat` | program | yes |
 //! | `fragments` | array | bucket → [`FragmentBucket`] | [`fragment::BUCKETS`] | program | yes |
+//! | `syns` | array | [`ServiceIndex`] → [`SynRecord`] | as `services` | both | yes |
 //! | `counters` | per-CPU array | [`ServerIndex`] → [`ServerCounters`] | as `servers` | program | |
 //! | `drops` | per-CPU array | service × [`DROP_REASONS`] + reason → `u64` | services × [`DROP_REASONS`] | program | |
 //! | `capture` | array | 0 → [`Control`] | 1 | userspace | yes |
@@ -86,6 +87,7 @@
 //! [`Service`]: crate::service::Service
 //! [`ServiceIndex`]: crate::service::ServiceIndex
 //! [`SourceBucket`]: crate::source::SourceBucket
+//! [`SynRecord`]: crate::syn::SynRecord
 //! [`Turn`]: crate::load::Turn
 //! [`Work`]: crate::decide::Work
 //! [`Config::bind_view`]: crate::config::Config::bind_view
@@ -142,6 +144,8 @@ pub mod name {
     pub const NAT: &str = "nat";
     /// Ways of fragmented datagrams.
     pub const FRAGMENTS: &str = "fragments";
+    /// SYNs by service.
+    pub const SYNS: &str = "syns";
     /// Per-CPU counters of servers.
     pub const COUNTERS: &str = "counters";
     /// Per-CPU counters of drops.
@@ -210,7 +214,7 @@ impl Sizes {
     }
 
     /// Names and entries, for `EbpfLoader::map_max_entries`. Every map has at least one entry.
-    pub fn entries(&self) -> [(&'static str, u32); 19] {
+    pub fn entries(&self) -> [(&'static str, u32); 20] {
         [
             (name::BINDS, self.bind_buckets.saturating_mul(2)),
             (name::RANGES, self.range_rows),
@@ -229,6 +233,7 @@ impl Sizes {
             (name::FLOWS, self.flow_buckets),
             (name::NAT, self.nat_entries),
             (name::FRAGMENTS, fragment::BUCKETS),
+            (name::SYNS, self.services),
             (name::COUNTERS, self.servers),
             (name::DROPS, self.services.saturating_mul(DROP_REASONS)),
         ]

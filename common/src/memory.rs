@@ -12,6 +12,7 @@ use crate::action::{ActionRow, Class};
 use crate::address::Address;
 use crate::bind::{BindBucket, RangeRow};
 use crate::config::Config;
+use crate::cookie::{Admission, Headers};
 use crate::counters::ServerCounters;
 use crate::flow::FlowBucket;
 use crate::fragment::FragmentBucket;
@@ -26,6 +27,7 @@ use crate::ring::RingRow;
 use crate::server::{Server, ServerIndex};
 use crate::service::{Service, ServiceIndex};
 use crate::source::SourceBucket;
+use crate::syn::SynRecord;
 use crate::tick::Tick;
 use crate::word::{Atomics, HostAtomics, Word};
 
@@ -52,6 +54,7 @@ pub struct Arrays<'a> {
     pub flows: &'a [FlowBucket],
     pub nat: &'a [NatEntry],
     pub fragments: &'a [FragmentBucket],
+    pub syns: &'a [SynRecord],
 }
 
 /// Arrays, and what the kernel keeps besides them: the tables of a decision.
@@ -68,6 +71,10 @@ pub struct View<'a> {
 pub struct Besides {
     /// The time of the next decision.
     pub now: Cell<Tick>,
+    /// The cookie that a stack with listeners everywhere gives for every SYN; without one nobody listens.
+    pub cookie: Cell<Option<u32>>,
+    /// The clock of its timestamps.
+    pub milliseconds: Cell<u32>,
     /// Prefixes of the IPv6 trie: network, length, class.
     pub trie: RefCell<Vec<(Address, u8, Class)>>,
     counters: RefCell<BTreeMap<u16, ServerCounters>>,
@@ -92,6 +99,7 @@ pub struct Memory {
     flows: Vec<FlowBucket>,
     nat: Vec<NatEntry>,
     fragments: Vec<FragmentBucket>,
+    syns: Vec<SynRecord>,
 }
 
 impl Memory {
@@ -126,6 +134,7 @@ impl Memory {
             flows: rows(arrays.flows),
             nat: rows(arrays.nat),
             fragments: rows(arrays.fragments),
+            syns: rows(arrays.syns),
         }
     }
 
@@ -148,6 +157,7 @@ impl Memory {
             flows: &self.flows,
             nat: &self.nat,
             fragments: &self.fragments,
+            syns: &self.syns,
         }
     }
 }
@@ -256,6 +266,26 @@ impl Tables for View<'_> {
 
     fn fragment_bucket(&self, index: u32) -> Option<&FragmentBucket> {
         self.arrays.fragments.get(index as usize)
+    }
+
+    fn syn_record(&self, service: ServiceIndex) -> Option<&SynRecord> {
+        self.arrays.syns.get(usize::from(service.0))
+    }
+
+    fn cookie(&self, _: &Headers, _: bool, _: u16) -> Option<u32> {
+        self.besides.cookie.get()
+    }
+
+    fn admission(&self, headers: &Headers, _: bool, _: u16) -> Admission {
+        match self.besides.cookie.get() {
+            Some(cookie) if headers.acknowledged() == cookie.wrapping_add(1) => Admission::Proven,
+            Some(_) => Admission::Forged,
+            None => Admission::Known,
+        }
+    }
+
+    fn milliseconds(&self) -> u32 {
+        self.besides.milliseconds.get()
     }
 
     fn count(&self, server: ServerIndex, delta: ServerCounters) {

@@ -62,6 +62,7 @@ made_of_words!(
     crate::server::Server,
     crate::service::Service,
     crate::source::SourceBucket,
+    crate::syn::SynRecord,
 );
 
 /// All words of some records, in their order.

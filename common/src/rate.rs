@@ -54,6 +54,8 @@ pub struct Keying {
     pub v6: u8,
     /// Whether refused SYNs count.
     pub refused: Refused,
+    /// Whether they are answered with resets.
+    pub resets: bool,
 }
 
 /// The connections of one source by time.
@@ -138,13 +140,22 @@ impl Limit {
 impl Keying {
     /// As the word in the record.
     pub const fn word(self) -> u64 {
-        u64::from_ne_bytes([self.v4, self.v6, self.refused as u8, 0, 0, 0, 0, 0])
+        u64::from_ne_bytes([
+            self.v4,
+            self.v6,
+            self.refused as u8,
+            self.resets as u8,
+            0,
+            0,
+            0,
+            0,
+        ])
     }
 
     /// From the word in the record.
     #[inline(always)]
     pub const fn from_word(word: u64) -> Self {
-        let [v4, v6, refused, ..] = word.to_ne_bytes();
+        let [v4, v6, refused, resets, ..] = word.to_ne_bytes();
         Self {
             v4,
             v6,
@@ -153,6 +164,7 @@ impl Keying {
             } else {
                 Refused::Charged
             },
+            resets: resets != 0,
         }
     }
 }

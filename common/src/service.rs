@@ -76,6 +76,8 @@ pub struct Nature {
     pub tunnel_port_be: [u8; 2],
     /// How connection ids of QUIC name servers, where they do.
     pub server_ids: ServerIds,
+    /// Whether SYNs may be answered with cookies; only for services that end here.
+    pub cookies: bool,
 }
 
 /// The rings of a service.
@@ -121,7 +123,7 @@ impl Nature {
             self.forward as u8,
             0,
             self.listed_flows as u8,
-            0,
+            self.cookies as u8,
             p,
             q,
             self.server_ids.length,
@@ -132,7 +134,16 @@ impl Nature {
     /// From the word in the record; `None` for an unused one.
     #[inline(always)]
     pub const fn from_word(word: u64) -> Option<Self> {
-        let [forward, _, listed_flows, _, p, q, length, configuration] = word.to_ne_bytes();
+        let [
+            forward,
+            _,
+            listed_flows,
+            cookies,
+            p,
+            q,
+            length,
+            configuration,
+        ] = word.to_ne_bytes();
         Some(Self {
             forward: match forward {
                 1 => Forward::Local,
@@ -153,6 +164,7 @@ impl Nature {
                 length,
                 configuration,
             },
+            cookies: cookies != 0,
         })
     }
 }
@@ -264,6 +276,7 @@ mod tests {
                     length: 3,
                     configuration: 6,
                 },
+                cookies: true,
             };
             assert_eq!(Nature::from_word(nature.word()), Some(nature));
         }

@@ -29,6 +29,41 @@ pub enum Verdict {
     Redirect(u8),
 }
 
+impl Verdict {
+    /// As one word.
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        let (kind, detail, service) = match self {
+            Self::Pass => (0, 0, ServiceIndex(0)),
+            Self::Transmit => (1, 0, ServiceIndex(0)),
+            Self::Redirect(interface) => (2, interface, ServiceIndex(0)),
+            Self::Drop { reason, service } => (3, reason as u8, service),
+            Self::Reply { reason, service } => (4, reason as u8, service),
+        };
+        kind | ((detail as u64) << 8) | ((service.0 as u64) << 16)
+    }
+
+    /// From what [`Self::word`] made.
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        let detail = (word >> 8) as u8;
+        let service = ServiceIndex((word >> 16) as u16);
+        match word & 0xff {
+            1 => Self::Transmit,
+            2 => Self::Redirect(detail),
+            3 => Self::Drop {
+                reason: DropReason::from_number(detail),
+                service,
+            },
+            4 => Self::Reply {
+                reason: DropReason::from_number(detail),
+                service,
+            },
+            _ => Self::Pass,
+        }
+    }
+}
+
 /// Why a packet is dropped. The number is the counter's place and never changes its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
@@ -75,11 +110,13 @@ pub enum DropReason {
     UnknownFragment = 19,
     /// Every server that was asked has as many flows as `maxconn` allows.
     ServersFull = 20,
+    /// An acknowledgement of a SYN cookie that was never sent.
+    BadCookie = 21,
 }
 
 impl DropReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::BadIpHeader,
         Self::BadExtension,
         Self::BadTcpHeader,
@@ -101,7 +138,37 @@ impl DropReason {
         Self::BadFragment,
         Self::UnknownFragment,
         Self::ServersFull,
+        Self::BadCookie,
     ];
+
+    /// The reason with this number; one that there is none of would be a defect of ours.
+    #[inline(always)]
+    const fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::BadIpHeader,
+            1 => Self::BadExtension,
+            2 => Self::BadTcpHeader,
+            3 => Self::BadTcpFlags,
+            4 => Self::BadUdpLength,
+            5 => Self::MartianSource,
+            6 => Self::Land,
+            7 => Self::HopLimit,
+            8 => Self::SourceListed,
+            9 => Self::RateExceeded,
+            10 => Self::NoServer,
+            11 => Self::NoNextHop,
+            12 => Self::NoNatPort,
+            13 => Self::UnknownFlow,
+            14 => Self::UnexpectedSynAck,
+            16 => Self::Unwritable,
+            17 => Self::TooBig,
+            18 => Self::BadFragment,
+            19 => Self::UnknownFragment,
+            20 => Self::ServersFull,
+            21 => Self::BadCookie,
+            _ => Self::Inconsistent,
+        }
+    }
 
     /// Its name in statistics and captures.
     pub const fn name(self) -> &'static str {
@@ -127,6 +194,7 @@ impl DropReason {
             Self::BadFragment => "bad-fragment",
             Self::UnknownFragment => "unknown-fragment",
             Self::ServersFull => "servers-full",
+            Self::BadCookie => "bad-cookie",
         }
     }
 }
@@ -142,9 +210,24 @@ mod tests {
     fn reasons_are_numbered_without_gaps_and_named_once() {
         for (number, reason) in DropReason::ALL.iter().enumerate() {
             assert_eq!(*reason as usize, number);
+            assert_eq!(DropReason::from_number(number as u8), *reason);
             let same = DropReason::ALL.iter().filter(|r| r.name() == reason.name());
             assert_eq!(same.count(), 1);
         }
         assert!(DropReason::ALL.len() <= DROP_REASONS as usize);
+    }
+
+    #[test]
+    fn every_verdict_survives_the_way_through_its_word() {
+        let (reason, service) = (DropReason::BadCookie, ServiceIndex(0xfedc));
+        for verdict in [
+            Verdict::Pass,
+            Verdict::Transmit,
+            Verdict::Redirect(255),
+            Verdict::Drop { reason, service },
+            Verdict::Reply { reason, service },
+        ] {
+            assert_eq!(Verdict::from_word(verdict.word()), verdict);
+        }
     }
 }

@@ -9,6 +9,7 @@
 
 mod access;
 mod capture;
+mod stack;
 mod tables;
 
 use aya_ebpf::bindings::{xdp_action, xdp_md};
@@ -26,11 +27,14 @@ use crate::tables::Maps;
 #[xdp]
 #[inline(always)]
 pub(crate) fn tidegate(context: XdpContext) -> u32 {
+    let Some(tables) = Maps::of(&context) else {
+        return xdp_action::XDP_PASS;
+    };
     // Frames that somebody wants to see are all decided where it is known whose they are.
     if capture::asked().is_some() {
         return thorough(context.ctx);
     }
-    match quick(&mut Packet::new(&context), &Maps, act) {
+    match quick(&mut Packet::new(&context), &tables, act) {
         Some(code) => code,
         None => thorough(context.ctx),
     }
@@ -41,16 +45,16 @@ pub(crate) fn tidegate(context: XdpContext) -> u32 {
 #[inline(never)]
 fn thorough(context: *mut xdp_md) -> u32 {
     let context = XdpContext::new(context);
-    let Some(work) = tables::work() else {
+    let (Some(work), Some(tables)) = (tables::work(), Maps::of(&context)) else {
         return xdp_action::XDP_PASS;
     };
     let asked = capture::asked();
     if asked.is_some() {
         work.forget_origin();
     }
-    let verdict = careful(&mut Packet::new(&context), &Maps, work);
+    let verdict = careful(&mut Packet::new(&context), &tables, work);
     if let Some((control, filter)) = asked {
-        capture::show(&context, control, filter, verdict, work, Maps.now());
+        capture::show(&context, control, filter, verdict, work, tables.now());
     }
     act(verdict)
 }
@@ -90,8 +94,8 @@ pub(crate) fn decap(context: XdpContext) -> u32 {
 
 /// Answers with the kernel's clock as the program above reads it; userspace runs it by hand to set its own by.
 #[xdp]
-pub(crate) fn clock(_: XdpContext) -> u32 {
-    Maps.now().0
+pub(crate) fn clock(context: XdpContext) -> u32 {
+    Maps::of(&context).map_or(0, |tables| tables.now().0)
 }
 
 #[panic_handler]

@@ -8,14 +8,16 @@ use core::arch::asm;
 use core::ops::Deref;
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, xdp_action};
-use aya_ebpf::helpers::bpf_jiffies64;
+use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::maps::{Array, DevMap, LpmTrie, PerCpuArray};
+use aya_ebpf::programs::XdpContext;
 use tidegate_common::action::{ActionRow, Class, ROWS_PER_POLICY};
 use tidegate_common::address::Address;
 use tidegate_common::bind::{BindBucket, RangeRow};
 use tidegate_common::config::Config;
+use tidegate_common::cookie::{Admission, Headers};
 use tidegate_common::counters::{self, ServerCounters};
 use tidegate_common::decap::{DecapCounters, Endings, Outcome};
 use tidegate_common::decide::Work;
@@ -33,9 +35,12 @@ use tidegate_common::ring::{RING_ROWS, RingRow};
 use tidegate_common::server::{Server, ServerIndex};
 use tidegate_common::service::{Service, ServiceIndex};
 use tidegate_common::source::SourceBucket;
+use tidegate_common::syn::SynRecord;
 use tidegate_common::tick::Tick;
 use tidegate_common::verdict::{DROP_REASONS, DropReason};
 use tidegate_common::word::{Atomics, Word};
+
+use crate::stack;
 
 const SIZES: Sizes = Sizes::SMALLEST;
 
@@ -75,6 +80,8 @@ static FLOWS: Shared<FlowBucket> = Shared::with_entries(SIZES.flow_buckets);
 static NAT: Shared<NatEntry> = Shared::with_entries(SIZES.nat_entries);
 #[map(name = "fragments")]
 static FRAGMENTS: Shared<FragmentBucket> = Shared::with_entries(fragment::BUCKETS);
+#[map(name = "syns")]
+static SYNS: Shared<SynRecord> = Shared::with_entries(SIZES.services);
 #[map(name = "counters")]
 static COUNTERS: PerCpuArray<ServerCounters> = PerCpuArray::with_max_entries(SIZES.servers, 0);
 #[map(name = "drops")]
@@ -118,10 +125,22 @@ pub(crate) fn work() -> Option<&'static mut Work> {
     WORK.get_ptr_mut(0).map(|work| unsafe { &mut *work })
 }
 
-/// The tables of the program.
-pub(crate) struct Maps;
+/// The tables of the program, and the stack behind it.
+pub(crate) struct Maps<'a> {
+    context: &'a XdpContext,
+    config: &'static Config,
+}
 
-impl Atomics for Maps {
+impl<'a> Maps<'a> {
+    /// For one program run.
+    #[inline(always)]
+    pub(crate) fn of(context: &'a XdpContext) -> Option<Self> {
+        let config = CONFIG.get(0)?;
+        Some(Self { context, config })
+    }
+}
+
+impl Atomics for Maps<'_> {
     #[inline(always)]
     fn add(&self, word: &Word, by: u64) {
         // SAFETY: the pointer is to an aligned word of a map value.
@@ -170,7 +189,7 @@ impl Atomics for Maps {
     }
 }
 
-impl Tables for Maps {
+impl Tables for Maps<'_> {
     #[inline(always)]
     fn now(&self) -> Tick {
         // SAFETY: the helper has no arguments and cannot fail.
@@ -179,7 +198,7 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn config(&self) -> Option<&Config> {
-        CONFIG.get(0)
+        Some(self.config)
     }
 
     #[inline(always)]
@@ -261,6 +280,27 @@ impl Tables for Maps {
     #[inline(always)]
     fn fragment_bucket(&self, index: u32) -> Option<&FragmentBucket> {
         FRAGMENTS.get(index)
+    }
+
+    #[inline(always)]
+    fn syn_record(&self, service: ServiceIndex) -> Option<&SynRecord> {
+        SYNS.get(service.0 as u32)
+    }
+
+    #[inline(always)]
+    fn cookie(&self, headers: &Headers, is_v4: bool, length: u16) -> Option<u32> {
+        stack::cookie(self.context, headers, is_v4, length)
+    }
+
+    #[inline(always)]
+    fn admission(&self, headers: &Headers, is_v4: bool, length: u16) -> Admission {
+        stack::admission(self.context, headers, is_v4, length)
+    }
+
+    #[inline(always)]
+    fn milliseconds(&self) -> u32 {
+        // SAFETY: the helper has no arguments and cannot fail.
+        (unsafe { bpf_ktime_get_ns() } / 1_000_000) as u32
     }
 
     #[inline(always)]

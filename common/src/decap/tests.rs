@@ -56,7 +56,7 @@ fn wrapped(inner: &[u8], own: &str, server: &str, port: u16) -> Bytes {
     };
     let inner = Inner::of(&frame, &packet).unwrap();
     let outgoing = Outgoing {
-        destination: crate::parse::destination(&frame),
+        destination: destination(&frame),
         source: packet.link.source(&frame),
         tags: packet.link.tags(&frame).unwrap(),
     };

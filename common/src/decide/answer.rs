@@ -1,7 +1,7 @@
 //! From a server back to its client, for services with NAT.
 
-use super::Step;
 use super::work::{Scene, Sending, Work};
+use super::{Step, syn};
 use crate::address::Address;
 use crate::choice::Choice;
 use crate::config::NatSizes;
@@ -187,7 +187,7 @@ pub(super) fn send_back<T: Tables>(
         .ok_or(DropReason::Inconsistent)?;
     let head = Head::from_word(word);
     let next = head.state.after_server(work.packet.transport.flags);
-    let expires = work.after(scene.lifetime(service, next));
+    let expires = work.after(syn::hold(scene, work, service, head.state, next));
     if next != head.state || scene.is_stale(expires, head.expires) {
         let renewed = Head {
             expires,

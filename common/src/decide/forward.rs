@@ -9,6 +9,7 @@ use super::choose::{choose, tuple_hash};
 use super::guard::{self, Deed};
 use super::mapping;
 use super::owner::find;
+use super::syn;
 use super::work::{Flow, Mode, Scene, Sending, Work, keeps_flows, takes_flows};
 use crate::address::Address;
 use crate::bind::{BindKey, Target};
@@ -17,6 +18,7 @@ use crate::counters::ServerCounters;
 use crate::flow::{FlowBucket, FlowEntry, FlowHash, FlowState, NO_WAY, Track};
 use crate::frame::{Frame, Tables};
 use crate::nat::Tags;
+use crate::parse::TcpFlags;
 use crate::rewrite::{Ends, Outgoing};
 use crate::server::{Bounds, Endpoint, Hop, Server, ServerIndex};
 use crate::service::Service;
@@ -227,7 +229,17 @@ fn begin<T: Tables>(
 ) -> Result<(), DropReason> {
     let is_tcp = work.packet.transport.is_tcp;
     let is_error = work.packet.quote.is_there;
-    let begins = !is_error && (!is_tcp || work.packet.transport.flags.opens());
+    let flags = work.packet.transport.flags;
+    let begins = !is_error && (!is_tcp || flags.opens());
+    let follows = is_tcp && flags.has(TcpFlags::ACK) && !flags.has(NO_FIRST_ACK);
+    let takes_over =
+        !is_error && follows && !work.mode.rewrites && syn::is_flooded(scene, work.service, work);
+    // Under a flood a SYN is given nothing but the mapping it cannot do without, and the first packet after it the entry,
+    // which is as cheap to replace as one of a SYN, because nothing was proven yet.
+    let is_stateless = begins && work.flooded && work.flow.way >= NO_WAY;
+    if is_stateless {
+        syn::count_stateless(scene, work);
+    }
     work.flow = Flow {
         server: ServerIndex::default(),
         nat_port: 0,
@@ -236,13 +248,13 @@ fn begin<T: Tables>(
         } else {
             FlowState::DATAGRAM
         },
-        writes: begins || work.mode.rewrites,
+        writes: (begins && !is_stateless) || takes_over || work.mode.rewrites,
         begins,
-        began: begins,
+        began: (begins && !is_stateless) || takes_over,
         proven: false,
         ..work.flow
     };
-    if work.flow.way >= NO_WAY {
+    if work.flow.way >= NO_WAY && !is_stateless {
         work.flow.way = bucket.victim(work.now);
         work.flow.found = bucket.way(work.flow.way).identity();
     }
@@ -275,7 +287,7 @@ fn record<T: Tables>(
         };
         // Lost only to another CPU: the flow goes on without an entry.
         if flow.way < NO_WAY && write(scene, work, service, bucket.way(flow.way), track) {
-        } else if flow.begins {
+        } else if flow.begins && !work.flooded {
             scene.tables.count(
                 flow.server,
                 ServerCounters {
@@ -328,3 +340,6 @@ fn write<T: Tables>(
 
 /// The header of a UDP datagram.
 const DATAGRAM: usize = 8;
+
+/// What no segment has that completes a handshake.
+const NO_FIRST_ACK: u8 = TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST;

@@ -52,13 +52,29 @@ pub(super) enum Deed {
     AskAndCharge,
 }
 
+/// That a source is over its rate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    /// It hears nothing.
+    Silently,
+    /// It may be told.
+    Told,
+}
+
+impl From<Over> for DropReason {
+    #[inline(always)]
+    fn from(_: Over) -> Self {
+        Self::RateExceeded
+    }
+}
+
 /// Books a deed of the packet's source under the rate rule it is under.
 #[inline(always)]
 pub(super) fn account<T: Tables>(
     scene: &Scene<'_, T>,
     work: &Work,
     deed: Deed,
-) -> Result<(), DropReason> {
+) -> Result<(), Over> {
     if work.rate == 0 {
         return Ok(());
     }
@@ -78,7 +94,11 @@ pub(super) fn account<T: Tables>(
             {
                 entry.charge(scene.tables, limit.period, work.now);
             }
-            return Err(DropReason::RateExceeded);
+            return Err(if account.resets {
+                Over::Told
+            } else {
+                Over::Silently
+            });
         }
     }
     if deed != Deed::Ask {
@@ -99,6 +119,7 @@ struct Account<'a> {
     bucket: &'a SourceBucket,
     limit: Limit,
     refused: Refused,
+    resets: bool,
 }
 
 impl<'a> Account<'a> {
@@ -116,6 +137,7 @@ impl<'a> Account<'a> {
             bucket: scene.tables.source_bucket(low(region).wrapping_add(at))?,
             limit: Limit::from_word(rule.limit.load()),
             refused: keying.refused,
+            resets: keying.resets,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! The NAT mapping of a flow: renewed, found again, or made.
 
+use super::syn;
 use super::work::{Scene, Work};
 use crate::address::Address;
 use crate::config::NatSizes;
@@ -203,7 +204,7 @@ fn renew<T: Tables>(
             .after_client(work.packet.transport.flags, work.mode.sees_answers())
     };
     let renewed = Head {
-        expires: work.after(scene.lifetime(service, next)),
+        expires: work.after(syn::hold(scene, work, service, head.state, next)),
         state: next,
         ..head
     };
@@ -229,7 +230,13 @@ fn make<T: Tables>(
     let entry = scene.tables.nat_entry(place)?;
     let packet = &work.packet;
     let head = Head {
-        expires: work.after(scene.lifetime(service, work.flow.state)),
+        expires: work.after(syn::hold(
+            scene,
+            work,
+            service,
+            FlowState::NONE,
+            work.flow.state,
+        )),
         port,
         state: work.flow.state,
         protocol: packet.network.protocol,

@@ -14,6 +14,7 @@ mod mapping;
 mod owner;
 mod part;
 mod quick;
+mod syn;
 mod work;
 
 pub use quick::quick;
@@ -44,22 +45,31 @@ pub fn decide<T: Tables>(frame: &mut impl Frame, tables: &T, work: &mut Work) ->
 }
 
 /// Decides about any frame, plain or not.
+///
+/// The ways through the decision meet in one word. A verdict would have parts that most of them leave open, and the kernel's
+/// verifier wants to have seen everything written that is ever read.
 #[inline(always)]
 pub fn careful<T: Tables>(frame: &mut impl Frame, tables: &T, work: &mut Work) -> Verdict {
+    Verdict::from_word(verdict(frame, tables, work))
+}
+
+/// The same, as a word.
+#[inline(always)]
+fn verdict<T: Tables>(frame: &mut impl Frame, tables: &T, work: &mut Work) -> u64 {
     let Some(scene) = Scene::new(tables) else {
-        return Verdict::Pass;
+        return Verdict::Pass.word();
     };
     let Some(ingress) = scene.ingress(frame) else {
-        return Verdict::Pass;
+        return Verdict::Pass.word();
     };
     work.ingress = ingress;
     work.now = tables.now();
     let parsed = parse::parse(frame, &mut work.packet);
     match parsed {
         Parsed::Packet | Parsed::Part => {}
-        Parsed::Echo => return echo(frame, &scene, work),
-        Parsed::Broken(reason) => return broken(frame, &scene, work, reason),
-        Parsed::Foreign => return Verdict::Pass,
+        Parsed::Echo => return echo(frame, &scene, work).word(),
+        Parsed::Broken(reason) => return broken(frame, &scene, work, reason).word(),
+        Parsed::Foreign => return Verdict::Pass.word(),
     }
     tables.settle(work);
     let step = if parsed == Parsed::Part {
@@ -72,19 +82,37 @@ pub fn careful<T: Tables>(frame: &mut impl Frame, tables: &T, work: &mut Work) -
             work.service = service;
             // Other frames are those that a promiscuous port shows us besides.
             if !scene.is_for_us(frame, work.ingress) {
-                return Verdict::Pass;
+                return Verdict::Pass.word();
             }
             tables.settle(work);
             treat(frame, &scene, work)
         } else {
-            return Verdict::Pass;
+            return Verdict::Pass.word();
         }
     };
     match step {
-        Ok(Step::Pass) => Verdict::Pass,
+        Ok(Step::Pass) => Verdict::Pass.word(),
+        Ok(Step::Answer) => {
+            tables.settle(work);
+            match reply::segment(frame, &work.packet, &work.reply) {
+                Some(()) => Verdict::Transmit.word(),
+                None => refuse(DropReason::Unwritable, work).word(),
+            }
+        }
+        Ok(Step::Reset(reason)) => {
+            tables.settle(work);
+            match reply::segment(frame, &work.packet, &work.reply) {
+                Some(()) => Verdict::Reply {
+                    reason,
+                    service: work.service,
+                }
+                .word(),
+                None => refuse(DropReason::Unwritable, work).word(),
+            }
+        }
         Ok(Step::TooBig) => {
             tables.settle(work);
-            too_big(frame, work)
+            too_big(frame, work).word()
         }
         Ok(Step::Send) => {
             tables.settle(work);
@@ -92,11 +120,11 @@ pub fn careful<T: Tables>(frame: &mut impl Frame, tables: &T, work: &mut Work) -
                 part::remember(&scene, work);
             }
             match send(frame, tables, work) {
-                Some(verdict) => verdict,
-                None => refuse(DropReason::Unwritable, work),
+                Some(verdict) => verdict.word(),
+                None => refuse(DropReason::Unwritable, work).word(),
             }
         }
-        Err(reason) => refuse(reason, work),
+        Err(reason) => refuse(reason, work).word(),
     }
 }
 
@@ -108,6 +136,10 @@ enum Step {
     Send,
     /// Tell its sender that it does not fit.
     TooBig,
+    /// Answer it with [`Work::reply`].
+    Answer,
+    /// Refuse it with [`Work::reply`].
+    Reset(DropReason),
 }
 
 /// The mapping the packet answers to, or the service it is for. A port that is bound by itself is no client's, whatever a
@@ -156,20 +188,35 @@ fn treat<T: Tables>(
         scene.tables.settle(work);
         action = guard::action(scene, work.class, guard.policy).ok_or(DropReason::Inconsistent)?;
     }
-    work.listed = action == Action::Refuse;
+    work.listed = matches!(action, Action::Refuse | Action::Reset);
     work.rate = match action {
         Action::Exempt => 0,
-        Action::Accept | Action::Refuse => guard.rate,
+        Action::Accept | Action::Refuse | Action::Reset => guard.rate,
     };
     if work.listed && (opens || nature.listed_flows == ListedFlows::Cut) {
-        return Err(DropReason::SourceListed);
+        return match action {
+            Action::Reset => syn::refuse(frame, scene, work, DropReason::SourceListed),
+            _ => Err(DropReason::SourceListed),
+        };
     }
+    work.flooded = false;
     if opens {
-        guard::account(scene, work, Deed::Ask)?;
+        if let Err(refused) = guard::account(scene, work, Deed::Ask) {
+            return match refused {
+                guard::Over::Silently => Err(DropReason::RateExceeded),
+                guard::Over::Told => syn::refuse(frame, scene, work, DropReason::RateExceeded),
+            };
+        }
+        work.flooded = syn::count(scene, work);
     }
     // Who is charged for a connection to userspace is decided where it is accepted.
     let Some(mode) = Mode::of(nature) else {
-        return Ok(Step::Pass);
+        return if nature.cookies {
+            scene.tables.settle(work);
+            syn::local(frame, scene, work)
+        } else {
+            Ok(Step::Pass)
+        };
     };
     work.mode = mode;
     scene.tables.settle(work);

@@ -8,11 +8,13 @@ use super::mapping::Search;
 use crate::action::Class;
 use crate::address::Address;
 use crate::config::{Clock, Config};
+use crate::cookie::{Headers, Offered};
 use crate::flow::{FlowHash, FlowPlace, FlowState};
 use crate::frame::{Frame, Tables};
 use crate::interface::Interface;
 use crate::parse::{Packet, destination};
 use crate::quic::ServerIds;
+use crate::reply::Segment;
 use crate::rewrite::{Ends, Outgoing};
 use crate::server::{Hop, Server, ServerIndex, ServerState};
 use crate::service::{Forward, Nature, Service, ServiceIndex};
@@ -34,6 +36,8 @@ pub struct Work {
     pub(super) rate: u16,
     /// Whether its source is refused, unless it has a flow.
     pub(super) listed: bool,
+    /// Whether it is a SYN of a flood.
+    pub(super) flooded: bool,
     /// The class of its source.
     pub(super) class: Class,
     /// The place of the mapping it answers to.
@@ -57,6 +61,12 @@ pub struct Work {
     /// What that takes from it. Apart from `sending`, which is written for every packet: filling this with zeros costs a
     /// loop over its bytes.
     pub(super) inner: Inner,
+    /// Its headers, where the stack is asked about it.
+    pub(super) headers: Headers,
+    /// What it offers, if it is a SYN that is answered.
+    pub(super) offered: Offered,
+    /// What it is answered with.
+    pub(super) reply: Segment,
 }
 
 impl Work {

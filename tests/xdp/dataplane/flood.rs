@@ -113,12 +113,7 @@ fn knock(lab: &Lab, source: IpAddr, target: &str) -> bool {
 /// Sends SYNs from many ports of an address that did not ask for it.
 fn spoof(lab: &Lab, target: SocketAddrV4) {
     lab.client.inside(move || {
-        let raw = socket2::Socket::new(
-            socket2::Domain::IPV4,
-            socket2::Type::RAW,
-            Some(socket2::Protocol::from(IP_RAW)),
-        )
-        .expect("root may send anything");
+        let raw = raw();
         let mut sent = 0;
         while sent < SPOOFED {
             let port = 1024 + (sent % 60_000) as u16;
@@ -131,7 +126,18 @@ fn spoof(lab: &Lab, target: SocketAddrV4) {
     });
 }
 
-fn syn(source: Ipv4Addr, port: u16, target: SocketAddrV4, sequence: u32) -> Vec<u8> {
+/// A socket for packets with any header.
+pub(crate) fn raw() -> socket2::Socket {
+    socket2::Socket::new(
+        socket2::Domain::IPV4,
+        socket2::Type::RAW,
+        Some(socket2::Protocol::from(IP_RAW)),
+    )
+    .expect("root may send anything")
+}
+
+/// A SYN with its IPv4 header.
+pub(crate) fn syn(source: Ipv4Addr, port: u16, target: SocketAddrV4, sequence: u32) -> Vec<u8> {
     let mut tcp = Vec::new();
     tcp.extend(port.to_be_bytes());
     tcp.extend(target.port().to_be_bytes());

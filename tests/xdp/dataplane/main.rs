@@ -15,6 +15,7 @@ mod pins;
 
 mod capture;
 mod configuration;
+mod cookies;
 mod crowd;
 mod decap;
 mod diagnosis;

@@ -89,6 +89,13 @@ impl Process {
         self.try_ask(command).expect("the program answers")
     }
 
+    /// Ends it in order.
+    pub(crate) fn stop(self) {
+        let process = rustix::process::Pid::from_raw(self.number() as i32).unwrap();
+        rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+        eventually("it ends", || self.ended().then_some(()));
+    }
+
     /// Ends it as a crash does.
     pub(crate) fn kill(self) {
         drop(self);

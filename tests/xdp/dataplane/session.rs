@@ -17,6 +17,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// The client's end.
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
     /// Connects from the calling thread's namespace; the greeting has come when this returns.
     pub(crate) fn open(source: Option<IpAddr>, target: &str) -> std::io::Result<Self> {
         let target: SocketAddr = target.parse().unwrap();

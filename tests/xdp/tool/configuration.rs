@@ -10,7 +10,7 @@ use tidegate::state::Running;
 /// Reads the sections behind `global` and `defaults`. Timeouts are long: no flow ends by itself.
 pub(crate) fn load(sections: &str) -> (Compiled, Running) {
     let text = format!(
-        "global\n    xdp interface lo\n    xdp flows 2048\n    xdp sources 1024\n\
+        "global\n    xdp interface lo\n    xdp flows 2048\n    xdp sources 1024\n    xdp syn-rate 0\n\
          defaults\n    timeout connect 1h\n    timeout client 1h\n    timeout server 1h\n{sections}"
     );
     let mut sources = Sources::default();

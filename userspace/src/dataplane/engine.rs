@@ -9,14 +9,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use parking_lot::Mutex;
-use tidegate_common::maps::Sizes;
-
-use super::attach::Attached;
 use super::diagnosis::{Seat, diagnose};
 use super::features::Ethtool;
-use super::feedback::{Feedback, KnownServer, KnownService};
+use super::feedback::{Feedback, KnownServer};
+use super::floods::Floods;
 use super::inheritance::{Inheritance, inherit};
 use super::loader::{self, LoadError, Loaded};
 use super::neighbours::{Hop, Neighbours, Obstacle};
@@ -25,10 +21,10 @@ use super::offload::{self, Compiled};
 use super::pins::{Pins, PinsError};
 use super::plan::{self, Family, Plan};
 use super::progress::Progress;
-use super::sources::Region;
-use super::tables::{Readings, Tables, layout, locked};
+use super::stack::{self, Stack};
+use super::tables::{Tables, layout, locked};
 use super::ticks::Ticks;
-use super::writer::{Notice, Standing, Standings, Surroundings, WriteError, Writer, regions};
+use super::writer::{Notice, Standing, Standings, Surroundings, WriteError, Writer};
 use crate::log::notice;
 use crate::model::{self, XdpGlobal};
 use crate::state::{Operational, Running};
@@ -43,6 +39,7 @@ pub(super) struct Engine {
     netlink: Netlink,
     interfaces: Vec<Interface>,
     feedback: Arc<Feedback>,
+    floods: Floods,
     /// The tables could not follow the lists: another program has to take over.
     outgrown: bool,
 }
@@ -95,6 +92,17 @@ impl Engine {
             .map(|(interface, _)| interface.clone())
             .collect();
         let set = pins.as_ref().map_or(Ok(None), loader::running)?;
+        // What the machine was set to before any of us changed it.
+        let changed = match &earlier {
+            Some(earlier) => earlier
+                .writer
+                .tables()
+                .syns
+                .first()
+                .and_then(stack::changed),
+            None => set.as_ref().and_then(stack::changed_by),
+        };
+        let stack = Stack::open();
         let Inheritance {
             sizes,
             set,
@@ -111,6 +119,7 @@ impl Engine {
             interfaces: &plain,
             own,
             nat_ports: super::nat_ports::free(),
+            offer: stack.offer(),
             predecessor: predecessor.as_ref(),
         };
         let (tables, readings) = Tables::open(&mut loaded, &sizes)?;
@@ -126,7 +135,10 @@ impl Engine {
         progress.end(&sizes);
         running.state.process.set_kernel_memory(locked(&layout));
         loaded.attach(&interfaces, earlier.map(|earlier| &mut earlier.loaded))?;
-        let feedback = Arc::new(feedback(
+        if let (Some(changed), Some(record)) = (changed, writer.tables().syns.first()) {
+            record.offer.store(changed);
+        }
+        let feedback = Arc::new(Feedback::of(
             &model,
             &writer,
             readings,
@@ -142,11 +154,13 @@ impl Engine {
             netlink,
             interfaces: plain,
             feedback,
+            floods: Floods::new(stack),
         };
         engine.writer.settle();
         engine.tell(&notices);
         engine.publish_servers();
         engine.diagnose(&own_addresses)?;
+        engine.look_for_floods();
         Ok(engine)
     }
 
@@ -189,6 +203,16 @@ impl Engine {
         self.diagnose(&own)
     }
 
+    /// Whether floods are possible, so that somebody has to look for them.
+    pub(super) fn may_be_flooded(&self) -> bool {
+        Floods::concern(self.writer.plan().syns)
+    }
+
+    /// Tells of floods that begin and end, and sets the machine's stack accordingly.
+    pub(super) fn look_for_floods(&mut self) {
+        self.floods.look(&self.writer);
+    }
+
     /// Gives the pins to the user this process is going to be.
     pub(super) fn give_to(&self, user: u32, group: u32) -> Result<(), PinsError> {
         self.loaded
@@ -209,7 +233,10 @@ impl Engine {
 
     /// Takes the program off the wire, unless another process has put its own there.
     pub(super) fn stop(self) -> Result<(), LoadError> {
-        self.loaded.detach()
+        if self.loaded.detach()? {
+            self.floods.end(&self.writer);
+        }
+        Ok(())
     }
 
     fn refresh_interfaces(&mut self) -> Result<(), StartError> {
@@ -403,83 +430,6 @@ fn open_pins(directory: &Path) -> Result<Option<Pins>, StartError> {
             Ok(None)
         }
         Err(error) => Err(error.into()),
-    }
-}
-
-fn feedback(
-    model: &model::Model,
-    writer: &Writer,
-    readings: Readings,
-    sizes: &Sizes,
-    attached: &[Attached],
-) -> Feedback {
-    let plan = writer.plan();
-    let ticks = writer.ticks();
-    let mut known: Vec<Region> = Vec::new();
-    let regions = regions(plan, sizes.source_buckets);
-    for limit in plan
-        .policies
-        .iter()
-        .filter_map(|policy| policy.rate.as_ref())
-    {
-        let (first, buckets) = regions
-            .get(limit.table_name.as_str())
-            .copied()
-            .unwrap_or_default();
-        match known.iter_mut().find(|region| region.table == limit.table) {
-            Some(region) => region.spared = region.spared.min(limit.limit),
-            None => known.push(Region {
-                table: limit.table,
-                first,
-                buckets,
-                period: ticks.span(limit.period),
-                spared: limit.limit,
-                v6: limit.v6,
-            }),
-        }
-    }
-    let services = writer.services().map(|(index, service)| KnownService {
-        index,
-        frontend: service.frontend.clone(),
-        backend: service
-            .delivery
-            .forwarding()
-            .map(|forwarding| forwarding.backend.clone()),
-        protocol: service.protocol.name(),
-        binds: service.binds.iter().map(ToString::to_string).collect(),
-    });
-    let Readings {
-        counters,
-        drops,
-        sources,
-        capture,
-        flows,
-        nat,
-        loads,
-    } = readings;
-    Feedback {
-        counters,
-        drops,
-        sources,
-        capture: Mutex::new(Some(capture)),
-        flows,
-        nat,
-        loads,
-        flow_limit: u64::from(model.global.xdp.flows),
-        ticks,
-        key: writer.table_key(),
-        regions: known,
-        interfaces: attached
-            .iter()
-            .map(|at| (at.interface.name.clone(), at.attachment.name()))
-            .collect(),
-        attached: attached
-            .iter()
-            .map(|at| (at.interface.index, at.interface.name.clone()))
-            .collect(),
-        services: services.collect(),
-        diagnoses: ArcSwap::default(),
-        servers: ArcSwap::default(),
     }
 }
 

@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use super::offload::Compiled;
 use super::offload::report::{Row, Tier};
-use super::plan::{Delivery, ListedFlows, Plan, Service};
+use super::plan::{
+    Delivery, ListedFlows, Plan, Policy, Protocol, Service, SourceAction, SynCookies, SynRules,
+};
 use super::sizes::list_size;
 
 /// The table for people.
@@ -23,6 +25,9 @@ pub fn text(compiled: &Compiled) -> String {
         for difference in differences {
             let _ = writeln!(out, "  - {difference}");
         }
+    }
+    if let Some(line) = syns(&compiled.plan) {
+        let _ = write!(out, "\n{line}\n");
     }
     if let Some(memory) = memory(&compiled.plan) {
         let _ = writeln!(out, "\n{memory}");
@@ -42,6 +47,42 @@ fn memory(plan: &Plan) -> Option<String> {
     ))
 }
 
+/// What is done about floods of SYNs.
+fn syns(plan: &Plan) -> Option<String> {
+    let rules = plan.syns;
+    let has = |local: bool| {
+        plan.services.iter().any(|service| {
+            service.protocol == Protocol::Tcp && (service.delivery == Delivery::Local) == local
+        })
+    };
+    let always = rules.cookies == SynCookies::Always;
+    let mut what = Vec::new();
+    if has(false) && rules.rate > 0 {
+        what.push("services that are forwarded keep no state for a SYN");
+    }
+    if has(true) && (always || rules.rate > 0 && rules.cookies == SynCookies::Auto) {
+        what.push("services that end here answer SYNs with cookies from the driver");
+    }
+    if what.is_empty() {
+        return None;
+    }
+    Some(if always && rules.rate == 0 {
+        format!("At all times {}", what.join(", and "))
+    } else if always {
+        format!(
+            "Above {} SYNs a second at one of them, {} (the latter at all times)",
+            rules.rate,
+            what.join(", and ")
+        )
+    } else {
+        format!(
+            "Above {} SYNs a second at one of them, {}",
+            rules.rate,
+            what.join(", and ")
+        )
+    })
+}
+
 /// The same as one JSON object.
 pub fn json(compiled: &Compiled) -> String {
     let report = Report {
@@ -54,6 +95,7 @@ pub fn json(compiled: &Compiled) -> String {
                 costs: row.costs(),
             })
             .collect(),
+        syns: compiled.plan.syns,
         differences: differences(compiled),
     };
     serde_json::to_string_pretty(&report)
@@ -79,6 +121,7 @@ pub fn summary(compiled: &Compiled) -> String {
 struct Report<'a> {
     services: &'a [Service],
     rules: Vec<Rule<'a>>,
+    syns: SynRules,
     differences: Vec<&'static str>,
 }
 
@@ -182,11 +225,18 @@ fn differences(compiled: &Compiled) -> Vec<&'static str> {
         .iter()
         .any(|service| service.delivery == Delivery::Local && service.policy.is_some());
     let mut differences = Vec::new();
-    if refuses {
+    if silences(&compiled.plan) {
         differences.push(
             "A client refused by the kernel gets no answer at all (its SYN is dropped), where 'reject' in userspace closes \
              the connection after accepting it. Such clients appear in no log and in no session counter, only in the \
              kernel's drop counters ('show xdp').",
+        );
+    }
+    if resets(&compiled.plan) {
+        differences.push(
+            "A client refused by a 'reject' is told by a reset of its SYN ('xdp reject rst'), as if nobody listened; 'reject' \
+             in userspace closes the connection after accepting it. At most a thousand a second of each service are told. \
+             'silent-drop' stays silent.",
         );
     }
     if refuses && compiled.plan.listed_flows == ListedFlows::Cut {
@@ -243,6 +293,24 @@ const STATEFUL: &str = "Under 'balance roundrobin', 'static-rr', 'leastconn' and
 const LIMITED: &str = "'maxconn' of a server in 'mode l4' bounds its flows. There is no queue: a flow that finds eight servers in \
      turn full is dropped and counted as 'servers-full'. Flows that the full flow table does not remember are not counted.";
 
+/// Whether any refused client hears nothing.
+fn silences(plan: &Plan) -> bool {
+    let silent = |policy: &Policy| {
+        policy.sources.have(SourceAction::Drop)
+            || policy.rate.as_ref().is_some_and(|rate| !rate.resets)
+    };
+    plan.policies.iter().any(silent)
+}
+
+/// Whether any refused client is told.
+fn resets(plan: &Plan) -> bool {
+    let told = |policy: &Policy| {
+        policy.sources.have(SourceAction::Reset)
+            || policy.rate.as_ref().is_some_and(|rate| rate.resets)
+    };
+    plan.policies.iter().any(told)
+}
+
 /// Lines of cells, each column as wide as its widest cell, indented by two.
 fn columns<const N: usize>(out: &mut String, lines: &[[String; N]]) {
     let width = |column: usize| {
@@ -267,9 +335,7 @@ fn columns<const N: usize>(out: &mut String, lines: &[[String; N]]) {
 mod tests {
     use super::*;
     use crate::dataplane::offload::report::{Charged, Note, Reason};
-    use crate::dataplane::plan::{
-        Bind, Counting, Family, Policy, PolicyId, Protocol, SourceAction,
-    };
+    use crate::dataplane::plan::{Bind, Counting, Family, PolicyId};
     use crate::dataplane::source_rules::testing::refuse;
     use crate::types::ProxyId;
 
@@ -302,6 +368,7 @@ mod tests {
                     protocol: Protocol::Tcp,
                     family: Family::V4,
                     binds: vec![Bind::one("0.0.0.0".parse().unwrap(), 80, 80)],
+                    segment: 0,
                     policy: Some(PolicyId(0)),
                     delivery: Delivery::Local,
                 }],

@@ -11,20 +11,29 @@ use parking_lot::Mutex;
 use tidegate_common::counters::{ServerCounters, drop_index, server_index};
 use tidegate_common::flow::FlowBucket;
 use tidegate_common::load::Load;
+use tidegate_common::maps::Sizes;
 use tidegate_common::nat::NatEntry;
 use tidegate_common::server::{ServerIndex, ServerState};
 use tidegate_common::service::ServiceIndex;
 use tidegate_common::source::SourceBucket;
+use tidegate_common::syn::SynRecord;
 use tidegate_common::verdict::DropReason;
 
+use super::attach::Attached;
 use super::capture::CaptureMaps;
+use super::floods::reading;
 use super::live::LiveFlows;
 use super::mmap::Mapped;
+use super::plan::{Protocol, SynRules};
 use super::snapshot::{
     DropCount, InterfaceSnapshot, ServerCounts, ServerSnapshot, ServiceSnapshot, Snapshot,
+    SynSnapshot,
 };
 use super::sources::Region;
+use super::tables::Readings;
 use super::ticks::Ticks;
+use super::writer::{Writer, regions};
+use crate::model::Model;
 use crate::types::ServerId;
 
 /// The counters of one loaded program.
@@ -37,6 +46,8 @@ pub struct Feedback {
     pub(super) flows: Mapped<FlowBucket>,
     pub(super) nat: Mapped<NatEntry>,
     pub(super) loads: Mapped<Load>,
+    pub(super) syns: Mapped<SynRecord>,
+    pub(super) syn_rules: SynRules,
     pub(super) flow_limit: u64,
     pub(super) ticks: Ticks,
     /// Key of the tables' hashes.
@@ -75,6 +86,87 @@ pub(super) struct KnownServer {
 }
 
 impl Feedback {
+    /// What one program counts, for the plan it was told.
+    pub(super) fn of(
+        model: &Model,
+        writer: &Writer,
+        readings: Readings,
+        sizes: &Sizes,
+        attached: &[Attached],
+    ) -> Self {
+        let plan = writer.plan();
+        let ticks = writer.ticks();
+        let mut known: Vec<Region> = Vec::new();
+        let regions = regions(plan, sizes.source_buckets);
+        for limit in plan
+            .policies
+            .iter()
+            .filter_map(|policy| policy.rate.as_ref())
+        {
+            let (first, buckets) = regions
+                .get(limit.table_name.as_str())
+                .copied()
+                .unwrap_or_default();
+            match known.iter_mut().find(|region| region.table == limit.table) {
+                Some(region) => region.spared = region.spared.min(limit.limit),
+                None => known.push(Region {
+                    table: limit.table,
+                    first,
+                    buckets,
+                    period: ticks.span(limit.period),
+                    spared: limit.limit,
+                    v6: limit.v6,
+                }),
+            }
+        }
+        let services = writer.services().map(|(index, service)| KnownService {
+            index,
+            frontend: service.frontend.clone(),
+            backend: service
+                .delivery
+                .forwarding()
+                .map(|forwarding| forwarding.backend.clone()),
+            protocol: service.protocol.name(),
+            binds: service.binds.iter().map(ToString::to_string).collect(),
+        });
+        let Readings {
+            counters,
+            drops,
+            sources,
+            capture,
+            flows,
+            nat,
+            loads,
+            syns,
+        } = readings;
+        Self {
+            counters,
+            drops,
+            sources,
+            capture: Mutex::new(Some(capture)),
+            flows,
+            nat,
+            loads,
+            syns,
+            syn_rules: plan.syns,
+            flow_limit: u64::from(model.global.xdp.flows),
+            ticks,
+            key: writer.table_key(),
+            regions: known,
+            interfaces: attached
+                .iter()
+                .map(|at| (at.interface.name.clone(), at.attachment.name()))
+                .collect(),
+            attached: attached
+                .iter()
+                .map(|at| (at.interface.index, at.interface.name.clone()))
+                .collect(),
+            services: services.collect(),
+            diagnoses: ArcSwap::default(),
+            servers: ArcSwap::default(),
+        }
+    }
+
     /// What servers of one backend got and sent, all services together, by server.
     pub fn server(&self, id: ServerId) -> Result<ServerCounts, MapError> {
         let mut sum = ServerCounts::default();
@@ -97,6 +189,7 @@ impl Feedback {
                 backend: service.backend.clone(),
                 protocol: service.protocol,
                 binds: service.binds.clone(),
+                syns: self.syns_of(service),
                 drops: self.drops_of(service.index)?,
                 servers: own
                     .map(|server| self.server_snapshot(server, live.of(server.index)))
@@ -115,6 +208,12 @@ impl Feedback {
             flow_limit: self.flow_limit,
             notices: self.diagnoses.load().to_vec(),
         })
+    }
+
+    fn syns_of(&self, service: &KnownService) -> Option<SynSnapshot> {
+        let record = self.syns.get(usize::from(service.index.0))?;
+        (service.protocol == Protocol::Tcp.name())
+            .then(|| reading(record, self.ticks, self.syn_rules))
     }
 
     fn server_snapshot(

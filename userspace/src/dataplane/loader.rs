@@ -279,8 +279,9 @@ impl Loaded {
         Ok(())
     }
 
-    /// Takes the program off all interfaces and removes every pin, unless another process has taken over.
-    pub(super) fn detach(self) -> Result<(), LoadError> {
+    /// Takes the program off all interfaces and removes every pin, unless another process has taken over; says whether none
+    /// has.
+    pub(super) fn detach(self) -> Result<bool, LoadError> {
         let mut ours = true;
         for attached in self.attached {
             ours &= attached.detach(self.program_id)?;
@@ -289,7 +290,7 @@ impl Loaded {
             set.remove()?;
             pins.remove_if_empty();
         }
-        Ok(())
+        Ok(ours)
     }
 }
 

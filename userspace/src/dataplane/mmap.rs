@@ -27,6 +27,7 @@ use tidegate_common::ring::RingRow;
 use tidegate_common::server::Server;
 use tidegate_common::service::Service;
 use tidegate_common::source::SourceBucket;
+use tidegate_common::syn::SynRecord;
 use tidegate_common::word::Word;
 use zerocopy::FromBytes;
 
@@ -67,6 +68,7 @@ records!(
     Server,
     Service,
     SourceBucket,
+    SynRecord,
     Turn,
 );
 

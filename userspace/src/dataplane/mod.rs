@@ -13,6 +13,7 @@ mod engine;
 pub mod explain;
 mod features;
 mod feedback;
+mod floods;
 mod flows;
 mod inheritance;
 mod lists;
@@ -31,6 +32,7 @@ mod sizes;
 mod snapshot;
 pub mod source_rules;
 mod sources;
+mod stack;
 mod tables;
 mod ticks;
 pub mod trial;
@@ -56,9 +58,11 @@ pub use flows::FlowSnapshot;
 pub use loader::{LoadError, OBJECT};
 pub use snapshot::{
     DropCount, InterfaceSnapshot, ServerCounts, ServerSnapshot, ServiceSnapshot, Snapshot,
+    SynSnapshot,
 };
 pub use sources::SourceCount;
 
+use crate::clock;
 use crate::log::notice;
 use crate::model::XdpGlobal;
 use crate::state::Running;
@@ -209,11 +213,21 @@ impl Shared {
     /// The thread's life: waits for something to change, then brings the maps up to date.
     fn follow(&self) {
         let mut failed = false;
+        let mut refreshed = clock::now();
         while !self.ended.load(Ordering::Acquire) {
-            self.wait();
+            let happened = self.wait();
             if self.ended.load(Ordering::Acquire) {
                 return;
             }
+            // Floods are looked at more often than the network.
+            let due = clock::now().since(refreshed) >= self.patience().as_millis() as u64;
+            if !happened && !due {
+                if let Some(engine) = self.engine.lock().as_mut() {
+                    engine.look_for_floods();
+                }
+                continue;
+            }
+            refreshed = clock::now();
             let followed = self.catch_up();
             if let (Err(error), false) = (&followed, failed) {
                 notice::warning(format_args!(
@@ -232,6 +246,7 @@ impl Shared {
             return Ok(());
         };
         current.refresh()?;
+        current.look_for_floods();
         self.replace_lists(&mut engine)
     }
 
@@ -251,13 +266,22 @@ impl Shared {
         Ok(())
     }
 
-    /// Returns when something may have changed, at the latest after a few seconds. Changes that come close together
-    /// count as one.
-    fn wait(&self) {
+    /// How long the network is not looked at while nothing is said to have changed.
+    fn patience(&self) -> Duration {
+        match self.engine.lock().as_ref() {
+            Some(engine) if engine.incomplete() => SOON,
+            Some(engine) if engine.counts_flows() => EVERY_SECOND,
+            _ => LATE,
+        }
+    }
+
+    /// Returns when something may have changed, at the latest after a few seconds; says whether it has. Changes that come
+    /// close together count as one.
+    fn wait(&self) -> bool {
         let (changes, most) = match self.engine.lock().as_ref() {
             Some(engine) => (
                 engine.changes().try_clone_to_owned(),
-                if engine.incomplete() {
+                if engine.incomplete() || engine.may_be_flooded() {
                     SOON
                 } else if engine.counts_flows() {
                     EVERY_SECOND
@@ -265,11 +289,11 @@ impl Shared {
                     LATE
                 },
             ),
-            None => return,
+            None => return false,
         };
         let Ok(changes) = changes else {
             std::thread::sleep(SOON);
-            return;
+            return true;
         };
         let mut sources = [
             PollFd::new(&self.wake, PollFlags::IN),
@@ -282,11 +306,13 @@ impl Shared {
         // Interrupted or not, the tables are looked at again.
         let _ = poll(&mut sources, Some(&most));
         let by_network = sources[1].revents().contains(PollFlags::IN);
+        let happened = by_network || sources[0].revents().contains(PollFlags::IN);
         let mut count = [0; 8];
         let _ = rustix::io::read(&self.wake, &mut count);
         if by_network && !self.ended.load(Ordering::Acquire) {
             std::thread::sleep(TOGETHER);
         }
+        happened
     }
 
     fn wake(&self) {
@@ -345,7 +371,7 @@ const LATE: Duration = Duration::from_secs(5);
 /// The same where flows are counted per server: how old a correction of the counts may be.
 const EVERY_SECOND: Duration = Duration::from_secs(1);
 
-/// The same while some server's hardware address is being asked for.
+/// The same while some server's hardware address is being asked for, and how often floods are looked for.
 const SOON: Duration = Duration::from_millis(500);
 
 /// How long notifications of the network are collected.

@@ -4,10 +4,14 @@
 //! the maps hold. It has names and addresses where the maps have indexes, and knows nothing of servers going up and
 //! down or of next hops: those are added when the maps are written.
 
+mod choice;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
+
+pub use choice::{Choice, Key};
 
 use super::source_rules::SourceRules;
 use crate::types::{ProxyId, ServerId, TableId};
@@ -21,6 +25,30 @@ pub struct Plan {
     pub services: Vec<Service>,
     /// What an open flow may do once its source is listed.
     pub listed_flows: ListedFlows,
+    /// When SYNs are a flood, and what is done then.
+    pub syns: SynRules,
+}
+
+/// When SYNs are a flood, and what is done then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SynRules {
+    /// SYNs a second of one service; more are a flood. 0 is no limit (`xdp syn-rate`).
+    pub rate: u32,
+    /// When services that end here answer SYNs from the driver.
+    pub cookies: SynCookies,
+}
+
+/// When SYNs are answered with cookies from the driver (`xdp syn-cookies`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SynCookies {
+    /// Never.
+    #[default]
+    Off,
+    /// Under a flood.
+    Auto,
+    /// Always.
+    Always,
 }
 
 /// What an open flow may still do once its source is listed (`xdp listed-flows`).
@@ -59,6 +87,15 @@ pub enum SourceAction {
     Accept,
     /// Dropped.
     Drop,
+    /// Dropped, and a client that asks for a TCP connection is told by a reset.
+    Reset,
+}
+
+impl SourceAction {
+    /// Whether nothing goes through.
+    pub const fn refuses(self) -> bool {
+        matches!(self, Self::Drop | Self::Reset)
+    }
 }
 
 /// A limit of connections per source (manual: `conn_rate`, `sc0_conn_rate gt N`).
@@ -79,6 +116,8 @@ pub struct RateLimit {
     pub masks: Masks,
     /// Whether the table holds IPv6 addresses (`type ipv6`); those of `type ip` do not limit IPv6 sources.
     pub v6: bool,
+    /// Whether refused clients are told by a reset.
+    pub resets: bool,
 }
 
 /// The prefix lengths of what is counted as one source (`src,ipmask(32,64)`).
@@ -122,6 +161,8 @@ pub struct Service {
     pub family: Family,
     /// Where clients send to.
     pub binds: Vec<Bind>,
+    /// The largest TCP segment that is wanted (`bind … mss`), 0 if none of the addresses says.
+    pub segment: u16,
     /// What its sources may do.
     pub policy: Option<PolicyId>,
     /// What happens to packets that are let through.
@@ -309,77 +350,6 @@ impl Method {
             // 6in4 is left to GUE: protocol 41 towards a host without a tunnel of that kind is easily taken for 6to4.
             Self::Ipip => clients == Family::V4 || server == Family::V6,
         }
-    }
-}
-
-/// How the server of a new flow is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Choice {
-    /// Maglev over both addresses and ports.
-    Maglev,
-    /// Maglev over the client's address alone.
-    Source,
-    /// Maglev over something else of the packet.
-    Hash(Key),
-    /// In turns, by weight. Weights may change while it runs.
-    RoundRobin,
-    /// In turns, by the weights of the file.
-    #[serde(rename = "static-rr")]
-    StaticRoundRobin,
-    /// The one with the fewest flows in proportion to its weight.
-    LeastConn,
-    /// The least loaded of some at random.
-    Random {
-        /// How many are compared.
-        draws: u8,
-    },
-}
-
-/// What of a packet `balance hash` looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Key {
-    /// `src`, or the network of it that `ipmask` says.
-    Source(Masks),
-    /// `dst`, likewise.
-    Destination(Masks),
-    /// `src_port`.
-    SourcePort,
-    /// `dst_port`.
-    DestinationPort,
-}
-
-impl Choice {
-    /// Its name, as after `balance`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Maglev => "maglev",
-            Self::Source => "source",
-            Self::Hash(_) => "hash",
-            Self::RoundRobin => "roundrobin",
-            Self::StaticRoundRobin => "static-rr",
-            Self::LeastConn => "leastconn",
-            Self::Random { .. } => "random",
-        }
-    }
-
-    /// Whether the packet alone tells its server, so that any balancer with the same servers chooses alike.
-    pub const fn is_stateless(self) -> bool {
-        matches!(self, Self::Maglev | Self::Source | Self::Hash(_))
-    }
-
-    /// Whether it compares how many flows servers have.
-    pub const fn compares(self) -> bool {
-        matches!(self, Self::LeastConn | Self::Random { .. })
-    }
-
-    /// Whether servers take turns.
-    pub const fn takes_turns(self) -> bool {
-        matches!(
-            self,
-            Self::RoundRobin | Self::StaticRoundRobin | Self::LeastConn
-        )
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! [`super::feedback`] fills it in; the JSON form is the structures as they are.
 
+use std::fmt;
+
 use serde::Serialize;
 use tidegate_common::counters::ServerCounters;
 
@@ -45,10 +47,29 @@ pub struct ServiceSnapshot {
     pub protocol: &'static str,
     /// Addresses and ports.
     pub binds: Vec<String>,
+    /// Its SYNs, if it has any.
+    pub syns: Option<SynSnapshot>,
     /// Packets dropped, by reason.
     pub drops: Vec<DropCount>,
     /// Its servers.
     pub servers: Vec<ServerSnapshot>,
+}
+
+/// The SYNs of one service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SynSnapshot {
+    /// In the last second.
+    pub rate: u32,
+    /// More in a second are a flood; 0 is no limit.
+    pub limit: u32,
+    /// Whether there is one.
+    pub flooded: bool,
+    /// For how many no state was kept.
+    pub stateless: u64,
+    /// How many were answered with a cookie.
+    pub cookies: u64,
+    /// How many cookies came back.
+    pub proven: u64,
 }
 
 /// Packets dropped for one reason.
@@ -125,5 +146,16 @@ impl From<ServerCounters> for ServerCounts {
             established: row.established,
             unremembered: row.unremembered,
         }
+    }
+}
+
+impl fmt::Display for SynSnapshot {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = if self.flooded { "flood" } else { "normal" };
+        write!(
+            formatter,
+            "  syns {state} {} of {} a second, stateless {} cookies {} proven {}",
+            self.rate, self.limit, self.stateless, self.cookies, self.proven
+        )
     }
 }

@@ -80,7 +80,7 @@ impl RuleSets {
         for (number, rules) in self.sets.iter().enumerate() {
             let first = rules.iter().find(|rule| rule.when.holds(is_in));
             match first.map(|rule| rule.action) {
-                Some(SourceAction::Drop) => return SourceAction::Drop,
+                Some(action) if action.refuses() => return action,
                 Some(action) if number == self.limited => answer = action,
                 _ => {}
             }
@@ -123,10 +123,16 @@ impl SourceRules {
         counts.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
+    /// Whether some rule has this action.
+    pub fn have(&self, action: SourceAction) -> bool {
+        let mut rules = self.rules.sets.iter().flatten();
+        rules.any(|rule| rule.action == action)
+    }
+
     /// Whether some source may be dropped.
     pub fn drops(&self) -> bool {
         let mut rules = self.rules.sets.iter().flatten();
-        rules.any(|rule| rule.action == SourceAction::Drop)
+        rules.any(|rule| rule.action.refuses())
     }
 }
 

@@ -170,7 +170,7 @@ impl Feedback {
 }
 
 /// `now`, or `start` where that is a little later.
-const fn later(now: Tick, start: Tick) -> Tick {
+pub(super) const fn later(now: Tick, start: Tick) -> Tick {
     if start.since(now) < AHEAD { start } else { now }
 }
 

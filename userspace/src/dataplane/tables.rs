@@ -27,6 +27,7 @@ use tidegate_common::ring::RingRow;
 use tidegate_common::server::{Server, ServerIndex};
 use tidegate_common::service::Service;
 use tidegate_common::source::SourceBucket;
+use tidegate_common::syn::SynRecord;
 
 use super::capture::CaptureMaps;
 use super::loader::{Keeping, Layout, LoadError, Loaded, Table};
@@ -59,6 +60,8 @@ pub(super) struct Tables {
     pub actions: Mapped<ActionRow>,
     /// Rate rules.
     pub rates: Mapped<RateRule>,
+    /// SYNs by service.
+    pub syns: Mapped<SynRecord>,
     /// Those that are not memory.
     pub others: Box<dyn Others>,
 }
@@ -143,6 +146,8 @@ pub(super) struct Readings {
     pub nat: Mapped<NatEntry>,
     /// How many flows servers have, to correct it.
     pub loads: Mapped<Load>,
+    /// SYNs by service.
+    pub syns: Mapped<SynRecord>,
 }
 
 /// What the maps look like with these sizes.
@@ -164,6 +169,7 @@ pub(super) fn layout(sizes: &Sizes, sources: Keeping) -> Layout {
             name::FLOWS => size_of::<FlowBucket>(),
             name::NAT => size_of::<NatEntry>(),
             name::FRAGMENTS => size_of::<FragmentBucket>(),
+            name::SYNS => size_of::<SynRecord>(),
             name::COUNTERS => size_of::<ServerCounters>(),
             name::DROPS => size_of::<u64>(),
             name::LISTS6_TRIE => size_of::<u32>(),
@@ -177,6 +183,7 @@ pub(super) fn layout(sizes: &Sizes, sources: Keeping) -> Layout {
         | name::LOADS
         | name::FLOWS
         | name::NAT
+        | name::SYNS
         | name::COUNTERS
         | name::DROPS => Keeping::Kept,
         name::SOURCES => sources,
@@ -241,6 +248,7 @@ impl Tables {
         let counters = map(name::COUNTERS)?;
         let again = second(&counters, name::COUNTERS)?;
         let loads = map(name::LOADS)?;
+        let syns = map(name::SYNS)?;
         let tables = Self {
             config: mapped(&map(name::CONFIG)?, name::CONFIG, 1)?,
             binds: mapped(&map(name::BINDS)?, name::BINDS, size(name::BINDS))?,
@@ -254,6 +262,7 @@ impl Tables {
             lists6: mapped(&map(name::LISTS6)?, name::LISTS6, size(name::LISTS6))?,
             actions: mapped(&map(name::ACTIONS)?, name::ACTIONS, size(name::ACTIONS))?,
             rates: mapped(&map(name::RATES)?, name::RATES, size(name::RATES))?,
+            syns: mapped(&syns, name::SYNS, size(name::SYNS))?,
             others: Box::new(KernelMaps {
                 devices: other(map(name::DEVICES)?, name::DEVICES)?,
                 lists6_trie: other(map(name::LISTS6_TRIE)?, name::LISTS6_TRIE)?,
@@ -272,6 +281,7 @@ impl Tables {
             flows: mapped(&map(name::FLOWS)?, name::FLOWS, size(name::FLOWS))?,
             nat: mapped(&map(name::NAT)?, name::NAT, size(name::NAT))?,
             loads: mapped(&loads, name::LOADS, size(name::LOADS))?,
+            syns: mapped(&syns, name::SYNS, size(name::SYNS))?,
         };
         Ok((tables, readings))
     }
@@ -316,7 +326,7 @@ fn other<T: TryFrom<Map, Error = MapError>>(map: Map, name: &'static str) -> Res
 }
 
 /// Version of the records' meaning. It goes up when a kept map's records change without changing their size.
-const LAYOUT: u32 = 4;
+const LAYOUT: u32 = 5;
 
 /// Maps the array pinned at a path; for reading what an earlier program was told.
 pub(super) fn pinned<T: Record>(

@@ -21,6 +21,8 @@ pub struct Global {
     pub maxconnrate: u32,
     /// `maxsessrate`: sessions taken per second; 0 = no limit.
     pub maxsessrate: u32,
+    /// `maxsslrate`: TLS handshakes begun with clients per second; 0 = no limit.
+    pub maxsslrate: u32,
     /// `maxcomprate`: kilobytes compressed per second; 0 = no limit.
     pub maxcomprate: u32,
     /// `user` or `uid`.
@@ -216,10 +218,38 @@ pub struct XdpGlobal {
     pub pin: PathBuf,
     /// `xdp listed-flows cut|keep`: what an open flow may do once its source is listed.
     pub listed_flows: ListedFlows,
+    /// `xdp syn-rate N`: SYNs a second of one service above which they are a flood; 0 for never.
+    pub syn_rate: u32,
+    /// `xdp syn-cookies off|auto|always`.
+    pub syn_cookies: SynCookies,
+    /// `xdp reject drop|rst`: what a client sees that a `reject` refuses in the kernel.
+    pub reject: Reject,
     /// `xdp deny answer|drop`: whether `http-request deny` may be done by the kernel, which gives no answer.
     pub deny: Deny,
     /// `xdp log-drops N`: lines a second at most about dropped packets; 0 = none.
     pub log_drops: u32,
+}
+
+/// When SYNs for services that end here are answered with cookies from the driver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SynCookies {
+    /// Never.
+    Off,
+    /// Under a flood.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+}
+
+/// What a client sees that a `reject` refuses in the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reject {
+    /// Nothing.
+    #[default]
+    Drop,
+    /// A reset.
+    Reset,
 }
 
 /// What `http-request deny` is where the kernel could do it.
@@ -271,6 +301,9 @@ impl Default for XdpGlobal {
             sources: 262_144,
             pin: PathBuf::from("/sys/fs/bpf/tidegate"),
             listed_flows: ListedFlows::Cut,
+            syn_rate: 10_000,
+            syn_cookies: SynCookies::Auto,
+            reject: Reject::Drop,
             deny: Deny::Answer,
             log_drops: 0,
         }

@@ -196,6 +196,9 @@ async fn encrypted(
     acceptor: &Acceptor,
     stream: Stream,
 ) -> Result<Stream, TlsError> {
+    // Before the handshake, so that the limit is on bad ones too (manual §3.2 `maxsslrate`).
+    let process = &connection.generation.state().process;
+    process.tls_rate.add(1, clock::now());
     let timeouts = connection.frontend().timeouts;
     let handshake = acceptor.accept(stream);
     let stream = match timeouts.client_handshake.or(timeouts.client) {
@@ -220,7 +223,6 @@ fn count_tls(connection: &Connection, tls: &dyn Tls) {
         .set(TlsPlace::take(&connection.generation));
     let now = clock::now();
     let resumed = tls.number(TlsNumber::Resumed) == Some(1);
-    state.process.tls_rate.add(1, now);
     if !resumed {
         state.process.tls_frontend_key_rate.add(1, now);
     }

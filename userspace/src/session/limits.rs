@@ -98,6 +98,10 @@ impl Limits {
         }
         let now = clock::now();
         let process = &state.process;
+        let bind = self.generation.model().bind(self.bind);
+        let tls_limit = process
+            .rate_limit(ProcessRate::TlsSessions)
+            .filter(|_| bind.tls.is_some());
         let session_limit = self
             .generation
             .model()
@@ -112,6 +116,7 @@ impl Limits {
                 process.rate_limit(ProcessRate::Sessions),
                 &process.session_rate,
             ),
+            (tls_limit, &process.tls_rate),
             (session_limit, &frontend.session_rate),
         ]
         .into_iter()

@@ -119,6 +119,7 @@ impl State {
         process.set_rate_limit(ProcessRate::Compression, compressed);
         process.set_rate_limit(ProcessRate::Connections, model.global.maxconnrate);
         process.set_rate_limit(ProcessRate::Sessions, model.global.maxsessrate);
+        process.set_rate_limit(ProcessRate::TlsSessions, model.global.maxsslrate);
         let state = Self {
             process,
             sessions: previous.map_or_else(

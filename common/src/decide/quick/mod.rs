@@ -84,12 +84,17 @@ fn plain<V: Version, T: Tables, R>(
         let class = super::guard::class(scene, head.source());
         let action = super::guard::action(scene, class, guard.policy)?;
         let cuts = head.flags().opens() || nature.listed_flows == ListedFlows::Cut;
-        if action == Action::Refuse && cuts {
-            return refuse(DropReason::SourceListed);
+        if cuts && matches!(action, Action::Refuse | Action::Reset) {
+            return if action == Action::Reset && head.flags().opens() {
+                None
+            } else {
+                refuse(DropReason::SourceListed)
+            };
         }
     }
     if nature.forward == Forward::Local {
-        return if head.flags().opens() {
+        let is_asked = nature.cookies && super::syn::checks(scene, service);
+        return if head.flags().opens() || is_asked {
             None
         } else {
             Some(act(Verdict::Pass))

@@ -36,6 +36,7 @@ fn service(address: &str, servers: usize) -> Service {
         protocol: Protocol::Tcp,
         family: Family::of(address),
         binds: vec![Bind::one(address, 80, 80)],
+        segment: 0,
         policy: None,
         delivery: Delivery::Forward(Forwarding {
             backend: "app".to_owned(),

@@ -11,8 +11,10 @@ use crate::types::TableId;
 pub(super) enum Deed<'a> {
     /// It accepts, past the rules of its own set.
     Accept,
-    /// It refuses without an answer.
+    /// It refuses by closing the connection.
     Refuse,
+    /// It refuses, and the client never learns of it.
+    Silence,
     /// It refuses with an answer of this status.
     Answer(u16),
     /// It counts.
@@ -35,7 +37,8 @@ pub(super) enum Deed<'a> {
 pub(super) fn of_tcp(action: &TcpAction) -> Deed<'_> {
     match action {
         TcpAction::Accept => Deed::Accept,
-        TcpAction::Reject | TcpAction::SilentDrop => Deed::Refuse,
+        TcpAction::Reject => Deed::Refuse,
+        TcpAction::SilentDrop => Deed::Silence,
         TcpAction::ExpectProxy | TcpAction::ExpectNetscaler => Deed::Renames,
         TcpAction::Common(action) => of_common(action),
         _ => Deed::Other,
@@ -46,7 +49,8 @@ pub(super) fn of_tcp(action: &TcpAction) -> Deed<'_> {
 pub(super) fn of_http(action: &HttpAction) -> Deed<'_> {
     match action {
         HttpAction::Allow => Deed::Accept,
-        HttpAction::Reject | HttpAction::SilentDrop => Deed::Refuse,
+        HttpAction::Reject => Deed::Refuse,
+        HttpAction::SilentDrop => Deed::Silence,
         HttpAction::Deny(reply) => Deed::Answer(reply.status),
         HttpAction::Auth { .. }
         | HttpAction::Return(_)

@@ -13,7 +13,7 @@ use super::report::{Charged, Note, Reason, Row, Tier};
 use crate::dataplane::plan::{Policy, SourceAction};
 use crate::dataplane::source_rules::{Formula, RuleSets, SourceRule, SourceRules};
 use crate::expr::Condition;
-use crate::model::{Mode, Model, Proxy};
+use crate::model::{Mode, Model, Proxy, Reject};
 use crate::types::TableId;
 
 /// What became of one frontend's rules.
@@ -179,7 +179,7 @@ impl Lowering<'_> {
             let rule = Rule::tcp("tcp-request content", rule);
             // Who is refused here is refused, whoever does it first; who is accepted goes on to the requests' rules.
             match rule.deed {
-                Deed::Accept | Deed::Refuse | Deed::Nothing | Deed::Renames => {}
+                Deed::Accept | Deed::Refuse | Deed::Silence | Deed::Nothing | Deed::Renames => {}
                 Deed::Track { .. } => {
                     self.counted.push((None, rule.place.to_owned()));
                     self.sees(rule.place);
@@ -198,7 +198,14 @@ impl Lowering<'_> {
     fn rule(&mut self, rule: &Rule<'_>) -> Result<Option<Note>, Reason> {
         match &rule.deed {
             Deed::Accept => self.decide(rule, SourceAction::Accept),
-            Deed::Refuse => self.decide(rule, SourceAction::Drop),
+            Deed::Refuse => self.decide(
+                rule,
+                match self.model.global.xdp.reject {
+                    Reject::Drop => SourceAction::Drop,
+                    Reject::Reset => SourceAction::Reset,
+                },
+            ),
+            Deed::Silence => self.decide(rule, SourceAction::Drop),
             Deed::Answer(status) => {
                 if self.model.global.xdp.deny == crate::model::Deny::Drop {
                     return self.decide(rule, SourceAction::Drop);
@@ -253,9 +260,9 @@ impl Lowering<'_> {
         }
         let decided = match (self.sets.formula(rule.condition), rule.condition) {
             (Ok(when), _) => self.list(SourceRule { action, when }),
-            (Err(reason), Some(condition)) if action == SourceAction::Drop => {
+            (Err(reason), Some(condition)) if action.refuses() => {
                 match self.sets.rate(condition) {
-                    Ok(rate) => self.limit(rate),
+                    Ok(rate) => self.limit(rate, action == SourceAction::Reset),
                     // What is wrong with a limit says more than that it is no list.
                     Err(Reason::Comparison(_)) if !mentions_rate(condition) => Err(reason),
                     Err(other) => Err(other),
@@ -268,7 +275,7 @@ impl Lowering<'_> {
                 self.bar(rule.place);
             }
             // Who is refused by a later rule may as well be refused before this one, if that leaves no trace.
-            if action != SourceAction::Drop {
+            if !action.refuses() {
                 self.blocked = Some(rule.place.to_owned());
             }
         }

@@ -83,7 +83,11 @@ impl Lowering<'_> {
     }
 
     /// `reject if { sc0_conn_rate gt 100 }`.
-    pub(super) fn limit(&mut self, rate: RateCondition) -> Result<Option<Note>, Reason> {
+    pub(super) fn limit(
+        &mut self,
+        rate: RateCondition,
+        resets: bool,
+    ) -> Result<Option<Note>, Reason> {
         let (table, masks, counting) = match &rate.counter {
             Counter::Tracked(slot) => {
                 let tracking = self.tracking.iter().find(|tracking| tracking.slot == *slot);
@@ -138,6 +142,7 @@ impl Lowering<'_> {
                 counting,
                 v6: table.key == TableKeyType::Ipv6 && masks.v6.is_some(),
                 masks,
+                resets,
             },
             sources: rate.sources,
         };

@@ -19,7 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidegate_common::config::PREFIXES;
 
 use super::lists::{Lists, Misfit};
-use super::plan::{Delivery, ListedFlows, Plan, Policy, PolicyId, Protocol, Service};
+use super::plan::{
+    Delivery, ListedFlows, Plan, Policy, PolicyId, Protocol, Service, SynCookies, SynRules,
+};
 use super::source_rules::SourceRules;
 use crate::model::{self, HttpRule, Mode, Model, Proxy, TcpRule};
 use crate::types::ProxyId;
@@ -57,6 +59,7 @@ pub fn compile(model: &Model) -> Compiled {
     if model.global.xdp.interfaces.is_empty() {
         refuse_without_interface(model, &mut compiled.refusals);
     } else {
+        compiled.plan.syns = syn_rules(&model.global.xdp);
         for proxy in frontends(model) {
             services.extend(services::services(model, proxy, &mut compiled.refusals));
         }
@@ -262,6 +265,17 @@ impl Compiled {
             *frontends.entry(service.frontend.as_str()).or_insert(0) += service.binds.len();
         }
         frontends
+    }
+}
+
+fn syn_rules(settings: &model::XdpGlobal) -> SynRules {
+    SynRules {
+        rate: settings.syn_rate,
+        cookies: match settings.syn_cookies {
+            model::SynCookies::Off => SynCookies::Off,
+            model::SynCookies::Auto => SynCookies::Auto,
+            model::SynCookies::Always => SynCookies::Always,
+        },
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) fn services(
             Mode::L4 => forwarded(bind, refusals),
             Mode::Tcp | Mode::Http | Mode::Log | Mode::Syslog => local(bind),
         };
+        let segment = bind.options.mss.unwrap_or(0);
         for (protocol, listen) in listens {
             let family = Family::of(listen.address);
             let same =
@@ -40,6 +41,10 @@ pub(super) fn services(
             if let Some(service) = services.iter_mut().find(same) {
                 service.binds.push(listen);
                 refuse_own_ports(model, service, refusals);
+                service.segment = match (service.segment, segment) {
+                    (0, other) | (other, 0) => other,
+                    (one, other) => one.min(other),
+                };
                 continue;
             }
             let delivery = match frontend.mode {
@@ -55,6 +60,7 @@ pub(super) fn services(
                 protocol,
                 family,
                 binds: vec![listen],
+                segment,
                 policy: None,
                 delivery,
             });

@@ -96,6 +96,7 @@ pub(super) fn in_memory(sizes: &Sizes, trie: &Trie) -> io::Result<(Tables, Groun
         lists6: array(size(name::LISTS6))?,
         actions: array(size(name::ACTIONS))?,
         rates: array(size(name::RATES))?,
+        syns: array(size(name::SYNS))?,
         others: Box::new(Noting {
             trie: Arc::clone(trie),
             kernel: None,

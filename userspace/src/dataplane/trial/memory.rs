@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use tidegate_common::counters::ServerCounters;
 use tidegate_common::decide::{Work, decide};
+use tidegate_common::flow::FlowState;
 use tidegate_common::memory::{Besides, Bytes, View};
 use tidegate_common::server::ServerIndex;
 use tidegate_common::tick::Tick;
@@ -72,6 +73,41 @@ impl InMemory {
     /// Loses the records of all services, as no defect of ours should ever do.
     pub fn damage(&mut self) {
         self.written.damage();
+    }
+
+    /// Lets the stack listen everywhere, and give this cookie for every SYN.
+    pub fn listen(&mut self, cookie: u32) {
+        self.besides.cookie.set(Some(cookie));
+    }
+
+    /// The SYNs of every service: those without a state, those that were answered with cookies, cookies that came back.
+    pub fn syns(&self) -> Vec<(u64, u64, u64)> {
+        let services = self.written.writer.services();
+        let records = services
+            .filter_map(|(index, _)| self.written.writer.tables().syns.get(usize::from(index.0)));
+        records
+            .map(|record| {
+                (
+                    record.stateless.load(),
+                    record.cookies.load(),
+                    record.proven.load(),
+                )
+            })
+            .collect()
+    }
+
+    /// How many flows are remembered, and how many of those are established.
+    pub fn flows(&self) -> (usize, usize) {
+        let entries = self.written.ground.flows.iter();
+        let states: Vec<FlowState> = entries
+            .flat_map(|bucket| &bucket.entries)
+            .map(|entry| entry.read().0)
+            .filter(|state| *state != FlowState::NONE)
+            .collect();
+        let established = states
+            .iter()
+            .filter(|state| **state == FlowState::ESTABLISHED);
+        (states.len(), established.count())
     }
 
     /// What was dropped so far.

@@ -32,6 +32,7 @@ use crate::state::Running;
 use ground::{Ground, Trie};
 use place::Around;
 use tidegate_common::maps::Sizes;
+use tidegate_common::syn::Offer;
 
 /// What became of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +112,7 @@ impl Written {
             interfaces: &interfaces,
             own,
             nat_ports: place.nat_ports,
+            offer: OFFER,
             predecessor: None,
         };
         let around = Around::new(place);
@@ -176,6 +178,7 @@ impl Written {
             flows: &self.ground.flows,
             nat: &self.ground.nat,
             fragments: &self.ground.fragments,
+            syns: &tables.syns,
         })
     }
 
@@ -187,3 +190,10 @@ impl Written {
         besides
     }
 }
+
+/// What the stack of a trial offers.
+const OFFER: Offer = Offer {
+    window: 29_200,
+    segment: 0,
+    scale: 7,
+};

@@ -24,6 +24,7 @@ use tidegate_common::interface;
 use tidegate_common::maps::Sizes;
 use tidegate_common::server::ServerIndex;
 use tidegate_common::service::{Guard, Rings, Service, ServiceIndex, Timeouts};
+use tidegate_common::syn::Offer;
 use tidegate_common::word::pair;
 
 use super::lists::Lists;
@@ -70,6 +71,8 @@ pub(super) struct Surroundings<'a> {
     pub interfaces: &'a [Interface],
     /// This machine's addresses.
     pub own: Vec<IpAddr>,
+    /// What SYN-ACKs from the driver offer.
+    pub offer: Offer,
     /// First port for source NAT and how many follow it.
     pub nat_ports: (u16, u16),
     /// The program that runs until now.
@@ -179,7 +182,7 @@ impl Writer {
         let mut notices = Vec::new();
         for at in 0..writer.services.len() {
             notices.extend(writer.refresh_service(at, standings, hops)?);
-            writer.publish(at);
+            writer.publish(at, surroundings.offer);
         }
         writer.answering = writer.answering_servers();
         writer.named = writer.named_servers();
@@ -359,8 +362,14 @@ impl Writer {
     }
 
     /// Writes the record of a service that no bind names yet.
-    fn publish(&self, at: usize) {
+    fn publish(&self, at: usize, offer: Offer) {
         let service = &self.services[at];
+        if let Some(syns) = self.tables.syns.get(usize::from(service.index.0)) {
+            let segment = service.plan.segment;
+            syns.offer.store(Offer { segment, ..offer }.word());
+            syns.policy
+                .store(policies::syn_policy(self.plan.syns).word());
+        }
         let Some(record) = self.tables.services.get(usize::from(service.index.0)) else {
             return;
         };

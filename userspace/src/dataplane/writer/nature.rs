@@ -44,6 +44,9 @@ pub(super) fn nature(plan: &Plan, service: &plan::Service) -> Nature {
                 length: ids.length,
                 configuration: ids.configuration,
             }),
+        cookies: service.delivery == Delivery::Local
+            && service.protocol == plan::Protocol::Tcp
+            && plan.syns.cookies != plan::SynCookies::Off,
     }
 }
 

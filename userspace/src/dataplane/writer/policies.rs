@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use tidegate_common::action::Action;
 use tidegate_common::rate::{Keying, Limit, Refused};
+use tidegate_common::syn::{Cookies, SynPolicy};
 
 use super::{Surroundings, WriteError, Writer};
-use crate::dataplane::plan::{Counting, Family, Plan, RateLimit, Service, SourceAction};
+use crate::dataplane::plan::{
+    Counting, Family, Plan, RateLimit, Service, SourceAction, SynCookies, SynRules,
+};
 
 /// The regions of `sources`: first bucket and number of buckets, by table.
 pub(crate) fn regions(plan: &Plan, buckets: u32) -> BTreeMap<&str, (u32, u32)> {
@@ -25,6 +28,18 @@ pub(crate) fn regions(plan: &Plan, buckets: u32) -> BTreeMap<&str, (u32, u32)> {
         *region = (number * each, each);
     }
     regions
+}
+
+/// When the SYNs of a service are a flood.
+pub(super) fn syn_policy(rules: SynRules) -> SynPolicy {
+    SynPolicy {
+        limit: rules.rate,
+        cookies: match rules.cookies {
+            SynCookies::Off => Cookies::Off,
+            SynCookies::Auto => Cookies::Auto,
+            SynCookies::Always => Cookies::Always,
+        },
+    }
 }
 
 /// The rate rule of a service; 0 for none.
@@ -87,6 +102,7 @@ fn keying(limit: &RateLimit) -> Keying {
         v4: limit.masks.v4,
         v6: limit.masks.v6.unwrap_or(128),
         refused,
+        resets: limit.resets,
     }
 }
 
@@ -96,5 +112,6 @@ pub(super) const fn kernel_action(action: SourceAction) -> Action {
         SourceAction::Next => Action::Accept,
         SourceAction::Accept => Action::Exempt,
         SourceAction::Drop => Action::Refuse,
+        SourceAction::Reset => Action::Reset,
     }
 }

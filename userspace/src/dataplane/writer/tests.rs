@@ -12,6 +12,7 @@ use tidegate_common::bind::RangeRow;
 use tidegate_common::maps::name;
 use tidegate_common::ring::{RING_ROWS, RingRow};
 use tidegate_common::server::{Endpoint, Hop as HopWord, Server, ServerIndex, ServerState};
+use tidegate_common::syn::Offer;
 use tidegate_common::tick::Tick;
 
 use super::*;
@@ -91,6 +92,7 @@ impl Files {
             lists6: self.mapped(name::LISTS6, size(name::LISTS6)),
             actions: self.mapped(name::ACTIONS, size(name::ACTIONS)),
             rates: self.mapped(name::RATES, size(name::RATES)),
+            syns: self.mapped(name::SYNS, size(name::SYNS)),
             others: Box::new(Nowhere),
         }
     }
@@ -198,6 +200,7 @@ fn service(frontend: &str, binds: Vec<Bind>, delivery: Delivery) -> plan::Servic
         protocol: Protocol::Tcp,
         family: Family::V4,
         binds,
+        segment: 0,
         policy: None,
         delivery,
     }
@@ -273,6 +276,7 @@ fn write(plan: &Plan, world: &World, own: &[&str], before: Option<&mut Written>)
         interfaces: &[interface],
         own,
         nat_ports: (1024, 1000),
+        offer: Offer::default(),
         predecessor: predecessor.as_ref(),
     };
     let ticks = Ticks::calibrate(|| Ok::<_, ()>(Tick(5000))).unwrap();
@@ -714,6 +718,7 @@ fn policies_and_limits_are_written_for_the_services_that_have_them() {
         counting: Counting::Accepted,
         masks: Masks::NONE,
         v6: false,
+        resets: true,
     };
     let policy = Policy {
         frontend: "web".to_owned(),

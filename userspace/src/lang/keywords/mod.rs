@@ -24,6 +24,7 @@ mod forwarded;
 mod global;
 mod healthcheck;
 mod http2;
+mod kernel;
 pub(super) mod listing;
 pub(super) mod log_forward;
 mod log_profile;
@@ -51,6 +52,7 @@ use registry::Keyword;
 /// The families of keywords.
 const FAMILIES: &[&[Keyword]] = &[
     global::KEYWORDS,
+    kernel::KEYWORDS,
     process_limits::KEYWORDS,
     values::KEYWORDS,
     http2::KEYWORDS,

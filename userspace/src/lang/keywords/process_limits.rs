@@ -45,6 +45,14 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         },
     ),
     keyword(
+        "maxsslrate",
+        "Limits the TLS handshakes begun with clients per second.",
+        |args, context| {
+            context.global.maxsslrate = args.number(0..=u32::MAX)?;
+            args.end()
+        },
+    ),
+    keyword(
         "maxcomprate",
         "Limits the bytes compressed per second, in kilobytes.",
         |args, context| {

@@ -168,6 +168,9 @@ fn text(snapshot: &Snapshot) -> String {
             service.protocol,
             service.binds.join(",")
         );
+        if let Some(syns) = &service.syns {
+            let _ = writeln!(text, "{syns}");
+        }
         drops(&mut text, "  ", &service.drops);
         for server in &service.servers {
             let counts = &server.counts;

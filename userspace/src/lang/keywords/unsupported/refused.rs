@@ -55,11 +55,6 @@ pub(in crate::lang::keywords) const REFUSED: &[Row] = &[
     ("lua-load-per-thread", GLOBAL, LUA),
     ("lua-prepend-path", GLOBAL, LUA),
     ("maxsslconn", GLOBAL, "use 'maxconn' on the bind lines"),
-    (
-        "maxsslrate",
-        GLOBAL,
-        "use 'rate-limit sessions' in the frontends",
-    ),
     ("mworker-max-reloads", GLOBAL, "use 'hard-stop-after'"),
     ("nbproc", GLOBAL, "use 'nbthread'"),
     (
