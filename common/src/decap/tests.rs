@@ -46,13 +46,13 @@ fn wrapped(inner: &[u8], own: &str, server: &str, port: u16) -> Bytes {
     let mut frame = Bytes::new(inner, 1);
     let mut packet = Packet::default();
     assert_eq!(parse::parse(&frame, &mut packet), Parsed::Packet);
-    let (source, destination) = (address(own), address(server));
+    let (near, far) = (address(own), address(server));
     let port_be = port.to_be_bytes();
     let tunnel = Tunnel {
-        source,
-        destination,
+        source: near,
+        destination: far,
         port_be,
-        sum: constant_sum(source, destination, port_be, packet.network.is_v4),
+        sum: constant_sum(near, far, port_be, packet.network.is_v4),
     };
     let inner = Inner::of(&frame, &packet).unwrap();
     let outgoing = Outgoing {
@@ -61,7 +61,7 @@ fn wrapped(inner: &[u8], own: &str, server: &str, port: u16) -> Bytes {
         tags: packet.link.tags(&frame).unwrap(),
     };
     let room = i32::from(tunnel.overhead());
-    let at = rewrite::link(&mut frame, &packet, &outgoing, room, destination.is_v4()).unwrap();
+    let at = rewrite::link(&mut frame, &packet, &outgoing, room, far.is_v4()).unwrap();
     tunnel.write(&mut frame, at, &inner, 0x1234_5678).unwrap();
     frame
 }
