@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
 
 use aya::maps::{Array, LpmTrie, MapData, PerCpuArray, PerCpuValues, ProgramArray, lpm_trie::Key};
 use aya::programs::{ProgramFd, ProgramInfo, TestRun, TestRunOptions, Xdp, loaded_programs};
 use aya::{Ebpf, Pod};
+use tempfile::NamedTempFile;
 use tidegate::dataplane::offload::compile;
 use tidegate::dataplane::{Dataplane, Stop};
 use tidegate::lang::source::Sources;
@@ -17,6 +17,7 @@ use tidegate::state::Running;
 
 use super::netns::Namespace;
 use super::packet::LENGTH;
+use super::pins::Mount;
 
 /// Everything that is set up once.
 pub(crate) struct Bed {
@@ -103,8 +104,9 @@ impl Bed {
         }
         // A tunnel's packets are longer than what it carries.
         balancer.ip("link set lb1 mtu 1600");
-        let pins = Mount::new();
-        let text = configuration(prefixes, &pins);
+        let pins = Mount::new("bench");
+        let list = (prefixes > 0).then(|| list(prefixes));
+        let text = configuration(list.as_ref().map(NamedTempFile::path), pins.path());
         let dataplane = balancer.inside(|| start(&text));
         let client_side = interface(&balancer, "lb0");
         let server_side = interface(&balancer, "lb1");
@@ -115,7 +117,7 @@ impl Bed {
                 .expect("the verifier accepts it");
         }
         let mut bed = Self {
-            product: product(&pins.pins().join("tidegate"))
+            product: product(&pins.path().join("tidegate"))
                 .fd()
                 .expect("root may have it"),
             balancer,
@@ -218,7 +220,7 @@ impl Bed {
     }
 
     fn product_info(&self) -> ProgramInfo {
-        product(&self.pins.pins().join("tidegate"))
+        product(&self.pins.path().join("tidegate"))
     }
 
     /// What the product dropped so far, and why; for rows that come out otherwise than they should.
@@ -318,18 +320,11 @@ fn start(text: &str) -> Dataplane {
 
 /// One service per way of forwarding, each on a port of its own; `listed` and `guarded` have what the rows about lists and
 /// rates need.
-fn configuration(prefixes: u32, mount: &Mount) -> String {
-    let list = mount.list();
-    let lines: String = (0..prefixes)
-        .map(|index| {
-            let (address, length) = prefix(index);
-            format!("{address}/{length}\n")
-        })
-        .collect();
+fn configuration(list: Option<&Path>, pins: &Path) -> String {
     let mut text = format!(
         "global\n    xdp interface lb0\n    xdp interface lb1\n    xdp flows 2097152\n    xdp sources 1048576\n    \
          xdp pin {}\ndefaults\n    mode l4\n    timeout connect 5s\n    timeout client 1h\n    timeout server 1h\n",
-        mount.pins().join("tidegate").display()
+        pins.join("tidegate").display()
     );
     let servers = |port: u16| -> String {
         (1..=SERVERS)
@@ -351,8 +346,7 @@ fn configuration(prefixes: u32, mount: &Mount) -> String {
     let guard = "    forward ipip\n    stick-table type ip size 1m expire 1h store conn_rate(10s)\n    \
          tcp-request connection track-sc0 src\n    tcp-request connection reject if { sc0_conn_rate gt 1000000 }\n";
     listen("guarded", 86, "", guard);
-    if prefixes > 0 {
-        fs::write(&list, lines).expect("a list can be written");
+    if let Some(list) = list {
         let listed = format!(
             "    tcp-request connection reject if {{ src -f {} }}\n{guard}",
             list.display()
@@ -364,6 +358,19 @@ fn configuration(prefixes: u32, mount: &Mount) -> String {
         text.push_str(&format!("    server s{number} [2001:db8:2::{number}]:80\n"));
     }
     text
+}
+
+/// A file of so many prefixes.
+fn list(prefixes: u32) -> NamedTempFile {
+    let lines: String = (0..prefixes)
+        .map(|index| {
+            let (address, length) = prefix(index);
+            format!("{address}/{length}\n")
+        })
+        .collect();
+    let file = NamedTempFile::new().expect("a file");
+    fs::write(file.path(), lines).expect("a list can be written");
+    file
 }
 
 fn interface(balancer: &Namespace, name: &str) -> Interface {
@@ -385,38 +392,6 @@ fn context(interface: u32) -> Vec<u8> {
         .iter()
         .flat_map(|word| word.to_ne_bytes())
         .collect()
-}
-
-/// A directory with a BPF file system of its own and room for the list.
-struct Mount(tempfile::TempDir);
-
-impl Mount {
-    fn new() -> Self {
-        let directory = tempfile::Builder::new().prefix("tidegate-bench-").tempdir();
-        let this = Self(directory.expect("a directory"));
-        fs::create_dir(this.pins()).expect("a directory");
-        let mut mount = Command::new("mount");
-        let mounted = mount.args(["-t", "bpf", "bpf"]).arg(this.pins()).status();
-        assert!(
-            mounted.is_ok_and(|status| status.success()),
-            "root may mount"
-        );
-        this
-    }
-
-    fn pins(&self) -> PathBuf {
-        self.0.path().join("bpf")
-    }
-
-    fn list(&self) -> PathBuf {
-        self.0.path().join("list")
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.pins()).status();
-    }
 }
 
 /// Servers of every service.

@@ -14,6 +14,8 @@ mod bed;
 #[expect(dead_code, reason = "tests use more of it")]
 mod netns;
 mod packet;
+#[path = "../../support/pins.rs"]
+mod pins;
 mod rows;
 
 use std::path::PathBuf;

@@ -1,8 +1,6 @@
 //! One contender's client, balancer and server, and the stream that goes through them.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +15,7 @@ use tidegate::lang::{Machine, Settings, load_sources};
 use tidegate::state::Running;
 
 use super::netns::Namespace;
+use super::pins::Mount;
 
 /// What the balancer does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +50,7 @@ pub(crate) struct Bed {
     dataplane: Option<Dataplane>,
     client_device: u32,
     balancer_mac: [u8; 6],
-    _pins: Mount,
+    pins: Mount,
 }
 
 impl Bed {
@@ -89,7 +88,7 @@ impl Bed {
             client,
             balancer,
             server,
-            _pins: Mount::new(),
+            pins: Mount::new(&format!("wire-{contender:?}")),
         };
         for name in ["generate", "discard", "reflect"] {
             bed.program(name).load().expect("the verifier accepts it");
@@ -106,7 +105,7 @@ impl Bed {
             Contender::Drop => self.attach("discard", End::Balancer),
             Contender::Reflect => self.attach("reflect", End::Balancer),
             Contender::Ours => {
-                let text = configuration(&self._pins.pins());
+                let text = configuration(self.pins.path());
                 self.dataplane = Some(self.balancer.inside(|| start(&text)));
             }
             Contender::Kernel => {}
@@ -312,34 +311,6 @@ fn start(text: &str) -> Dataplane {
     Dataplane::start(&compiled, &running)
         .expect("it starts")
         .expect("it is needed")
-}
-
-/// A directory with a BPF file system of its own.
-struct Mount(tempfile::TempDir);
-
-impl Mount {
-    fn new() -> Self {
-        let directory = tempfile::Builder::new().prefix("tidegate-wire-").tempdir();
-        let this = Self(directory.expect("a directory"));
-        fs::create_dir(this.pins()).expect("a directory");
-        let mut mount = Command::new("mount");
-        let mounted = mount.args(["-t", "bpf", "bpf"]).arg(this.pins()).status();
-        assert!(
-            mounted.is_ok_and(|status| status.success()),
-            "root may mount"
-        );
-        this
-    }
-
-    fn pins(&self) -> PathBuf {
-        self.0.path().join("bpf")
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.pins()).status();
-    }
 }
 
 /// The service's address.

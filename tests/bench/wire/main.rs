@@ -11,6 +11,8 @@ mod bed;
 #[path = "../../support/netns.rs"]
 #[expect(dead_code, reason = "tests use more of it")]
 mod netns;
+#[path = "../../support/pins.rs"]
+mod pins;
 
 use std::path::PathBuf;
 
@@ -28,7 +30,7 @@ fn main() {
     let mut kernel = new(Contender::Kernel);
     let mut nftables = new(Contender::Nftables);
     for round in 0..arguments.rounds {
-        let mut tell = |row: &str, kpps: f64| {
+        let tell = |row: &str, kpps: f64| {
             let line = serde_json::json!({ "row": row, "round": round, "kpps": kpps });
             println!("{line}");
         };

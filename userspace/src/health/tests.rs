@@ -57,7 +57,7 @@ fn running(port: u16, change: impl FnOnce(&mut Server)) -> Running {
 /// Runs the checks beside a test on one thread.
 fn beside(running: &Running, test: impl AsyncFnOnce()) {
     notice::set_quiet(true);
-    let logs = Arc::new(Logs::open(&running, "test").expect("no targets"));
+    let logs = Arc::new(Logs::open(running, "test").expect("no targets"));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -143,7 +143,9 @@ impl Connection {
 
     /// The addresses of the connection itself: `fc_src` and `fc_dst`.
     pub fn own_ends(&self) -> Ends {
-        self.own_ends.get().map_or(self.ends.get(), |own| **own)
+        self.own_ends
+            .get()
+            .map_or_else(|| self.ends.get(), |own| **own)
     }
 
     /// Changes the addresses rules and logs use. Those of the connection itself change with them only while its first

@@ -68,7 +68,6 @@ async fn establish(
         keepalive: proxy.server_keepalive.then(Keepalive::default),
         mark: transaction.back.get().mark,
         tos: transaction.back.get().tos,
-        ..Outgoing::default()
     };
     let first = match (&destination, model.socks4) {
         (Destination::Tcp(_), Some(socks)) => Destination::Tcp(socks),

@@ -22,7 +22,10 @@ pub(super) async fn log(kernel: Arc<Dataplane>, logs: Arc<Logs>, model: Arc<Mode
         bytes: BYTES,
         ..Wish::default()
     };
-    while most > 0 {
+    if most == 0 {
+        return;
+    }
+    loop {
         sleep(BETWEEN).await;
         let feedback = Arc::clone(&kernel.feedback());
         let Ok(mut capture) = feedback.capture(&wish) else {

@@ -72,7 +72,7 @@ fn begin(world: &World, level: Level, words: &[String]) -> Result<(Capture, u64)
     }
     let (wish, most) = wish(&words[1..])?;
     let kernel = world.kernel.as_ref();
-    let kernel = kernel.ok_or("No kernel part: there is nothing to capture.".to_owned())?;
+    let kernel = kernel.ok_or_else(|| "No kernel part: there is nothing to capture.".to_owned())?;
     let feedback = std::sync::Arc::clone(&kernel.feedback());
     Ok((feedback.capture(&wish)?, most))
 }
@@ -82,7 +82,11 @@ fn wish(words: &[String]) -> Result<(Wish, u64), String> {
     let (mut wish, mut most) = (Wish::default(), u64::MAX);
     let mut words = words.iter();
     while let Some(word) = words.next() {
-        let mut value = || words.next().ok_or(format!("'{word}' expects a value"));
+        let mut value = || {
+            words
+                .next()
+                .ok_or_else(|| format!("'{word}' expects a value"))
+        };
         match word.as_str() {
             "drops" => wish.drops = true,
             "sampled" => wish.sampled = true,
@@ -90,7 +94,8 @@ fn wish(words: &[String]) -> Result<(Wish, u64), String> {
             "src" => {
                 let value = value()?;
                 let network = parse_network(value);
-                let network = network.ok_or(format!("'{value}' is no address or network"))?;
+                let network =
+                    network.ok_or_else(|| format!("'{value}' is no address or network"))?;
                 wish.source = Some(network);
             }
             "count" => most = number(value()?, 1..=u64::MAX)?,
@@ -107,7 +112,7 @@ fn wish(words: &[String]) -> Result<(Wish, u64), String> {
 
 fn number(word: &str, allowed: std::ops::RangeInclusive<u64>) -> Result<u64, String> {
     let number = word.parse().ok().filter(|number| allowed.contains(number));
-    number.ok_or(format!("'{word}' is not a number the command takes"))
+    number.ok_or_else(|| format!("'{word}' is not a number the command takes"))
 }
 
 async fn send(

@@ -120,12 +120,14 @@ proptest! {
         let mut within = Vec::new();
         networks.within_v4(low, high, |first, last| within.push((first, last)));
         let mut wanted: Vec<_> = v4.iter().filter(|net| asked.contains(*net)).map(ends).collect();
-        (within.sort_unstable(), wanted.sort_unstable());
+        within.sort_unstable();
+        wanted.sort_unstable();
         prop_assert_eq!(within, wanted);
         let mut around = Vec::new();
         networks.around_v4(low, high, |first, last| around.push((first, last)));
         let mut wanted: Vec<_> = v4.iter().filter(|net| net.contains(&asked) && **net != asked).map(ends).collect();
-        (around.sort_unstable(), wanted.sort_unstable());
+        around.sort_unstable();
+        wanted.sort_unstable();
         prop_assert_eq!(around, wanted);
     }
 }
