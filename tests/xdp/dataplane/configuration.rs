@@ -33,7 +33,8 @@ impl Configuration {
             })
             .collect();
         model.global.xdp.pin = pin.to_owned();
-        model.global.xdp.flows = 4096;
+        // Wide enough that no bucket gets more of a crowd's flows than it has ways.
+        model.global.xdp.flows = 65_536;
         model.global.xdp.sources = 4096;
         model.global.threads = Some(1);
         Self {
