@@ -25,7 +25,11 @@ pub(crate) struct Setup {
 
 /// A running proxy. It ends with the test.
 pub(crate) struct RunningProxy {
+    /// That of the first bind.
     pub(crate) address: SocketAddr,
+    /// Those of all binds that listen.
+    #[allow(dead_code, reason = "not every kind of test has several")]
+    pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) generation: Arc<Generation>,
     workers: Option<Workers>,
     pub(crate) logs: Option<UdpSocket>,
@@ -156,18 +160,21 @@ impl Setup {
             .model()
             .binds
             .iter()
+            .filter(|bind| !matches!(bind.address, BindAddress::Reverse { .. }))
             .map(|bind| {
                 let bound = Bound::new(&bind.address, &bind.options, 128, threads.into());
                 (bind.id, Arc::new(bound.unwrap()))
             })
             .collect();
-        let address = bound[0]
-            .1
-            .address()
-            .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let addresses: Vec<_> = bound
+            .iter()
+            .map(|(_, bound)| bound.address().unwrap_or(nowhere))
+            .collect();
         let workers = Workers::start(Arc::clone(&generation), bound.into()).unwrap();
         RunningProxy {
-            address,
+            address: addresses.first().copied().unwrap_or(nowhere),
+            addresses,
             generation,
             workers: Some(workers),
             logs,

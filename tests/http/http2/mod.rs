@@ -5,4 +5,5 @@ mod clauses;
 mod frames;
 mod fuzz;
 mod messages;
+mod reverse;
 mod servers;

@@ -117,6 +117,13 @@ impl<'a> Sample<'a> {
         }
     }
 
+    /// The same value as text; bytes that are no UTF-8 are replaced.
+    #[must_use]
+    pub fn into_text(self) -> Option<String> {
+        self.into_str()
+            .map(|text| String::from_utf8_lossy(&text).into_owned())
+    }
+
     fn into_bool(self) -> Option<bool> {
         match self {
             Self::Bool(value) => Some(value),

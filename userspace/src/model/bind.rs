@@ -72,6 +72,15 @@ pub enum BindAddress {
     AbstractUnpadded(Vec<u8>),
     /// `fd@N`: an inherited descriptor, already bound and listening.
     Inherited(i32),
+    /// `rhttp@BACKEND/SERVER`: connections that are opened to a server, which then sends requests on them.
+    Reverse {
+        /// The backend's name.
+        backend: String,
+        /// The server's name.
+        server: String,
+        /// `nbconn`: how many at once.
+        connections: u32,
+    },
 }
 
 /// Which families an IPv6 wildcard socket takes.

@@ -39,6 +39,16 @@ pub enum TcpAction {
     ExpectNetscaler,
     /// `switch-mode http`.
     SwitchModeHttp,
+    /// `attach-srv BACKEND/SERVER [name SAMPLE]` (session rules): once it speaks HTTP/2, the connection carries requests to
+    /// that server.
+    AttachServer {
+        /// The backend's name.
+        backend: String,
+        /// The server's name.
+        server: String,
+        /// The name that requests must want, as `pool-conn-name` or `sni` of the server tells it.
+        name: Option<Expression>,
+    },
     /// What the HTTP rule sets have too.
     Common(CommonAction),
     /// `capture SAMPLE len N` (content rules).

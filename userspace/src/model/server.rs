@@ -160,6 +160,8 @@ pub enum ServerAddress {
     Abstract(Vec<u8>),
     /// A Linux abstract socket (`abnsz@`).
     AbstractUnpadded(Vec<u8>),
+    /// `rhttp@`: it is reached over the connections that `attach-srv` gave it.
+    Reverse,
     /// The name did not resolve at start (`init-addr none`): in maintenance until an address is set.
     Unresolved {
         /// The port to use once there is an address.

@@ -52,7 +52,7 @@ impl Destination {
             ServerAddress::Unix(path) => Some(Self::Unix(path.clone())),
             ServerAddress::Abstract(name) => Some(Self::Abstract(padded(name))),
             ServerAddress::AbstractUnpadded(name) => Some(Self::Abstract(name.clone())),
-            ServerAddress::Unresolved { .. } => None,
+            ServerAddress::Reverse | ServerAddress::Unresolved { .. } => None,
         }
     }
 }

@@ -92,9 +92,10 @@ impl Bound {
             BindAddress::Abstract(name) => bind_abstract(&padded(name), backlog),
             BindAddress::AbstractUnpadded(name) => bind_abstract(name, backlog),
             BindAddress::Inherited(number) => adopt(*number, options, backlog),
-            BindAddress::Udp(_) | BindAddress::PortRange { .. } | BindAddress::Network { .. } => {
-                Err(BindError::NotStream)
-            }
+            BindAddress::Udp(_)
+            | BindAddress::PortRange { .. }
+            | BindAddress::Network { .. }
+            | BindAddress::Reverse { .. } => Err(BindError::NotStream),
         }
     }
 

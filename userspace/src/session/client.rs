@@ -46,6 +46,16 @@ pub(super) fn receive(
     (connection, stream)
 }
 
+/// The same for a connection that this process opened.
+pub(super) fn receive_opened(connection: &Connection, ends: Ends, stream: &Stream) {
+    connection.change_ends(ends);
+    if let Some(tls) = stream.tls() {
+        // There was no handshake before: this is the only place that sets it.
+        let _ = connection.tls.set(tls);
+    }
+    count_connection(connection);
+}
+
 /// Serves a connection to its end. What is long over, or not yet begun, while a connection is idle is boxed: a task takes
 /// the room of its largest part. The stream stays in one place for the same reason.
 pub(super) async fn serve(connection: &Connection, stream: &mut Option<Stream>) {

@@ -18,7 +18,7 @@ use super::worker::Worker;
 use crate::clock::{self, Moment};
 use crate::expr::{Tls, VariableMap};
 use crate::model::LogStep;
-use crate::model::{Bind, Proxy};
+use crate::model::{Bind, BindAddress, Proxy};
 use crate::proto::proxy_protocol::Header;
 use crate::state::{CutReason, SessionTicket, StickEvent, Tracked};
 use crate::types::{BindId, ProxyId, ServerId};
@@ -64,11 +64,22 @@ pub struct Connection {
     pub http_major: Cell<u8>,
     /// Abnormal events on it (`fc_glitches`).
     pub glitches: Cell<u32>,
+    /// The server it is to carry requests to (`attach-srv`).
+    pub(super) attachment: OnceCell<Box<Attachment>>,
     /// Why somebody cut it, once its task has noticed.
     pub(super) cut: Cell<Option<CutReason>>,
     /// Its place in the list of sessions.
     pub ticket: SessionTicket,
     _admitted: Admitted,
+}
+
+/// A connection's future as one to a server, of which its client is the far end.
+#[derive(Clone, Debug)]
+pub(super) struct Attachment {
+    /// Which.
+    pub(super) server: ServerId,
+    /// The name that requests must want.
+    pub(super) name: Option<String>,
 }
 
 /// A server a request was sent to, and to which there is still a connection.
@@ -122,6 +133,7 @@ impl Connection {
             log_step: Cell::default(),
             http_major: Cell::new(0),
             glitches: Cell::new(0),
+            attachment: OnceCell::new(),
             cut: Cell::new(None),
             ticket,
             generation,
@@ -155,6 +167,21 @@ impl Connection {
             self.own_ends.get_or_init(|| Box::new(self.ends.get()));
         }
         self.ends.set(ends);
+    }
+
+    /// Whether this end opened it, and the other sends the requests (`bind rhttp@`).
+    pub(super) fn is_reversed(&self) -> bool {
+        matches!(self.bind().address, BindAddress::Reverse { .. })
+    }
+
+    /// Makes it one to a server once it speaks HTTP/2; the first such rule decides.
+    pub(super) fn attach(&self, backend: &str, server: &str, name: Option<String>) {
+        let found = self.generation.model().server_named(backend, server);
+        if let Some(server) = found {
+            let server = server.id;
+            self.attachment
+                .get_or_init(|| Box::new(Attachment { server, name }));
+        }
     }
 
     /// The listener it came through.

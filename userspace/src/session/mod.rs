@@ -20,6 +20,7 @@ mod password;
 pub mod persistence;
 mod proxy_header;
 mod resolve;
+mod reverse;
 mod rules;
 pub mod server;
 mod switching;

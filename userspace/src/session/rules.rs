@@ -67,6 +67,14 @@ impl Walk {
                 TcpAction::SwitchModeHttp => return Verdict::SwitchModeHttp,
                 TcpAction::ExpectProxy => self.expects_proxy = true,
                 TcpAction::ExpectNetscaler => self.expects_netscaler = true,
+                TcpAction::AttachServer {
+                    backend,
+                    server,
+                    name,
+                } => {
+                    let name = name.as_ref().and_then(|name| name.eval(view)?.into_text());
+                    view.connection.attach(backend, server, name);
+                }
                 TcpAction::Common(action) => {
                     if self.performed.contains(&index) {
                         continue;

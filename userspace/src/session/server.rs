@@ -61,6 +61,9 @@ pub enum SearchError {
     /// The server, or the way to it, refused; or TLS with it failed.
     #[error("connecting to the server failed")]
     Refused(#[source] Box<dyn std::error::Error>),
+    /// There is nothing to connect to: no address, or no connection is attached to the server.
+    #[error("the server cannot be connected to")]
+    NoAddress,
     /// It took longer than `timeout connect`.
     #[error("connecting to the server timed out")]
     ConnectTimeout,
@@ -177,6 +180,11 @@ impl<'a> ServerSearch<'a> {
             return Err(error);
         }
         self.attempts_left -= 1;
+        if matches!(error, SearchError::NoAddress) && !self.redispatches() {
+            // Waiting brings it none.
+            self.give_up(Some(server));
+            return Err(error);
+        }
         self.transaction
             .retries
             .set(self.transaction.retries.get() + 1);
@@ -423,6 +431,7 @@ impl From<TransportError> for SearchError {
                 Self::ConnectTimeout
             }
             TransportError::Connect(ConnectError::Resource(source)) => Self::Resource(source),
+            TransportError::NoAddress => Self::NoAddress,
             other => Self::Refused(Box::new(other)),
         }
     }

@@ -13,9 +13,11 @@ use tokio::task::{AbortHandle, LocalSet};
 
 use super::accept;
 use super::generation::{Current, LocalGeneration};
+use super::http::Attached;
 use super::http::pool::{Pool, Shelves};
 use super::keeper;
 use super::mirror::Mirrors;
+use super::reverse;
 use super::workers::{Order, Phase};
 use crate::state::shard;
 
@@ -47,6 +49,11 @@ impl Worker {
         let number = self.transactions.get();
         self.transactions.set(number.wrapping_add(self.threads));
         number
+    }
+
+    /// How many threads there are.
+    pub(super) fn threads(&self) -> usize {
+        self.threads as usize
     }
 
     /// Whether the process no longer takes connections: idle ones are to be closed, busy ones after their response.
@@ -84,6 +91,7 @@ impl Worker {
 pub(super) fn run(
     number: usize,
     shelves: Shelves,
+    attached: Arc<Attached>,
     orders: watch::Receiver<Order>,
 ) -> std::io::Result<()> {
     shard::enter(number + 1);
@@ -101,7 +109,7 @@ pub(super) fn run(
         threads: threads.max(1) as u32,
         sessions: Cell::new(0),
         idle: Notify::new(),
-        pool: Pool::new(number, shelves),
+        pool: Pool::new(number, shelves, attached),
         mirrors: Mirrors::default(),
     });
     // Dropping the set at the end drops every session that is still running.
@@ -113,12 +121,18 @@ pub(super) fn run(
 async fn obey(worker: Rc<Worker>) {
     let mut orders = worker.orders.clone();
     let mut tasks: Vec<Task> = Vec::new();
+    // A new configuration does not end connections that were opened beforehand.
+    let mut opened: Option<Vec<Task>> = None;
     loop {
         let order = orders.borrow_and_update().clone();
         match order.phase {
-            Phase::Running => tasks = start(&worker, &order),
+            Phase::Running => {
+                tasks = start(&worker, &order);
+                opened.get_or_insert_with(|| reverse::keep_open(&worker, &order.places));
+            }
             Phase::Soft => {
                 tasks.clear();
+                opened = Some(Vec::new());
                 worker.stop();
             }
             Phase::Now => return,

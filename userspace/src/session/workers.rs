@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use tokio::sync::watch;
 
 use super::generation::Generation;
+use super::http::Attached;
 use super::http::pool::{Shelf, Shelves};
 use super::limits::Places;
 use super::worker;
@@ -66,14 +67,16 @@ impl Workers {
         };
         let (orders, receiver) = watch::channel(order);
         let shelves: Shelves = (0..threads).map(|_| Shelf::default()).collect();
+        let attached = Arc::<Attached>::default();
         let threads = (0..threads)
             .map(|number| {
                 let receiver = receiver.clone();
                 let shelves = Arc::clone(&shelves);
+                let attached = Arc::clone(&attached);
                 std::thread::Builder::new()
                     .name(format!("worker-{}", number + 1))
                     .spawn(move || {
-                        if let Err(error) = worker::run(number, shelves, receiver) {
+                        if let Err(error) = worker::run(number, shelves, attached, receiver) {
                             crate::log::notice::alert(format_args!(
                                 "cannot run thread {}: {error}",
                                 number + 1

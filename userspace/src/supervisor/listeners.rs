@@ -60,7 +60,7 @@ impl Inherited {
 /// descriptor (`fd@`) has none, for whoever starts the new process hands it down as well.
 fn name(bind: &Bind) -> Option<String> {
     match (&bind.address, &bind.options.interface) {
-        (BindAddress::Inherited(_), _) => None,
+        (BindAddress::Inherited(_) | BindAddress::Reverse { .. }, _) => None,
         (address, None) => Some(describe(address)),
         (address, Some(interface)) => Some(format!("{}%{interface}", describe(address))),
     }
@@ -88,8 +88,11 @@ pub(super) fn bind(
     let mut refused = Vec::new();
     for bind in &model.binds {
         let proxy = model.proxy(bind.proxy);
-        let is_inlet = matches!(bind.address, BindAddress::Udp(_));
-        if proxy.disabled || proxy.mode == Mode::L4 || is_inlet {
+        let is_elsewhere = matches!(
+            bind.address,
+            BindAddress::Udp(_) | BindAddress::Reverse { .. }
+        );
+        if proxy.disabled || proxy.mode == Mode::L4 || is_elsewhere {
             continue;
         }
         if let Some(socket) = inherited.take(bind, threads) {
@@ -202,6 +205,9 @@ fn describe(address: &BindAddress) -> String {
         BindAddress::Abstract(bytes) => format!("abns@{}", name(bytes)),
         BindAddress::AbstractUnpadded(bytes) => format!("abnsz@{}", name(bytes)),
         BindAddress::Inherited(number) => format!("fd@{number}"),
+        BindAddress::Reverse {
+            backend, server, ..
+        } => format!("rhttp@{backend}/{server}"),
     }
 }
 

@@ -111,7 +111,8 @@ fn listener(address: &BindAddress) -> (String, String) {
         BindAddress::Network { .. }
         | BindAddress::Abstract(_)
         | BindAddress::AbstractUnpadded(_)
-        | BindAddress::Inherited(_) => Default::default(),
+        | BindAddress::Inherited(_)
+        | BindAddress::Reverse { .. } => Default::default(),
     }
 }
 

@@ -35,6 +35,8 @@ pub(in crate::lang) enum Endpoint {
     AbstractUnpadded(Vec<u8>),
     /// `fd@`
     Descriptor(i32),
+    /// `rhttp@`: what follows it.
+    Reverse(String),
 }
 
 /// The host part of an address.
@@ -114,6 +116,7 @@ impl Address {
                     return Err(wrong(message));
                 }
             },
+            "rhttp" => (Endpoint::Reverse(rest.to_owned()), Some(Transport::Stream)),
             "quic4" | "quic6" => return Err(wrong(no_protocol("QUIC", text))),
             "mptcp" => (inet(rest, Family::Either, word)?, Some(Transport::Stream)),
             "mptcp4" => (inet(rest, Family::V4, word)?, Some(Transport::Stream)),
@@ -316,6 +319,10 @@ mod tests {
             Ok(Endpoint::AbstractUnpadded(b"x".to_vec()))
         );
         assert_eq!(endpoint("fd@3"), Ok(Endpoint::Descriptor(3)));
+        assert_eq!(
+            endpoint("rhttp@edge/one"),
+            Ok(Endpoint::Reverse("edge/one".to_owned()))
+        );
         assert_eq!(transport("udp@:53"), Ok(Some(Transport::Datagram)));
         assert_eq!(transport("dgram+fd@3"), Ok(Some(Transport::Datagram)));
         assert_eq!(transport("stream+unix@/x"), Ok(Some(Transport::Stream)));
@@ -333,7 +340,6 @@ mod tests {
             "fd@x",
             "fd@-1",
             "quic4@:443",
-            "rhttp@x",
             "ipv4@[::1]:80",
             "ipv6@127.0.0.1:80",
             "a b:80",

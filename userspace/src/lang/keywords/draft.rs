@@ -62,6 +62,8 @@ pub(in crate::lang) struct ProxyDraft {
     pub backend_words: Vec<Word>,
     /// The word behind `default_backend`.
     pub default_backend_word: Option<Word>,
+    /// Servers named by `bind rhttp@` and `attach-srv`, not looked up yet.
+    pub reverse_servers: Vec<ReverseServer>,
     /// What only `ring` sections have.
     pub ring: RingSettings,
     /// `id`.
@@ -76,6 +78,24 @@ pub(in crate::lang) struct ProxyDraft {
     rules_seen: [bool; RULE_ORDER.len()],
     /// Rule sets of this section that a final rule without a condition has closed.
     closed: Vec<&'static str>,
+}
+
+/// A server that connections in reverse are about.
+#[derive(Clone, Debug)]
+pub(in crate::lang) struct ReverseServer {
+    /// `<backend>/<server>`.
+    pub name: Word,
+    /// What is said of it.
+    pub kind: Reversal,
+}
+
+/// Which end of a connection in reverse is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::lang) enum Reversal {
+    /// `bind rhttp@`: connections are opened to the server.
+    Opened,
+    /// `attach-srv`: the server gets connections that others opened.
+    Attached,
 }
 
 /// A log format whose text waits for the proxy's mode.
@@ -166,6 +186,7 @@ impl ProxyDraft {
             table: None,
             use_servers: Vec::new(),
             backend_words: Vec::new(),
+            reverse_servers: Vec::new(),
             default_backend_word: None,
             ring: RingSettings::default(),
             number: None,

@@ -384,6 +384,7 @@ fn address(word: &Word, context: &Context<'_>) -> Parsed<LogAddress> {
         }
         Endpoint::Unix(path) => Ok(LogAddress::Unix(path)),
         Endpoint::Descriptor(descriptor) => Ok(LogAddress::Descriptor(descriptor)),
+        Endpoint::Reverse(_) => Err(Complaint::new(word.span, "logs go to addresses")),
         _ => Err(Complaint::new(
             word.span,
             "abstract sockets are not supported for logs",

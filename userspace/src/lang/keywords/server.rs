@@ -162,6 +162,13 @@ fn place(
         Endpoint::AbstractUnpadded(name) => {
             return Ok((ServerAddress::AbstractUnpadded(name), None));
         }
+        Endpoint::Reverse(name) if !name.is_empty() => {
+            return Err(wrong("'rhttp@' of a server takes no name".to_owned()));
+        }
+        Endpoint::Reverse(_) if mode != Mode::Http => {
+            return Err(wrong("'rhttp@' needs 'mode http' before it".to_owned()));
+        }
+        Endpoint::Reverse(_) => return Ok((ServerAddress::Reverse, None)),
         Endpoint::Descriptor(_) => {
             return Err(wrong(format!(
                 "a file descriptor is not acceptable here in '{}'",
@@ -362,6 +369,7 @@ impl ServerDraft {
             ServerAddress::Unresolved { port } => {
                 *port != 0 || self.resolution.as_ref().is_some_and(|one| one.is_service())
             }
+            ServerAddress::Reverse => false,
             _ => true,
         };
         if !has_port && check.port.is_none() && !draft.check.has_own_ports() {

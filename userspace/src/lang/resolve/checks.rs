@@ -45,6 +45,7 @@ pub(super) fn proxies(drafts: &[ProxyDraft], context: &mut Context<'_>) {
         logs(draft, context);
         log_targets(draft, drafts, context);
         backends(draft, drafts, context);
+        super::reverse::servers(draft, drafts, context);
     }
     global_log_targets(drafts, context);
 }

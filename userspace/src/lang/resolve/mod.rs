@@ -7,6 +7,7 @@ mod checks;
 mod defaults;
 mod finish;
 mod index;
+mod reverse;
 mod statements;
 #[cfg(test)]
 mod tests;

@@ -59,6 +59,17 @@ impl HttpStream<'_, '_> {
         Ok(Upstream::on(&carrier, key, state, limits))
     }
 
+    /// Room on a connection that was attached to the server.
+    pub(super) fn attached(&self, server: ServerId) -> Option<Upstream> {
+        let key = self.key(server);
+        let state = self.connection.generation.state().server_handle(server);
+        let pool = &self.connection.worker.pool;
+        let carrier = pool.attached().lend(&state, key.name())?;
+        let found = Upstream::on(&carrier, key, state, self.limits(false));
+        self.note_reuse(server, &found);
+        Some(found)
+    }
+
     /// Over HTTP/2 there are no WebSocket keys: one is made, or remembered for the answer.
     pub(super) fn settle_websocket(&mut self) {
         if !self.transaction.websocket.get() {
@@ -88,9 +99,6 @@ impl HttpStream<'_, '_> {
         let tunnel = switches || self.messages.request.method() == Method::Connect;
         let compressor = self.compress_request();
         let bodyless = matches!(framing, Framing::None | Framing::Length(0));
-        if tunnel && !bodyless {
-            return Err(Attempt::Failed(Failure::BadResponse));
-        }
         let timeout = self.server_timeout(link.proxy);
         let upstream = self.upstream.as_ref().expect("an attempt has a connection");
         let Some(call) = &upstream.call else {
@@ -101,6 +109,10 @@ impl HttpStream<'_, '_> {
             let deadline = timeout.map(|limit| clock::now().after(limit.0));
             let introduced = std::future::poll_fn(|context| call.poll_introduced(context));
             self.front.attend(Stays::Yes, deadline, introduced).await?;
+        }
+        if tunnel && !bodyless {
+            call.decline();
+            return Err(Attempt::Failed(Failure::BadResponse));
         }
         let messages = &mut *self.messages;
         let protocol = items(messages.request.first(b"upgrade").unwrap_or_default()).next();

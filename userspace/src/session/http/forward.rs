@@ -13,8 +13,8 @@ use super::pool::{FirstRequest, Key, Sharing, Upstream};
 use super::relay::Encoding;
 use super::stream::{HttpStream, view_of};
 use crate::clock;
-use crate::expr::{Sample, SampleType};
-use crate::model::{HttpProtocol, LogStep, Proxy, TrailingClose};
+use crate::expr::Sample;
+use crate::model::{HttpProtocol, LogStep, Proxy, ServerAddress, TrailingClose};
 use crate::net::Destination;
 use crate::proto::http::http1::{Exchange, Framing, Persistence, ResponseDecoder, encode_request};
 use crate::proto::http::{Method, uri};
@@ -148,11 +148,15 @@ impl HttpStream<'_, '_> {
 
     /// An idle connection to the slot's server that this request may use.
     fn reusable(&mut self, slot: &Slot, proxy: &Proxy, fresh: Fresh) -> Option<Upstream> {
+        let generation = &self.connection.generation;
+        if generation.model().server(slot.server()).address == ServerAddress::Reverse {
+            // There are no others: whatever is said about reuse, they are shared (manual §4.4 `attach-srv`).
+            return self.attached(slot.server()).filter(|_| fresh == Fresh::No);
+        }
         if fresh == Fresh::Yes || keeps_nothing(proxy) {
             return None;
         }
         let key = self.key(slot.server());
-        let generation = &self.connection.generation;
         let state = generation.state().server(slot.server());
         let first = if self.messages.facts.first {
             FirstRequest::Yes
@@ -178,6 +182,13 @@ impl HttpStream<'_, '_> {
                 .take_private(state, &key)
                 .or_else(|| pool.take(state, &key, proxy.http_reuse, first, sharing))?,
         };
+        self.note_reuse(slot.server(), &found);
+        Some(found)
+    }
+
+    /// Counts and notes that the request goes over a connection that was there.
+    pub(super) fn note_reuse(&self, server: ServerId, found: &Upstream) {
+        let state = self.connection.generation.state().server(server);
         state.counters.count(Counter::Reuses);
         let now = clock::now();
         self.transaction.mark(|line| line.connected = Some(now));
@@ -187,7 +198,6 @@ impl HttpStream<'_, '_> {
             // Only a stale connection before it could have set it, and that never served.
             let _ = self.transaction.back_tls.set(tls);
         }
-        Some(found)
     }
 
     /// A new connection, after as many attempts as the backend allows.
@@ -245,7 +255,7 @@ impl HttpStream<'_, '_> {
         let server = generation.model().server(server);
         let view = self.message_view();
         let name = match &server.pool_name {
-            Some(expression) => expression.eval(&view).and_then(text_of),
+            Some(expression) => expression.eval(&view).and_then(Sample::into_text),
             None => {
                 let tls = server.tls.as_ref();
                 tls.and_then(|tls| transport::server_name(tls, &view))
@@ -468,18 +478,11 @@ pub(super) fn keeps_nothing(proxy: &Proxy) -> bool {
     proxy.trailing_close != TrailingClose::KeepAlive
 }
 
-fn text_of(sample: Sample<'_>) -> Option<String> {
-    match sample.cast(SampleType::Str)? {
-        Sample::Str(text) => Some(String::from_utf8_lossy(&text).into_owned()),
-        _ => None,
-    }
-}
-
 fn search_failure(error: &SearchError) -> Failure {
     match error {
         SearchError::NoServer | SearchError::QueueFull => Failure::NoServer,
         SearchError::QueueTimeout => Failure::QueueTimeout,
-        SearchError::Refused(_) => Failure::ConnectRefused,
+        SearchError::Refused(_) | SearchError::NoAddress => Failure::ConnectRefused,
         SearchError::ConnectTimeout => Failure::ConnectTimeout,
         SearchError::Resource(_) => Failure::NoResource,
     }

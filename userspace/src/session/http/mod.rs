@@ -44,6 +44,7 @@ mod writer;
 use std::task::Poll;
 
 use front::{Front, Idle};
+pub(super) use h2::Attached;
 pub use messages::HttpFacts;
 use stream::{HttpStream, Next};
 
@@ -79,6 +80,10 @@ async fn life(connection: &Connection, stream: &mut Option<Stream>) {
     };
     let cut = &connection.cut;
     let mut front = Front::new(stream, cut);
+    if let Some(attachment) = connection.attachment.get() {
+        begin(connection, 2, Counter::Http2Sessions);
+        return Box::pin(h2::attach(connection, front, attachment)).await;
+    }
     if speaks_http2(connection, &mut front).await {
         begin(connection, 2, Counter::Http2Sessions);
         return Box::pin(h2::serve(connection, front.into_stream(), cut)).await;

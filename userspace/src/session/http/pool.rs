@@ -22,7 +22,7 @@ use rustc_hash::FxHashMap;
 
 pub(crate) use self::shelf::Shelf;
 use self::shelf::{KEPT, Resting};
-use super::h2::{Call, Carrier};
+use super::h2::{Attached, Call, Carrier};
 use super::input::Input;
 use crate::clock::{self, Moment};
 use crate::model::{HttpReuse, Server};
@@ -39,6 +39,7 @@ pub(crate) struct Pool {
     carriers: RefCell<FxHashMap<usize, Vec<Shared>>>,
     /// Most connections in use at once lately, by server.
     needed: RefCell<FxHashMap<usize, u32>>,
+    attached: Arc<Attached>,
 }
 
 /// The shelves of all threads.
@@ -94,6 +95,13 @@ pub(crate) struct Key {
     pub(crate) marks: (Option<u32>, Option<u8>),
 }
 
+impl Key {
+    /// The name alone, for connections that differ in nothing else.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+}
+
 /// The client's two ends, as a PROXY header tells them.
 type Told = (Option<SocketAddr>, Option<SocketAddr>);
 
@@ -115,13 +123,19 @@ enum Counted {
 
 impl Pool {
     /// The view of thread `number`.
-    pub(crate) fn new(number: usize, shelves: Shelves) -> Self {
+    pub(crate) fn new(number: usize, shelves: Shelves, attached: Arc<Attached>) -> Self {
         Self {
             number,
             shelves,
+            attached,
             carriers: RefCell::default(),
             needed: RefCell::default(),
         }
+    }
+
+    /// The connections that others opened, of all threads.
+    pub(crate) fn attached(&self) -> &Arc<Attached> {
+        &self.attached
     }
 
     /// Takes an idle connection, the one used last first.

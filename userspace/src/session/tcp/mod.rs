@@ -288,7 +288,7 @@ fn waiting_stage(transaction: &Transaction) -> u8 {
 
 fn flags_of_search(error: &SearchError) -> Termination {
     Termination(match error {
-        SearchError::NoServer | SearchError::Refused(_) => *b"SC",
+        SearchError::NoServer | SearchError::Refused(_) | SearchError::NoAddress => *b"SC",
         SearchError::QueueTimeout => *b"sQ",
         SearchError::QueueFull => *b"SQ",
         SearchError::ConnectTimeout => *b"sC",

@@ -272,6 +272,7 @@ pub(super) fn address<'a>(row: &Row<'a>) -> Read<'a> {
         Object::Server(server) => match row.running.state.server(server.id).address() {
             ServerAddress::Inet { address, .. } => address.to_string().into(),
             ServerAddress::Unresolved { .. } => return Value::None,
+            ServerAddress::Reverse => "rhttp@".into(),
             _ => "unix".into(),
         },
         Object::Listener(bind) => match &bind.address {
@@ -284,6 +285,9 @@ pub(super) fn address<'a>(row: &Row<'a>) -> Read<'a> {
                 ..
             } => format!("{network}:{first}-{last}").into(),
             BindAddress::Inherited(number) => format!("fd@{number}").into(),
+            BindAddress::Reverse {
+                backend, server, ..
+            } => format!("rhttp@{backend}/{server}").into(),
             _ => "unix".into(),
         },
         _ => return Value::None,
@@ -384,6 +388,7 @@ pub(super) fn protocol<'a>(row: &Row<'a>) -> Read<'a> {
                 BindAddress::Network { udp: true, .. } => "udp",
                 BindAddress::PortRange { .. } | BindAddress::Network { .. } => "tcp",
                 BindAddress::Inherited(_) => "fd",
+                BindAddress::Reverse { .. } => "rev",
                 _ => "unix_stream",
             },
             _ => return Value::None,

@@ -293,7 +293,10 @@ fn set_address(call: &Call<'_>, server: &Server) -> Answer {
     let state = call.running().state.server(server.id);
     if matches!(
         state.address(),
-        ServerAddress::Unix(_) | ServerAddress::Abstract(_) | ServerAddress::AbstractUnpadded(_)
+        ServerAddress::Unix(_)
+            | ServerAddress::Abstract(_)
+            | ServerAddress::AbstractUnpadded(_)
+            | ServerAddress::Reverse
     ) {
         return Answer::error(
             "Update for the current server address family is only supported through configuration file.",

@@ -2,6 +2,7 @@
 
 use super::{Action, Built, RuleSets, action, refused};
 use crate::lang::keywords::args::number;
+use crate::lang::keywords::draft::{Reversal, ReverseServer};
 use crate::lang::keywords::logging::choose;
 use crate::model::{Capture, CaptureId, TcpAction};
 
@@ -71,11 +72,12 @@ pub(super) const ACTIONS: &[Action] = &[
             Ok(Built::Tcp(TcpAction::Capture { sample, id }))
         },
     ),
-    refused(
+    action(
         "attach-srv",
         RuleSets::SESSION,
-        "<srv>",
-        "connections are opened to servers only",
+        "<backend>/<server> [name <sample>]",
+        "Makes the connection one that carries requests to a server.",
+        attach_server,
     ),
     action(
         "expect-netscaler-cip",
@@ -94,6 +96,33 @@ pub(super) const ACTIONS: &[Action] = &[
         "services answer HTTP requests only: use 'http-request use-service'",
     ),
 ];
+
+/// A server with the address `rhttp@`; that it is one is asked once all sections are read.
+fn attach_server(rule: &mut super::RuleParts<'_, '_, '_>) -> super::Parsed<Built> {
+    let word = rule.args.need("<backend>/<server>")?;
+    let Some((backend, server)) = word.text.split_once('/') else {
+        return Err(super::Complaint::new(
+            word.span,
+            "expects <backend>/<server>",
+        ));
+    };
+    rule.draft.reverse_servers.push(ReverseServer {
+        name: word.clone(),
+        kind: Reversal::Attached,
+    });
+    let name = match rule.args.peek().filter(|word| word.text == "name") {
+        Some(_) => {
+            rule.args.skip(1);
+            Some(rule.expression()?)
+        }
+        None => None,
+    };
+    Ok(Built::Tcp(TcpAction::AttachServer {
+        backend: backend.to_owned(),
+        server: server.to_owned(),
+        name,
+    }))
+}
 
 /// `len <length>` makes a slot, `id <id>` names one that was declared.
 pub(super) fn capture_slot(

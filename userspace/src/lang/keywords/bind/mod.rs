@@ -5,6 +5,7 @@
 
 mod networks;
 pub(in crate::lang) mod options;
+mod reverse;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -54,6 +55,10 @@ pub(in crate::lang) fn bind(
 ) -> Parsed {
     let addresses = addresses(word, draft, context)?;
     let mut settings = settings(args, context)?;
+    let reverse = reverse::settle(word, &addresses, &mut settings)?;
+    if reverse {
+        draft.reverse_servers.extend(reverse::named(word));
+    }
     settings.options.multipath = is_multipath(word)?;
     if settings.level.is_some() || settings.expose_listeners {
         return Err(args.wrong("'level' and 'expose-fd' belong on 'stats socket' lines"));
@@ -61,6 +66,7 @@ pub(in crate::lang) fn bind(
     let place = context.place(word.span);
     for address in addresses {
         let mut options = settings.options.clone();
+        let address = reverse::with_connections(address, settings.connections);
         let address = with_unix_defaults(address, &mut options, &context.unix_bind);
         draft.binds.push(Bind {
             id: BindId(0),
@@ -137,6 +143,12 @@ pub(super) fn stats_socket(args: &mut Args<'_>, context: &mut Context<'_>) -> Pa
         let (Some(address), None) = (list.pop(), list.pop()) else {
             return Err(Complaint::new(word.span, "port range not permitted here"));
         };
+        if matches!(address, BindAddress::Reverse { .. }) {
+            return Err(Complaint::new(
+                word.span,
+                "the runtime API needs an address",
+            ));
+        }
         if settings.ssl {
             return Err(Complaint::new(
                 word.span,
@@ -251,6 +263,7 @@ fn endpoints(
             return Ok(vec![BindAddress::AbstractUnpadded(name.clone())]);
         }
         Endpoint::Descriptor(descriptor) => return Ok(vec![BindAddress::Inherited(*descriptor)]),
+        Endpoint::Reverse(name) => return reverse::address(name, word).map(|one| vec![one]),
     };
     let (first, last) = match ports {
         Ports::None => {

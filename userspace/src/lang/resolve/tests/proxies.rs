@@ -244,3 +244,30 @@ fn predefined_variables_can_be_used() {
             .ends_with(" x")
     );
 }
+
+#[test]
+fn connections_in_reverse_name_servers_that_fit() {
+    let model = model_of(
+        "frontend out\n bind rhttp@up/edge nbconn 3\n default_backend own\nfrontend in\n bind :1 proto h2\n \
+         tcp-request session attach-srv devices/one name src\n default_backend devices\nbackend up\n \
+         server edge 192.0.2.1:443 proto h2\nbackend devices\n server one rhttp@\nbackend own\n server s 192.0.2.2:80\n",
+    );
+    assert_eq!(
+        model.binds[0].address,
+        BindAddress::Reverse {
+            backend: "up".to_owned(),
+            server: "edge".to_owned(),
+            connections: 3
+        }
+    );
+    assert_eq!(model.servers[1].address, ServerAddress::Reverse);
+    let (loaded, said) = load_text(
+        "defaults\n mode http\n timeout client 1s\n timeout server 1s\n timeout connect 1s\nfrontend out\n bind rhttp@up/nobody\n \
+         bind rhttp@up/one nbconn 0\n bind rhttp@up\n bind :1 nbconn 2\n bind rhttp@up/edge proto h1\n \
+         bind rhttp@up/passive\n tcp-request session attach-srv up/edge\n default_backend up\nbackend up\n \
+         server edge 192.0.2.1:443\n server passive rhttp@ check\n server wrong rhttp@x\nlisten t\n mode tcp\n \
+         server s rhttp@\n",
+    );
+    assert!(loaded.model.is_none());
+    insta::assert_snapshot!(said);
+}

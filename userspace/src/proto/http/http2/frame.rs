@@ -139,6 +139,15 @@ pub fn window_update(stream: u32, increment: u32) -> [u8; 13] {
     frame
 }
 
+/// An RST_STREAM frame.
+#[must_use]
+pub fn reset_stream(stream: u32, code: u32) -> [u8; 13] {
+    let mut frame = [0, 0, 4, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    frame[5..9].copy_from_slice(&(stream & 0x7fff_ffff).to_be_bytes());
+    frame[9..].copy_from_slice(&code.to_be_bytes());
+    frame
+}
+
 /// Changes SETTINGS_INITIAL_WINDOW_SIZE in a whole SETTINGS frame that announces one.
 pub fn lower_initial_window(frame: &mut [u8], window: u32) {
     let Some((header, settings)) = frame.split_at_mut_checked(HEADER) else {

@@ -10,7 +10,7 @@ mod response;
 #[cfg(test)]
 mod tests;
 
-pub use frame::{Frame, FrameReader, Kind, lower_initial_window, window_update};
+pub use frame::{Frame, FrameReader, Kind, lower_initial_window, reset_stream, window_update};
 pub use request::{Asked, decode_request, encode_request};
 pub use response::{
     decode_response, decode_trailers, encode_interim, encode_response, encode_trailers,

@@ -6,12 +6,13 @@
 use std::cell::{OnceCell, RefCell};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use tokio::io::ReadBuf;
+use tokio::io::{AsyncWrite, ReadBuf};
 
 use crate::expr::Tls;
 use crate::net::{Carried, Stream};
@@ -38,6 +39,15 @@ impl Base {
 
     pub(super) fn tls(&self) -> Option<Arc<dyn Tls>> {
         self.tls.clone()
+    }
+
+    /// Writes a frame as far as there is room for it, on a connection that says nothing more.
+    pub(super) fn write_last(&self, frame: &[u8]) {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut stream = self.stream.borrow_mut();
+        // The connection is given up: what cannot be said now is not said.
+        let _ = Pin::new(&mut *stream).poll_write(&mut context, frame);
+        let _ = Pin::new(&mut *stream).poll_flush(&mut context);
     }
 
     pub(super) fn into_stream(self) -> Stream {

@@ -7,6 +7,7 @@
 
 mod halves;
 mod reply;
+mod reverse;
 mod server;
 mod watch;
 mod websocket;
@@ -23,6 +24,8 @@ use futures_util::stream::FuturesUnordered;
 
 use halves::Base;
 pub(super) use reply::Reply;
+pub(in crate::session) use reverse::Attached;
+pub(super) use reverse::attach;
 pub(super) use server::{Call, CallError, Carrier};
 use watch::{Traffic, Watched};
 pub(super) use websocket::WebSocketKey;
@@ -255,6 +258,10 @@ impl Talk<'_> {
         if !self.requests.is_empty() {
             return None;
         }
+        if self.connection.is_reversed() && !self.closing {
+            // It is there for requests that may come at any time.
+            return None;
+        }
         if self.closing {
             return Some(self.since.after(FAREWELL.0));
         }
@@ -295,7 +302,7 @@ async fn answer(
     number: u32,
     kept: Rc<RefCell<Vec<Upstream>>>,
 ) -> Next {
-    let transaction = if number == 0 {
+    let transaction = if number == 0 && !connection.is_reversed() {
         Transaction::first(connection)
     } else {
         Transaction::following(connection, clock::now())

@@ -14,13 +14,14 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 
 use super::halves::{Base, Halves, Shared, broken};
+use super::reverse::Loan;
 use super::watch::{Traffic, Watched};
 use crate::clock::{self, Moment};
 use crate::model::Http2Tune;
 use crate::net::Stream;
 use crate::proto::http::Head;
 use crate::proto::http::http1::{Exchange, Limits, Response};
-use crate::proto::http::http2::{Asked, decode_response, encode_request};
+use crate::proto::http::http2::{Asked, decode_response, encode_request, reset_stream};
 use crate::session::worker::Task;
 
 /// One connection to a server.
@@ -39,7 +40,15 @@ pub(crate) struct Carrier {
     /// Since when it is without requests.
     idle_since: Cell<Moment>,
     dead: Rc<Cell<bool>>,
-    _task: Task,
+    bearer: Bearer,
+}
+
+/// Who moves a connection's frames.
+enum Bearer {
+    /// A task that ends with it.
+    Own { _task: Task },
+    /// The thread that the connection was attached on; this is one request's place on it.
+    Lent { _loan: Loan },
 }
 
 /// One request to a server.
@@ -105,8 +114,31 @@ impl Carrier {
             glitches: tune.back.glitches,
             idle_since: Cell::new(clock::now()),
             dead,
-            _task: task,
+            bearer: Bearer::Own { _task: task },
         }))
+    }
+
+    /// A connection of which one request may be made here; whoever lent it looks at its limits.
+    pub(super) fn lent(
+        send: h2::client::SendRequest<Bytes>,
+        base: Base,
+        ends: Option<(SocketAddr, SocketAddr)>,
+        loan: Loan,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            send: RefCell::new(send),
+            base: Rc::new(base),
+            traffic: Rc::new(Traffic::introduced()),
+            ends,
+            running: Cell::new(0),
+            // It has been used for its introduction at least.
+            carried: Cell::new(1),
+            most: 1,
+            glitches: 0,
+            idle_since: Cell::new(clock::now()),
+            dead: Rc::default(),
+            bearer: Bearer::Lent { _loan: loan },
+        })
     }
 
     /// Whether another request finds room.
@@ -148,6 +180,7 @@ impl Call {
     pub(crate) fn start(&self, head: &Head, asked: Asked<'_>, ends: bool) -> Result<(), CallError> {
         let mut send = self.carrier.send.borrow_mut();
         if asked.protocol.is_some() && !send.is_extended_connect_protocol_enabled() {
+            self.decline();
             return Err(CallError::Impossible);
         }
         let request = encode_request(head, asked).ok_or(CallError::Impossible)?;
@@ -159,6 +192,18 @@ impl Call {
         halves.send = Some(body);
         halves.ended = ends;
         Ok(())
+    }
+
+    /// Gives up a request that HTTP/2, or this server, cannot be asked. A connection that was made for it alone ends; as
+    /// HAProxy does, the stream that the request would have had is reset first, which servers may wait for.
+    pub(crate) fn decline(&self) {
+        let carrier = &self.carrier;
+        if carrier.carried.get() == 1 && matches!(carrier.bearer, Bearer::Own { .. }) {
+            carrier.dead.set(true);
+            carrier
+                .base
+                .write_last(&reset_stream(1, h2::Reason::CANCEL.into()));
+        }
     }
 
     /// Ready once the server has said what it can do.
@@ -225,7 +270,7 @@ impl Drop for Call {
     }
 }
 
-fn builder(tune: &Http2Tune, limits: Limits) -> h2::client::Builder {
+pub(super) fn builder(tune: &Http2Tune, limits: Limits) -> h2::client::Builder {
     let mut builder = h2::client::Builder::new();
     builder
         .enable_push(false)
@@ -260,7 +305,7 @@ impl Waiting {
 const STREAM_WINDOW: u32 = 256 * 1024;
 
 /// What all responses of a connection together may.
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+pub(super) const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
 const SEND_BUFFER: usize = 128 * 1024;
 const RESET_STREAMS: usize = 128;

@@ -14,7 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::halves::Base;
 use super::server::Waiting;
-use crate::proto::http::http2::{Frame, FrameReader, Kind, lower_initial_window, window_update};
+use crate::proto::http::http2::{
+    Frame, FrameReader, Kind, PREFACE, lower_initial_window, window_update,
+};
 use crate::session::connection::Connection;
 
 /// What was seen of a client.
@@ -32,6 +34,14 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
+    /// That of a peer whose first SETTINGS came elsewhere.
+    pub(super) fn introduced() -> Self {
+        Self {
+            settings: Cell::new(true),
+            ..Self::default()
+        }
+    }
+
     /// Abnormal events so far (`fc_glitches`).
     pub(super) fn glitches(&self) -> u32 {
         self.glitches.get()
@@ -149,6 +159,8 @@ pub(super) struct Watched {
     writer: FrameReader,
     /// Our first frame, SETTINGS, while it is held to be changed, and the window it is to announce.
     greeting: Option<(Vec<u8>, u32)>,
+    /// Bytes at the beginning that the peer is not to get: the preface, when the peer has sent it.
+    withheld: usize,
 }
 
 impl Watched {
@@ -159,6 +171,7 @@ impl Watched {
             reader: FrameReader::after_preface(),
             writer: FrameReader::default(),
             greeting: Some((Vec::new(), window)),
+            withheld: 0,
         }
     }
 
@@ -170,6 +183,15 @@ impl Watched {
             reader: FrameReader::default(),
             writer: FrameReader::after_preface(),
             greeting: None,
+            withheld: 0,
+        }
+    }
+
+    /// The same where the server has opened the connection, and so begun it.
+    pub(super) fn to_attached(base: Rc<Base>, traffic: Rc<Traffic>) -> Self {
+        Self {
+            withheld: PREFACE.len(),
+            ..Self::to_server(base, traffic)
         }
     }
 
@@ -240,6 +262,12 @@ impl AsyncWrite for Watched {
         if self.hold_greeting(bytes) {
             return Poll::Ready(Ok(bytes.len()));
         }
+        if self.withheld > 0 {
+            let length = bytes.len().min(self.withheld);
+            self.withheld -= length;
+            self.note_written(&bytes[..length]);
+            return Poll::Ready(Ok(length));
+        }
         ready!(self.poll_pending(context))?;
         let written = {
             let mut stream = self.base.stream.borrow_mut();
@@ -254,7 +282,7 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.greeting.is_some() {
+        if self.greeting.is_some() || self.withheld > 0 {
             let first = slices.iter().find(|slice| !slice.is_empty());
             return self.poll_write(context, first.map_or(&[], |slice| &**slice));
         }

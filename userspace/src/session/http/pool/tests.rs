@@ -49,13 +49,13 @@ impl Bed {
             .unwrap();
         let mut upstream = Upstream::new(stream, None, Key::default(), self.state());
         upstream.requests = 1;
-        let pool = Pool::new(number, Arc::clone(&self.shelves));
+        let pool = Pool::new(number, Arc::clone(&self.shelves), Arc::default());
         let server = self.running.model.server(ServerId(0));
         pool.put(upstream, server, clock::now());
     }
 
     fn take(&self, number: usize, sharing: Sharing) -> Option<Upstream> {
-        let pool = Pool::new(number, Arc::clone(&self.shelves));
+        let pool = Pool::new(number, Arc::clone(&self.shelves), Arc::default());
         let (key, state) = (Key::default(), self.state());
         pool.take(&state, &key, HttpReuse::Always, FirstRequest::Yes, sharing)
     }

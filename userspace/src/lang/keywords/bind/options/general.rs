@@ -151,6 +151,15 @@ pub(super) const OPTIONS: &[BindOption] = &[
         },
     ),
     option(
+        "nbconn",
+        "<nbconn>",
+        "Sets how many connections 'rhttp@' keeps open.",
+        |args, bind, _| {
+            bind.connections = Some(args.number(1..=1024u32)?);
+            Ok(())
+        },
+    ),
+    option(
         "proto",
         "<name>",
         "Imposes the protocol instead of detecting it.",
@@ -243,10 +252,5 @@ pub(super) const OPTIONS: &[BindOption] = &[
     ),
     refused("idle-ping", "<delay>", "idle clients are not probed"),
     refused("label", "<name>", "use 'name'"),
-    refused(
-        "nbconn",
-        "<number>",
-        "connections are not opened beforehand",
-    ),
     refused("quic-socket", "<mode>", "there is no QUIC"),
 ];

@@ -52,6 +52,8 @@ pub(in crate::lang::keywords) struct BindSettings {
     pub(super) accept_proxy: bool,
     pub(super) netscaler: Option<u32>,
     pub(super) maxconn: Option<u32>,
+    /// `nbconn`.
+    pub(super) connections: Option<u32>,
     pub(super) ssl: bool,
     pub(super) tls: TlsSettings,
     pub(super) certificates: Vec<PathBuf>,
