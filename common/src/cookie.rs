@@ -133,10 +133,11 @@ impl Offered {
                 }
             } else if kind == SELECTIVE && length == 2 {
                 self.selective = true;
-            } else if kind == TIMESTAMP && length == 10 {
-                if let Some(timestamp) = frame.load::<4>(at + 2) {
-                    (self.is_timed, self.timestamp_be) = (true, timestamp);
-                }
+            } else if kind == TIMESTAMP
+                && length == 10
+                && let Some(timestamp) = frame.load::<4>(at + 2)
+            {
+                (self.is_timed, self.timestamp_be) = (true, timestamp);
             }
             at += length as usize;
         }

@@ -81,7 +81,7 @@ impl Balancer {
     fn change(&mut self, server: &str, change: impl Fn(&tidegate::state::ServerState)) {
         let named = self.running.model.servers.iter();
         for known in named.filter(|known| known.name == server) {
-            change(&self.running.state.server(known.id));
+            change(self.running.state.server(known.id));
         }
         self.trial.refresh().expect("the tables fit");
     }

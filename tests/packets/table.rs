@@ -50,9 +50,6 @@ fn a_million_flows_against_a_quarter_of_the_room_lose_no_established_one_and_non
         "{:?}",
         balancer.trial.drops()
     );
-    println!(
-        "not remembered: {before} of the first {ESTABLISHED}, {after} of all {MANY}; servers {servers:?}"
-    );
     assert!(before < u64::from(ESTABLISHED) / 8, "{before}");
     assert!(after > u64::from(MANY) / 4, "{after}");
     // Whatever is in the ring shares as well as whoever takes turns.

@@ -2,6 +2,9 @@
 //!
 //! Each test runs the real binary on loopback with files and sockets in a directory of its own, and ends it again.
 
+#[path = "../support/ports.rs"]
+mod ports;
+mod privileges;
 mod reload;
 mod signals;
 mod support;

@@ -19,7 +19,7 @@ fn a_master_exits_with_the_number_of_the_signal_that_ended_it() {
             ended.is_some()
         });
         assert_eq!(ended, Some(code), "after SIG{signal}");
-        assert_eq!(program.get(), None);
+        assert_eq!(program.get(), None, "after SIG{signal}");
     }
 }
 
@@ -58,13 +58,15 @@ fn a_worker_that_dies_takes_its_master_along() {
         &["-W", "-S", "unix@master"],
         "http-request return content-type text/plain string x",
     );
-    let processes = program.ask("master", "show proc");
-    let worker = processes
-        .lines()
-        .nth(3)
-        .and_then(|line| line.split(' ').next());
+    let mut worker = String::new();
+    until("the master knows its worker", || {
+        let processes = program.ask("master", "show proc");
+        let line = processes.lines().nth(3).unwrap_or_default();
+        worker = line.split(' ').next().unwrap_or_default().to_owned();
+        worker.parse::<u32>().is_ok()
+    });
     let status = std::process::Command::new("kill")
-        .args(["-s", "KILL", worker.expect("a worker")])
+        .args(["-s", "KILL", &worker])
         .status();
     assert!(status.expect("kill").success());
     until("the master is gone", || program.ended() == Some(137));

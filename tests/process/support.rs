@@ -1,7 +1,7 @@
 //! A running program, its configuration file and its sockets.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -10,11 +10,14 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tidegate::clock;
 
+use crate::ports::Port;
+
 /// A program that is stopped when the test is over.
 pub(crate) struct Program {
     pub(crate) directory: TempDir,
     pub(crate) address: SocketAddr,
     process: Child,
+    _port: Port,
 }
 
 impl Program {
@@ -28,9 +31,8 @@ impl Program {
     /// The same with variables in its environment, without waiting.
     pub(crate) fn start_with(flags: &[&str], text: &str, variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let port = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = port.local_addr().expect("bound");
-        drop(port);
+        let port = Port::new();
+        let address = port.address();
         let path = |name: &str| directory.path().join(name);
         std::fs::write(path("cfg"), configuration(address, text)).expect("written");
         let process = Command::new(env!("CARGO_BIN_EXE_tidegate"))
@@ -46,6 +48,7 @@ impl Program {
             directory,
             address,
             process,
+            _port: port,
         }
     }
 

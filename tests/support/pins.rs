@@ -14,7 +14,8 @@ impl Mount {
         let path = std::env::temp_dir().join(format!("tg-{label}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         let mounted = Command::new("mount")
-            .args(["-t", "bpf", "bpf"])
+            // For root alone, as service managers mount it.
+            .args(["-t", "bpf", "-o", "mode=700", "bpf"])
             .arg(&path)
             .status()
             .unwrap();

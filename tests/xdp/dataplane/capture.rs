@@ -38,8 +38,11 @@ fn capture(process: &Process, words: &[&str], file: &std::path::Path) -> Child {
         .expect("the program runs")
 }
 
-/// A file taken apart: each frame with its comment and length, and what was counted and lost.
-fn read(file: &std::path::Path) -> (Vec<(String, u32, Vec<u8>)>, Option<(u64, u64)>) {
+/// A captured frame: its comment, its length on the wire, and its bytes.
+type Captured = (String, u32, Vec<u8>);
+
+/// A file taken apart: its frames, and how many packets were counted and lost.
+fn read(file: &std::path::Path) -> (Vec<Captured>, Option<(u64, u64)>) {
     let bytes = std::fs::read(file).unwrap();
     let (mut frames, mut counts) = (Vec::new(), None);
     let mut rest = &bytes[..];
@@ -94,7 +97,7 @@ fn file_tells_what_became_of_every_packet() {
         }
         let known = std::fs::read(&file).unwrap_or_default();
         let told = |text: &&str| known.windows(text.len()).any(|at| at == text.as_bytes());
-        wanted.iter().all(|text| told(&text)).then_some(())
+        wanted.iter().all(told).then_some(())
     });
     kill_process(Pid::from_child(&running), Signal::INT).unwrap();
     assert!(running.wait().unwrap().success());

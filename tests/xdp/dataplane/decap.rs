@@ -147,7 +147,7 @@ fn what_is_in_its_way_is_told() {
     // Nobody gets this far with an interface of a namespace, so that of this one is asked for.
     without.args(["decap", "-i", "lo", "--address", "192.0.2.1"]);
     let (status, said) = told(&mut without);
-    let needs = "needs the capabilities CAP_BPF and CAP_NET_ADMIN";
+    let needs = "needs the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON";
     assert!(status == Some(1) && said.contains(needs), "{said}");
 
     let running = Running::start(&lab, &["-i", "sv0", "--address", "10.0.0.1"]);

@@ -30,6 +30,7 @@ mod marks;
 mod messages;
 mod modes;
 mod operator;
+mod privileges;
 mod process;
 mod quic;
 mod restart;

@@ -11,9 +11,12 @@ use super::lab::Lab;
 use super::netns::{Namespace, eventually};
 use super::process::Process;
 
-/// TCP segments with data that came into a namespace: TOS byte and data.
+/// A TCP segment with data: its TOS byte and its data.
+type Segment = (u8, Vec<u8>);
+
+/// The segments that came into a namespace.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<(u8, Vec<u8>)>>>);
+struct Seen(Arc<Mutex<Vec<Segment>>>);
 
 impl Seen {
     /// Listens to everything that comes into a namespace.

@@ -27,6 +27,17 @@ impl Process {
 
     /// The same with these flags; with `-W` it is a master with its worker.
     pub(crate) fn launch(lab: &Lab, flags: &[&str], global: &str, sections: &str) -> Self {
+        Self::launch_by(lab, &[], flags, global, sections)
+    }
+
+    /// The same, started by another program.
+    pub(crate) fn launch_by(
+        lab: &Lab,
+        starter: &[&str],
+        flags: &[&str],
+        global: &str,
+        sections: &str,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("s");
         let global = format!(
@@ -40,6 +51,7 @@ impl Process {
         std::fs::write(&file, format!("{global}{sections}\n")).unwrap();
         let child = Command::new("nsenter")
             .arg(format!("--net=/run/netns/{}", lab.balancer.name()))
+            .args(starter)
             .arg(env!("CARGO_BIN_EXE_tidegate"))
             .args(flags)
             .arg("-f")

@@ -29,8 +29,8 @@ pub enum Subcommand {
     /// On a server behind 'forward ipip' or 'forward gue': take packets out of the tunnels until SIGINT or SIGTERM.
     ///
     /// The service's address must be on the server, too, where nobody on the link is told of it: 'ip address add
-    /// 198.51.100.80/32 dev lo'. Loading needs CAP_BPF and CAP_NET_ADMIN. The program goes with this process, however it
-    /// ends; what it did is told at the end.
+    /// 198.51.100.80/32 dev lo'. Loading needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. The program goes with this process,
+    /// however it ends; what it did is told at the end.
     Decap {
         /// The interface tunnels come in through.
         #[arg(short, long)]

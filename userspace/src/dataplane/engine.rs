@@ -79,6 +79,25 @@ impl Engine {
         running: Running,
         earlier: Option<&mut Self>,
     ) -> Result<Self, StartError> {
+        let pins = match &earlier {
+            Some(earlier) => earlier.loaded.pins().cloned(),
+            None => open_pins(&running.model.global.xdp.pin)?,
+        };
+        match pins.clone() {
+            Some(inside) => {
+                inside.inside(|| Self::start_with(pins, object, plan, running, earlier))?
+            }
+            None => Self::start_with(pins, object, plan, running, earlier),
+        }
+    }
+
+    fn start_with(
+        pins: Option<Pins>,
+        object: &[u8],
+        plan: Plan,
+        running: Running,
+        earlier: Option<&mut Self>,
+    ) -> Result<Self, StartError> {
         let model = Arc::clone(&running.model);
         let settings = &model.global.xdp;
         let mut netlink = Netlink::open()?;
@@ -86,7 +105,6 @@ impl Engine {
         let own = netlink.addresses()?;
         let neighbours = find_neighbours(&plan, &running, &interfaces)?;
 
-        let pins = open_pins(&settings.pin)?;
         let plain: Vec<Interface> = interfaces
             .iter()
             .map(|(interface, _)| interface.clone())
@@ -215,9 +233,10 @@ impl Engine {
 
     /// Gives the pins to the user this process is going to be.
     pub(super) fn give_to(&self, user: u32, group: u32) -> Result<(), PinsError> {
-        self.loaded
-            .pins()
-            .map_or(Ok(()), |pins| pins.give_to(user, group))
+        match self.loaded.pins() {
+            Some(pins) => pins.inside(|| pins.give_to(user, group))?,
+            None => Ok(()),
+        }
     }
 
     /// Brings the tables up to date with the lists that the Runtime API may have changed. Where they have no room for it,
@@ -233,7 +252,12 @@ impl Engine {
 
     /// Takes the program off the wire, unless another process has put its own there.
     pub(super) fn stop(self) -> Result<(), LoadError> {
-        if self.loaded.detach()? {
+        let loaded = self.loaded;
+        let ours = match loaded.pins().cloned() {
+            Some(pins) => pins.inside(|| loaded.detach())?,
+            None => loaded.detach(),
+        };
+        if ours? {
             self.floods.end(&self.writer);
         }
         Ok(())

@@ -12,6 +12,7 @@ use aya::maps::{Map, MapError, MapInfo};
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel, include_bytes_aligned};
 
+use rustix::thread::CapabilitySet;
 use tidegate_common::maps::Sizes;
 use tidegate_common::tick::Tick;
 
@@ -88,7 +89,7 @@ pub enum LoadError {
     },
     /// The kernel does not let this process.
     #[error(
-        "loading XDP programs needs the capabilities CAP_BPF and CAP_NET_ADMIN, which root has"
+        "loading XDP programs needs the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, which root has"
     )]
     Privileges,
     /// The object or a map could not be loaded.
@@ -96,7 +97,7 @@ pub enum LoadError {
     Object(#[source] EbpfError),
     /// The program was refused.
     #[error("the kernel refuses the program")]
-    Program(#[from] ProgramError),
+    Program(#[source] ProgramError),
     /// A map could not be used.
     #[error("cannot use the map '{name}'")]
     Map {
@@ -306,6 +307,27 @@ impl From<EbpfError> for LoadError {
         }
         Self::Object(error)
     }
+}
+
+impl From<ProgramError> for LoadError {
+    fn from(error: ProgramError) -> Self {
+        match &error {
+            // To the verifier of an unprivileged process the program is another one, with errors of its own.
+            ProgramError::LoadError { io_error, .. }
+                if io_error.kind() == io::ErrorKind::PermissionDenied && !may_load() =>
+            {
+                Self::Privileges
+            }
+            _ => Self::Program(error),
+        }
+    }
+}
+
+/// Whether the process has the capabilities that loading takes (capabilities(7)).
+fn may_load() -> bool {
+    let needed = CapabilitySet::BPF | CapabilitySet::NET_ADMIN | CapabilitySet::PERFMON;
+    let held = rustix::thread::capabilities(None).map(|sets| sets.effective);
+    held.is_ok_and(|held| held.contains(needed) || held.contains(CapabilitySet::SYS_ADMIN))
 }
 
 fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, LoadError> {

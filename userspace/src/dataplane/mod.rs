@@ -33,6 +33,7 @@ mod snapshot;
 pub mod source_rules;
 mod sources;
 mod stack;
+mod sys;
 mod tables;
 mod ticks;
 pub mod trial;

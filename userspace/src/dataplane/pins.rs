@@ -8,17 +8,27 @@
 //! The set of maps that is in force is the one of the program a link names; a process that died while it was starting
 //! leaves a set that no link names, which the next start removes. This file only names and lists: what is loaded and
 //! swapped is [`super::loader`]'s business.
+//!
+//! A process that has given up its privileges, or is in a `chroot`, does not reach the directory by its path any more: BPF
+//! file systems are mounted for root alone. So the directory is opened at the start, and everything that names something in
+//! it, here and in the rooms that load and attach, runs [`Pins::inside`] it, where names are relative to it.
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags};
 
 use super::attach::Attachment;
+use super::sys;
 
 /// The directory of all pins of one daemon.
 #[derive(Clone, Debug)]
 pub(super) struct Pins {
     directory: PathBuf,
+    handle: Arc<OwnedFd>,
 }
 
 /// The maps of one program.
@@ -66,7 +76,7 @@ pub struct LinkPin {
     pub interface: u32,
     /// How.
     pub attachment: Attachment,
-    /// Its file.
+    /// Its file, in the directory of pins.
     pub path: PathBuf,
 }
 
@@ -97,9 +107,34 @@ impl Pins {
             return Err(PinsError::NotBpf(existing.to_owned()));
         }
         fs::create_dir_all(directory).map_err(|source| failed(directory, source))?;
+        Self::of(directory)
+    }
+
+    fn of(directory: &Path) -> Result<Self, PinsError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let handle = rustix::fs::open(directory, flags, Mode::empty())
+            .map_err(|errno| failed(directory, errno.into()))?;
         Ok(Self {
             directory: directory.to_owned(),
+            handle: Arc::new(handle),
         })
+    }
+
+    /// Does something in a thread whose working directory this one is, with the caller's network namespace and privileges.
+    pub(super) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, PinsError> {
+        let enter = || {
+            sys::own_working_directory()?;
+            rustix::process::fchdir(&self.handle)?;
+            Ok(work())
+        };
+        let done = std::thread::scope(|scope| {
+            let named = std::thread::Builder::new().name("pins".to_owned());
+            let thread = named.spawn_scoped(scope, enter)?;
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        done.map_err(|source| failed(&self.directory, source))
     }
 
     /// Every pinned link.
@@ -113,13 +148,10 @@ impl Pins {
 
     /// Where the link of an interface is or will be pinned.
     pub(super) fn link(&self, interface: u32, attachment: Attachment) -> LinkPin {
-        let path = self
-            .directory
-            .join(format!("link-{interface}-{}", attachment.name()));
         LinkPin {
             interface,
             attachment,
-            path,
+            path: format!("link-{interface}-{}", attachment.name()).into(),
         }
     }
 
@@ -134,9 +166,8 @@ impl Pins {
 
     /// Makes an empty set for a program.
     pub(super) fn new_set(&self, layout: u32, program: u32) -> Result<TableSet, PinsError> {
-        let path = self.directory.join(format!("tables-{layout}-{program}"));
         let set = TableSet {
-            path,
+            path: format!("tables-{layout}-{program}").into(),
             layout,
             program,
         };
@@ -162,7 +193,7 @@ impl Pins {
             std::os::unix::fs::chown(path, Some(user), Some(group))
                 .map_err(|source| failed(path, source))
         };
-        own(&self.directory)?;
+        own(Path::new(HERE))?;
         for entry in self.entries()? {
             own(&entry)?;
             if entry.is_dir() {
@@ -179,7 +210,7 @@ impl Pins {
     }
 
     fn entries(&self) -> Result<Vec<PathBuf>, PinsError> {
-        list(&self.directory)
+        list(Path::new(HERE))
     }
 }
 
@@ -189,7 +220,7 @@ impl TableSet {
         self.layout
     }
 
-    /// The file of a map.
+    /// The file of a map, in the directory of pins.
     pub(super) fn map(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -215,7 +246,10 @@ fn on_bpf(path: &Path) -> io::Result<bool> {
 fn list(directory: &Path) -> Result<Vec<PathBuf>, PinsError> {
     let entries = fs::read_dir(directory).map_err(|source| failed(directory, source))?;
     entries
-        .map(|entry| Ok(entry.map_err(|source| failed(directory, source))?.path()))
+        .map(|entry| {
+            let path = entry.map_err(|source| failed(directory, source))?.path();
+            Ok(path.strip_prefix(HERE).map(Path::to_owned).unwrap_or(path))
+        })
         .collect()
 }
 
@@ -252,17 +286,18 @@ fn failed(path: &Path, source: io::Error) -> PinsError {
     }
 }
 
+/// The working directory.
+const HERE: &str = ".";
 /// `BPF_FS_MAGIC` of linux/magic.h.
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn pins() -> (tempfile::TempDir, Pins) {
         let directory = tempfile::tempdir().unwrap();
-        let pins = Pins {
-            directory: directory.path().to_owned(),
-        };
+        let pins = Pins::of(directory.path()).unwrap();
         (directory, pins)
     }
 
@@ -273,13 +308,16 @@ mod tests {
             pins.link(3, Attachment::Native),
             pins.link(12, Attachment::Generic),
         ];
-        for link in &made {
-            fs::write(&link.path, []).unwrap();
-        }
-        for stranger in ["link-x-native", "link-3", "link-3-odd", "tables-1", "other"] {
-            fs::write(pins.directory.join(stranger), []).unwrap();
-        }
-        let mut found = pins.links().unwrap();
+        let found = pins.inside(|| {
+            for link in &made {
+                fs::write(&link.path, []).unwrap();
+            }
+            for stranger in ["link-x-native", "link-3", "link-3-odd", "tables-1", "other"] {
+                fs::write(stranger, []).unwrap();
+            }
+            pins.links().unwrap()
+        });
+        let mut found = found.unwrap();
         found.sort_by_key(|link| link.interface);
         assert_eq!(found, made);
     }
@@ -287,14 +325,26 @@ mod tests {
     #[test]
     fn sets_are_found_by_their_program_and_removed_with_their_maps() {
         let (_directory, pins) = pins();
-        let (old, new) = (pins.new_set(7, 41).unwrap(), pins.new_set(8, 42).unwrap());
-        fs::write(old.map("flows"), []).unwrap();
-        let mut sets = pins.sets().unwrap();
-        sets.sort_by_key(TableSet::program);
-        assert_eq!(sets, [old, new.clone()]);
-        assert_eq!((sets[0].layout(), sets[1].layout()), (7, 8));
-        pins.remove_sets_except(Some(&new)).unwrap();
-        assert_eq!(pins.sets().unwrap(), [new]);
+        let inside = pins.inside(|| {
+            let (old, new) = (pins.new_set(7, 41).unwrap(), pins.new_set(8, 42).unwrap());
+            fs::write(old.map("flows"), []).unwrap();
+            let mut sets = pins.sets().unwrap();
+            sets.sort_by_key(TableSet::program);
+            assert_eq!(sets, [old, new.clone()]);
+            assert_eq!((sets[0].layout(), sets[1].layout()), (7, 8));
+            pins.remove_sets_except(Some(&new)).unwrap();
+            assert_eq!(pins.sets().unwrap(), [new]);
+        });
+        inside.unwrap();
+    }
+
+    #[test]
+    fn nobody_else_is_led_into_the_directory() {
+        let (directory, pins) = pins();
+        let before = std::env::current_dir().unwrap();
+        let inside = pins.inside(|| std::env::current_dir().unwrap()).unwrap();
+        assert_eq!(inside, directory.path().canonicalize().unwrap());
+        assert_eq!(std::env::current_dir().unwrap(), before);
     }
 
     #[test]

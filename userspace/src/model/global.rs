@@ -31,6 +31,8 @@ pub struct Global {
     pub group: Option<Principal>,
     /// `chroot`.
     pub chroot: Option<PathBuf>,
+    /// `setcap`: what the process keeps as a user other than root.
+    pub capabilities: Vec<Capability>,
     /// `pidfile`.
     pub pidfile: Option<PathBuf>,
     /// `node`: shown on the stats page; by default the host name.
@@ -93,6 +95,29 @@ pub enum Principal {
     Name(String),
     /// `uid` / `gid`.
     Id(u32),
+}
+
+/// What the kernel can let a process do that is not root's, of the words of `setcap` (capabilities(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capability {
+    /// Transparent proxying, binding to an interface, `set-mark`.
+    NetAdmin,
+    /// Ports below 1024.
+    NetBindService,
+    /// Transparent proxying alone.
+    NetRaw,
+    /// Sockets in other network namespaces.
+    SysAdmin,
+}
+
+impl Capability {
+    /// All of them, by name.
+    pub const ALL: [(&str, Self); 4] = [
+        ("cap_net_admin", Self::NetAdmin),
+        ("cap_net_bind_service", Self::NetBindService),
+        ("cap_net_raw", Self::NetRaw),
+        ("cap_sys_admin", Self::SysAdmin),
+    ];
 }
 
 /// One `stats socket` line (manual §3.1).

@@ -35,8 +35,8 @@ pub use check::{
 };
 pub use compression::{Compression, CompressionAlgorithm, CompressionDirection, CompressionSide};
 pub use global::{
-    Deny, Global, Http2Side, Http2Tune, Level, ListedFlows, Principal, ProcessValue, Reject,
-    StatsSocket, SynCookies, Tune, XdpGlobal, XdpInterface, XdpMode,
+    Capability, Deny, Global, Http2Side, Http2Tune, Level, ListedFlows, Principal, ProcessValue,
+    Reject, StatsSocket, SynCookies, Tune, XdpGlobal, XdpInterface, XdpMode,
 };
 pub use http::{
     Cookie, CookieMode, ErrorFile, ErrorSource, Forwarded, ForwardedFor, ForwardedValue,

@@ -190,6 +190,7 @@ fn the_source_address_is_bound_before_connecting() {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "says why it is skipped")]
 fn only_who_signs_alike_gets_through() {
     run(async {
         let options = SocketOptions {
@@ -231,6 +232,7 @@ fn only_who_signs_alike_gets_through() {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "says why it is skipped")]
 fn several_paths_are_offered_where_the_address_says_so() {
     run(async {
         let options = SocketOptions {

@@ -9,13 +9,14 @@ use rustix::process::{Gid, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::sys;
-use crate::model::{Global, Principal};
+use crate::model::{Capability, Global, Principal};
 use crate::net::{group_id, user_id};
 
 /// What the process still does with the kernel after the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KernelPart {
-    /// It writes maps and probes neighbours: `CAP_BPF` and `CAP_NET_ADMIN` stay.
+    /// It writes maps, probes neighbours, and loads the program anew when lists outgrow their room: `CAP_BPF`,
+    /// `CAP_NET_ADMIN` and `CAP_PERFMON` stay.
     Attached,
     /// Nothing: every capability goes.
     Absent,
@@ -71,6 +72,23 @@ impl Identity {
     }
 }
 
+/// Puts in force what `setcap` names, as far as the program file gives it to a process that is not root's (management
+/// guide §13.1).
+///
+/// # Errors
+/// The kernel refuses.
+pub(super) fn raise_capabilities(global: &Global) -> Result<(), PrivilegeError> {
+    if rustix::process::geteuid().is_root() || global.capabilities.is_empty() {
+        return Ok(());
+    }
+    let raise = || {
+        let mut sets = rustix::thread::capabilities(None)?;
+        sets.effective |= named(&global.capabilities) & sets.permitted;
+        rustix::thread::set_capabilities(None, sets)
+    };
+    raise().map_err(system("raise capabilities"))
+}
+
 /// Enters the `chroot`, takes the identity, and drops every capability that is not needed. Call it before the first
 /// thread is started: capabilities belong to threads.
 ///
@@ -85,10 +103,10 @@ pub(super) fn drop_privileges(
         rustix::process::chroot(root).map_err(system("chroot"))?;
         rustix::process::chdir("/").map_err(system("change to the new root"))?;
     }
-    if identity.uid.is_none() && identity.gid.is_none() {
+    if !rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    if !rustix::process::geteuid().is_root() {
+    if identity.uid.is_none() && identity.gid.is_none() {
         return Ok(());
     }
     rustix::thread::set_keep_capabilities(true).map_err(system("keep capabilities"))?;
@@ -98,16 +116,32 @@ pub(super) fn drop_privileges(
     )
     .map_err(|error| PrivilegeError::System("change user and group", error))?;
     if identity.uid.is_some_and(|uid| uid != 0) {
-        keep_only(needed(kernel)).map_err(system("drop capabilities"))?;
+        keep_only(needed(kernel) | named(&global.capabilities))
+            .map_err(system("drop capabilities"))?;
     }
     Ok(())
 }
 
 fn needed(kernel: KernelPart) -> CapabilitySet {
     match kernel {
-        KernelPart::Attached => CapabilitySet::BPF | CapabilitySet::NET_ADMIN,
+        KernelPart::Attached => {
+            CapabilitySet::BPF | CapabilitySet::NET_ADMIN | CapabilitySet::PERFMON
+        }
         KernelPart::Absent => CapabilitySet::empty(),
     }
+}
+
+/// What `setcap` names.
+fn named(capabilities: &[Capability]) -> CapabilitySet {
+    capabilities
+        .iter()
+        .map(|capability| match capability {
+            Capability::NetAdmin => CapabilitySet::NET_ADMIN,
+            Capability::NetBindService => CapabilitySet::NET_BIND_SERVICE,
+            Capability::NetRaw => CapabilitySet::NET_RAW,
+            Capability::SysAdmin => CapabilitySet::SYS_ADMIN,
+        })
+        .collect()
 }
 
 fn keep_only(wanted: CapabilitySet) -> rustix::io::Result<()> {

@@ -21,7 +21,9 @@ use super::limits;
 use super::link::Report;
 use super::listeners::{self, Inherited};
 use super::predecessor::Predecessor;
-use super::privileges::{Identity, KernelPart, PrivilegeError, drop_privileges};
+use super::privileges::{
+    Identity, KernelPart, PrivilegeError, drop_privileges, raise_capabilities,
+};
 use super::worker::{self, Employment};
 use crate::admin::applets::Statistics;
 use crate::admin::cli::{self, Heirloom, Socket, World};
@@ -112,6 +114,7 @@ pub fn serve(
         ));
     }
     let identity = Identity::resolve(&model.global)?;
+    raise_capabilities(&model.global)?;
     let mut predecessor = predecessor(employment.as_mut(), start)?;
     let mut inherited = match predecessor.as_mut().map(Predecessor::sockets) {
         None => Inherited::default(),

@@ -93,7 +93,7 @@ async fn show(wanted: &Wanted) -> io::Result<()> {
         let panel = Panel::between(&before, &after, &mut sources);
         if wanted.json {
             println!("{}", serde_json::to_string(&panel)?);
-        } else if let Some(screen) = &mut screen {
+        } else if let Some(screen) = &screen {
             screen.draw(&panel.to_string())?;
         } else {
             print!("{panel}");

@@ -45,7 +45,7 @@ impl Screen {
     }
 
     /// Shows a text from the upper left corner on, as much of it as fits.
-    pub(super) fn draw(&mut self, text: &str) -> io::Result<()> {
+    pub(super) fn draw(&self, text: &str) -> io::Result<()> {
         let size = tcgetwinsize(io::stdout());
         let (rows, columns) = size.map_or((24, 80), |size| (size.ws_row, size.ws_col));
         let (rows, columns) = (usize::from(rows.max(1)), usize::from(columns.max(1)));

@@ -6,7 +6,8 @@ use super::args::{Args, Complaint, Parsed, Unit, size};
 use super::bind::stats_socket;
 use super::context::{Context, DefaultPath};
 use super::registry::Keyword;
-use crate::model::Principal;
+use crate::lang::ast::Word;
+use crate::model::{Capability, Principal};
 
 pub(super) const KEYWORDS: &[Keyword] = &[
     Keyword::global("daemon", "", "Runs in the background.", |args, context| {
@@ -95,6 +96,20 @@ pub(super) const KEYWORDS: &[Keyword] = &[
                 return Err(Complaint::new(word.span, message).hint("name an empty directory"));
             }
             context.global.chroot = Some(PathBuf::from(&word.text));
+            Ok(())
+        },
+    ),
+    Keyword::global(
+        "setcap",
+        "<name>[,<name>...]",
+        "Keeps capabilities when the process runs as a user other than root.",
+        |args, context| {
+            let word = args.only("names of capabilities")?;
+            for name in word.text.split(',') {
+                let known = Capability::ALL.iter().find(|(known, _)| *known == name);
+                let (_, capability) = known.ok_or_else(|| unknown_capability(word, name))?;
+                context.global.capabilities.push(*capability);
+            }
             Ok(())
         },
     ),
@@ -331,6 +346,12 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         },
     ),
 ];
+
+fn unknown_capability(word: &Word, name: &str) -> Complaint {
+    let known = Capability::ALL.map(|(known, _)| known);
+    let message = format!("unknown capability '{name}'");
+    Complaint::new(word.span, message).hint(format!("one of {}", known.join(", ")))
+}
 
 /// `setenv` and `presetenv`: the parser has already let them act on the lines that follow.
 fn two_words(args: &mut Args<'_>, _: &mut Context<'_>) -> Parsed {

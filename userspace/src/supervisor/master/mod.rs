@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::process::{Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -96,6 +96,8 @@ pub(super) struct Realm {
 pub(super) struct State {
     /// The one that serves, and those on their way out, the newest first.
     pub(super) workers: Vec<Worker>,
+    /// The process that is about to become one.
+    newcomer: Option<Pid>,
     pub(super) reloads: u32,
     pub(super) failed: u32,
     /// The last reload failed: the worker still runs an earlier configuration.
@@ -113,6 +115,9 @@ impl State {
     fn signal_all(&self, signal: Signal) {
         for worker in &self.workers {
             worker.signal(signal);
+        }
+        if let Some(newcomer) = self.newcomer {
+            send(newcomer, signal);
         }
     }
 }
@@ -157,29 +162,29 @@ async fn reign(
     }
     let mut daemon = daemon;
     loop {
-        let idle = wanted.is_none() && ending.is_none();
+        let launching = wanted.is_some();
+        let idle = !launching && ending.is_none();
         let starting = start(&realm, &launch, wanted.take(), first);
         tokio::pin!(starting);
-        // Signals are obeyed while a worker starts: what it would have served is then nobody's business any more.
+        // Signals are obeyed while a worker starts, by that one too: the master outlives it.
         let outcome = loop {
             tokio::select! {
                 outcome = &mut starting => break outcome,
-                _ = terminate.recv() => break end(&realm, &mut ending, Signal::TERM),
-                _ = interrupt.recv() => break end(&realm, &mut ending, Signal::INT),
-                _ = finish.recv() => break end(&realm, &mut ending, Signal::USR1),
-                _ = child.recv() => {
-                    ending = reap(&realm, ending).or(ending);
-                    if ending.is_some() {
-                        break Done::Nothing;
-                    }
-                }
+                _ = terminate.recv() => ending = Some(end(&realm, Signal::TERM)),
+                _ = interrupt.recv() => ending = Some(end(&realm, Signal::INT)),
+                _ = finish.recv() => ending = Some(end(&realm, Signal::USR1)),
+                _ = child.recv() => ending = reap(&realm, ending).or(ending),
                 _ = reload.recv(), if idle => break Done::Wanted(Reload::silent(Signal::USR1)),
                 _ = hang_up.recv(), if idle => break Done::Wanted(Reload::silent(Signal::USR1)),
                 Some(reload) = asked.recv(), if idle => break Done::Wanted(reload),
             }
+            if ending.is_some() && !launching {
+                break Done::Nothing;
+            }
         };
         match outcome {
             Done::Nothing => {}
+            Done::Started(_) if ending.is_some() => {}
             Done::Wanted(reload) => {
                 if mastery.notify {
                     tell(&[
@@ -238,8 +243,10 @@ async fn start(realm: &Realm, launch: &Launch, wanted: Option<Reload>, first: bo
         notice::notice("Reloading: a new worker is started");
     }
     let predecessor = realm.state.borrow().current().map(Worker::link);
-    let launched = launch.worker(predecessor.as_deref(), first).await;
+    let known = |newcomer| realm.state.borrow_mut().newcomer = newcomer;
+    let launched = launch.worker(predecessor.as_deref(), first, known).await;
     let mut state = realm.state.borrow_mut();
+    state.newcomer = None;
     if !first {
         state.reloads += 1;
     }
@@ -302,15 +309,13 @@ fn serving(mastery: &Mastery, daemon: Option<Daemon>) -> io::Result<()> {
     }
 }
 
-/// Passes a signal on; the master ends with its last worker.
-fn end(realm: &Realm, ending: &mut Option<u8>, signal: Signal) -> Done {
-    let code = match signal {
+/// Passes a signal on. The code the master ends with, after its last worker.
+fn end(realm: &Realm, signal: Signal) -> u8 {
+    realm.state.borrow().signal_all(signal);
+    match signal {
         Signal::USR1 => 0,
         other => 128 + other.as_raw() as u8,
-    };
-    *ending = Some(code);
-    realm.state.borrow().signal_all(signal);
-    Done::Nothing
+    }
 }
 
 /// Takes note of workers that are gone. The exit code of the master when it cannot go on without one of them.
@@ -350,7 +355,7 @@ fn tell(states: &[NotifyState<'_>]) {
 pub(super) const LONGEST_START: Duration = Duration::from_secs(300);
 
 /// Sends a signal to a process of ours.
-fn send(pid: rustix::process::Pid, signal: Signal) {
+fn send(pid: Pid, signal: Signal) {
     // It may be gone already.
     let _ = kill_process(pid, signal);
 }

@@ -40,7 +40,7 @@ impl Worker {
     }
 
     pub(super) fn signal(&self, signal: Signal) {
-        if let Some(pid) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
+        if let Some(pid) = pid_of(&self.process) {
             super::send(pid, signal);
         }
     }
@@ -73,12 +73,19 @@ impl Launch {
         }
     }
 
-    /// Starts a worker and waits until it serves or says why not. It takes over what its predecessor has.
-    pub(super) async fn worker(&self, predecessor: Option<&Link>, told: bool) -> Launched {
+    /// Starts a worker, says which process it is, and waits until it serves or says why not. It takes over what its
+    /// predecessor has.
+    pub(super) async fn worker(
+        &self,
+        predecessor: Option<&Link>,
+        told: bool,
+        known: impl FnOnce(Option<Pid>),
+    ) -> Launched {
         let (mut process, link) = match self.spawn(predecessor, told) {
             Ok(spawned) => spawned,
             Err(error) => return Launched::Failed(format!("cannot start a worker: {error}\n")),
         };
+        known(pid_of(&process));
         notice::notice(format_args!("New worker ({}) forked", process.id()));
         let reported = tokio::time::timeout(LONGEST_START, link.reported()).await;
         match reported {
@@ -125,6 +132,10 @@ impl Launch {
             .spawn()?;
         Ok((process, link))
     }
+}
+
+fn pid_of(process: &Child) -> Option<Pid> {
+    i32::try_from(process.id()).ok().and_then(Pid::from_raw)
 }
 
 /// A connection to a running worker, for the one that is to replace it.

@@ -89,11 +89,6 @@ pub(in crate::lang::keywords) const REFUSED: &[Row] = &[
     ),
     ("pp2-never-send-local", GLOBAL, "leave it out"),
     (
-        "setcap",
-        GLOBAL,
-        "start the process with the capabilities it needs",
-    ),
-    (
         "shm-stats-file",
         GLOBAL,
         "counters survive a reload by themselves",
