@@ -5,8 +5,8 @@
 //! a server answers for is the stack's business), and leaves alone what is not addressed to one of the endings.
 
 use crate::address::Address;
-use crate::checksum::Delta;
 use crate::frame::Frame;
+use crate::mark::{class_of, set_class};
 use crate::parse::{self, Packet, Parsed, UDP, destination};
 use crate::pod::pod;
 use crate::rewrite::{self, Outgoing};
@@ -186,33 +186,18 @@ fn take(frame: &mut impl Frame, packet: &Packet, gue: bool, at: usize, room: u16
 
 #[inline(always)]
 fn traffic_class(frame: &impl Frame, packet: &Packet) -> Option<u8> {
-    let [first, second] = frame.load::<2>(packet.link.length as usize)?;
-    Some(if packet.network.is_v4 {
-        second
-    } else {
-        first << 4 | second >> 4
-    })
+    let head = frame.load::<2>(packet.link.length as usize)?;
+    Some(class_of(head, packet.network.is_v4))
 }
 
 /// Hands the congestion mark of the outer header on to the inner one.
 #[inline(always)]
-fn mark(frame: &mut impl Frame, at: usize, is_v4: bool, [first, second]: [u8; 2]) -> Option<()> {
-    let class = if is_v4 {
-        second
-    } else {
-        first << 4 | second >> 4
-    };
+fn mark(frame: &mut impl Frame, at: usize, is_v4: bool, head: [u8; 2]) -> Option<()> {
+    let class = class_of(head, is_v4);
     if class & ECN == 0 {
         return None;
     }
-    if !is_v4 {
-        return frame.store(at + 1, [second | CONGESTED << 4]);
-    }
-    let marked = second | CONGESTED;
-    let checksum = frame.load::<2>(at + 10)?;
-    let delta = Delta::NONE.word([first, second], [first, marked]);
-    frame.store(at + 1, [marked])?;
-    frame.store(at + 10, delta.apply(checksum))
+    set_class(frame, at, is_v4, head, class | CONGESTED)
 }
 
 /// Addresses one machine can take tunnels at.

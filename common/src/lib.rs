@@ -31,6 +31,7 @@ pub mod list4;
 pub mod list6;
 pub mod load;
 pub mod maps;
+pub mod mark;
 #[cfg(any(feature = "user", test))]
 pub mod memory;
 pub mod nat;

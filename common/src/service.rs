@@ -5,6 +5,7 @@
 //! store.
 
 use crate::flow::FlowState;
+use crate::mark::Mark;
 use crate::quic::ServerIds;
 use crate::word::{Word, high, low, pair};
 
@@ -28,8 +29,10 @@ pub struct Service {
     pub timeouts_rest: Word,
     /// [`crate::choice::Choice`].
     pub choice: Word,
+    /// [`Treatment`].
+    pub treatment: Word,
     /// Zero.
-    pub spare: [Word; 2],
+    pub spare: Word,
 }
 
 /// Index of a service in map `services`; 0 is none.
@@ -100,6 +103,17 @@ pub struct Guard {
     pub rate: u16,
     /// For how many ticks after [`Rings::changed_at`] packets of unknown flows follow the previous ring.
     pub ring_grace: u32,
+}
+
+/// What is different about the packets of a service; of most nothing is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Treatment {
+    /// Whether packets go on that are whole, but have flags that no stack sends, or addresses that nobody has.
+    pub lenient: bool,
+    /// What is written into packets on their way to a server.
+    pub to_server: Mark,
+    /// What is written into answers on their way to a client.
+    pub to_client: Mark,
 }
 
 /// How long an idle flow keeps its entry, in ticks. Afterwards it may be replaced; until then it still works.
@@ -209,8 +223,28 @@ impl Guard {
     }
 }
 
+impl Treatment {
+    /// As the word in the record; 0 if nothing is different.
+    pub const fn word(self) -> u64 {
+        let [s, t] = self.to_server.0.to_ne_bytes();
+        let [c, d] = self.to_client.0.to_ne_bytes();
+        u64::from_ne_bytes([self.lenient as u8, 0, s, t, c, d, 0, 0])
+    }
+
+    /// From the word in the record.
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        let [lenient, _, s, t, c, d, ..] = word.to_ne_bytes();
+        Self {
+            lenient: lenient != 0,
+            to_server: Mark(u16::from_ne_bytes([s, t])),
+            to_client: Mark(u16::from_ne_bytes([c, d])),
+        }
+    }
+}
+
 impl Service {
-    /// Writes all that never changes and all timeouts; rings, choice and guard are stored by themselves. The service must not be
+    /// Writes all that never changes and all timeouts; rings, choice, treatment and guard are stored by themselves. The service must not be
     /// named by a bind yet.
     pub fn publish(&self, nature: Nature, timeouts: Timeouts) {
         self.set_timeouts(timeouts);
@@ -293,5 +327,12 @@ mod tests {
             ring_grace: 15_000,
         };
         assert_eq!(Guard::from_word(guard.word()), guard);
+        let treatment = Treatment {
+            lenient: true,
+            to_server: Mark::of(0xb8),
+            to_client: Mark::of(0),
+        };
+        assert_eq!(Treatment::from_word(treatment.word()), treatment);
+        assert_eq!(Treatment::default().word(), 0);
     }
 }

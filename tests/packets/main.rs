@@ -13,12 +13,19 @@ mod configuration;
 mod floods;
 #[path = "../xdp/tool/frames.rs"]
 mod frames;
+mod marks;
 #[path = "../xdp/tool/mutations.rs"]
 #[allow(
     dead_code,
     reason = "shared with the comparison with the program, which needs a kernel"
 )]
 mod mutations;
+#[path = "../xdp/packets/outer.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the comparison with other balancers' cases"
+)]
+mod outer;
 mod properties;
 
 use fixtures::packet;

@@ -10,7 +10,7 @@ use crate::frame::{Frame, Tables};
 use crate::nat::{self, DIRECT_PROBES, Head, NatEntry};
 use crate::rewrite::{Ends, Outgoing};
 use crate::server::{Bounds, Endpoint, Server};
-use crate::service::{Service, ServiceIndex};
+use crate::service::{Service, ServiceIndex, Treatment};
 use crate::tick::Tick;
 use crate::verdict::DropReason;
 
@@ -137,7 +137,12 @@ pub(super) fn send_back<T: Tables>(
     entry: &NatEntry,
 ) -> Result<Step, DropReason> {
     scene.tables.settle(work);
-    if let Some(reason) = work.packet.defect() {
+    let service = scene
+        .tables
+        .service(work.service)
+        .ok_or(DropReason::Inconsistent)?;
+    let treatment = Treatment::from_word(service.treatment.load());
+    if let Some(reason) = work.packet.defect(treatment.lenient) {
         return Err(reason);
     }
     if work.packet.network.hop_limit <= 1 {
@@ -149,6 +154,7 @@ pub(super) fn send_back<T: Tables>(
         rewrites: true,
         tunnels: false,
         is_answer: true,
+        mark: treatment.to_client,
         interface,
         server: entry.server(),
         ends: Ends {
@@ -181,10 +187,6 @@ pub(super) fn send_back<T: Tables>(
     if work.packet.quote.is_there {
         return Ok(Step::Send);
     }
-    let service = scene
-        .tables
-        .service(work.service)
-        .ok_or(DropReason::Inconsistent)?;
     let head = Head::from_word(word);
     let next = head.state.after_server(work.packet.transport.flags);
     let expires = work.after(syn::hold(scene, work, service, head.state, next));

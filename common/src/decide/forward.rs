@@ -22,7 +22,7 @@ use crate::parse::TcpFlags;
 use crate::rewrite::{Ends, Outgoing};
 use crate::server::{Bounds, Endpoint, Hop, Server, ServerIndex};
 use crate::service::Service;
-use crate::tunnel::{Inner, Tunnel};
+use crate::tunnel::Tunnel;
 use crate::verdict::DropReason;
 use crate::word::low;
 
@@ -73,17 +73,12 @@ pub(super) fn forward<T: Tables>(
         }
         record(scene, work, service, bucket)?;
     }
-    address(frame, scene, work, server)
+    Ok(address(scene, work, server))
 }
 
 /// How the packet is sent to its server, or that it does not fit.
 #[inline(always)]
-pub(super) fn address<T: Tables>(
-    frame: &impl Frame,
-    scene: &Scene<'_, T>,
-    work: &mut Work,
-    server: &Server,
-) -> Result<Step, DropReason> {
+pub(super) fn address<T: Tables>(scene: &Scene<'_, T>, work: &mut Work, server: &Server) -> Step {
     let hop = Hop::from_word(server.hop.load());
     let endpoint = Endpoint::from_word(server.endpoint.load());
     let bounds = Bounds::from_word(server.bounds.load());
@@ -94,6 +89,7 @@ pub(super) fn address<T: Tables>(
         keeps_client,
         tunnels,
         tunnel_port_be,
+        mark,
         ..
     } = work.mode;
     let (network, transport) = (&work.packet.network, &work.packet.transport);
@@ -108,6 +104,7 @@ pub(super) fn address<T: Tables>(
         limit: 0,
         tunnels,
         is_answer: false,
+        mark,
         interface: hop.interface,
         server: work.flow.server,
         ends: Ends {
@@ -135,13 +132,12 @@ pub(super) fn address<T: Tables>(
             sum: bounds.sum,
         };
         overhead = work.tunnel.overhead();
-        work.inner = Inner::of(frame, &work.packet).ok_or(DropReason::Inconsistent)?;
     }
     if bounds.take(work.packet.network.length, overhead) {
-        Ok(Step::Send)
+        Step::Send
     } else {
         work.sending.limit = bounds.mtu.saturating_sub(overhead);
-        Ok(Step::TooBig)
+        Step::TooBig
     }
 }
 

@@ -29,7 +29,8 @@ use crate::nat::NatEntry;
 use crate::parse::{self, Parsed};
 use crate::reply;
 use crate::rewrite;
-use crate::service::{Guard, ListedFlows, Nature, ServiceIndex};
+use crate::service::{Guard, ListedFlows, Nature, ServiceIndex, Treatment};
+use crate::tunnel::Inner;
 use crate::verdict::{DropReason, Verdict};
 use guard::Deed;
 use owner::{answers_for, exact, find, is_ours, ranged};
@@ -172,13 +173,14 @@ fn treat<T: Tables>(
     scene: &Scene<'_, T>,
     work: &mut Work,
 ) -> Result<Step, DropReason> {
-    if let Some(reason) = work.packet.defect() {
-        return Err(reason);
-    }
     let service = scene
         .tables
         .service(work.service)
         .ok_or(DropReason::Inconsistent)?;
+    let treatment = Treatment::from_word(service.treatment.load());
+    if let Some(reason) = work.packet.defect(treatment.lenient) {
+        return Err(reason);
+    }
     let nature = Nature::from_word(service.nature.load()).ok_or(DropReason::Inconsistent)?;
     let guard = Guard::from_word(service.guard.load());
     let opens = work.packet.transport.flags.opens();
@@ -210,7 +212,7 @@ fn treat<T: Tables>(
         work.flooded = syn::count(scene, work);
     }
     // Who is charged for a connection to userspace is decided where it is accepted.
-    let Some(mode) = Mode::of(nature) else {
+    let Some(mode) = Mode::of(nature, treatment.to_server) else {
         return if nature.cookies {
             scene.tables.settle(work);
             syn::local(frame, scene, work)
@@ -230,7 +232,7 @@ fn echo(frame: &mut impl Frame, scene: &Scene<'_, impl Tables>, work: &mut Work)
     if !answers_for(scene, work) || !scene.is_for_us(frame, work.ingress) {
         return Verdict::Pass;
     }
-    if let Some(reason) = work.packet.network.defect() {
+    if let Some(reason) = work.packet.network.defect(false) {
         return refuse(reason, work);
     }
     match reply::echo(frame, &work.packet) {
@@ -302,6 +304,10 @@ fn direct_answer<'a, T: Tables>(
 #[inline(always)]
 fn send(frame: &mut impl Frame, tables: &impl Tables, work: &Work) -> Option<Verdict> {
     let (packet, sending) = (&work.packet, &work.sending);
+    if !sending.mark.is_none() {
+        let at = packet.link.length as usize;
+        sending.mark.write(frame, at, packet.network.is_v4)?;
+    }
     if sending.rewrites {
         if packet.quote.is_there {
             rewrite::quoted(frame, packet, &sending.ends, sending.keeps_source)?;
@@ -313,6 +319,7 @@ fn send(frame: &mut impl Frame, tables: &impl Tables, work: &Work) -> Option<Ver
     }
     if sending.tunnels {
         let is_v4 = work.tunnel.destination.is_v4();
+        let inner = Inner::of(frame, packet)?;
         let at = rewrite::link(
             frame,
             packet,
@@ -321,7 +328,7 @@ fn send(frame: &mut impl Frame, tables: &impl Tables, work: &Work) -> Option<Ver
             is_v4,
         )?;
         work.tunnel
-            .write(frame, at, &work.inner, work.flow.hash.spread())?;
+            .write(frame, at, &inner, work.flow.hash.spread())?;
     } else {
         rewrite::link(frame, packet, &sending.outgoing, 0, packet.network.is_v4)?;
     }

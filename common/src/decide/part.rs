@@ -14,7 +14,7 @@ use crate::fragment::{FragmentBucket, FragmentHash, LIFETIME_MILLIS, Path};
 use crate::frame::{Frame, Tables};
 use crate::rewrite::{Ends, Outgoing};
 use crate::server::{Endpoint, Hop, ServerIndex};
-use crate::service::{Nature, ServiceIndex};
+use crate::service::{Nature, ServiceIndex, Treatment};
 use crate::verdict::DropReason;
 
 /// Keeps the way of a first fragment.
@@ -48,7 +48,7 @@ pub(super) fn follow<T: Tables>(
     scene.tables.settle(work);
     let step = match path {
         _ if !scene.is_for_us(frame, work.ingress) => return Ok(Step::Pass),
-        Some(Path::Server(server)) => to_server(frame, scene, work, hash, server),
+        Some(Path::Server(server)) => to_server(scene, work, hash, server),
         Some(Path::Client(place)) => to_client(scene, work, place),
         None => None,
     };
@@ -64,7 +64,6 @@ pub(super) fn follow<T: Tables>(
 
 #[inline(always)]
 fn to_server<T: Tables>(
-    frame: &impl Frame,
     scene: &Scene<'_, T>,
     work: &mut Work,
     hash: FragmentHash,
@@ -74,7 +73,9 @@ fn to_server<T: Tables>(
     let hop = Hop::from_word(server.hop.load());
     work.service = Endpoint::from_word(server.endpoint.load()).service;
     let service = scene.tables.service(work.service)?;
-    work.mode = Mode::of(Nature::from_word(service.nature.load())?)?;
+    let treatment = Treatment::from_word(service.treatment.load());
+    let nature = Nature::from_word(service.nature.load())?;
+    work.mode = Mode::of(nature, treatment.to_server)?;
     if !keeps_flows(hop) {
         return None;
     }
@@ -89,7 +90,7 @@ fn to_server<T: Tables>(
     work.flow.hash = FlowHash(hash.0);
     work.flow.began = false;
     work.flow.proven = false;
-    Some(forward::address(frame, scene, work, server))
+    Some(Ok(forward::address(scene, work, server)))
 }
 
 #[inline(always)]
@@ -108,10 +109,12 @@ fn to_client<T: Tables>(
     if work.packet.network.hop_limit <= 1 {
         return Some(Err(DropReason::HopLimit));
     }
+    let service = scene.tables.service(work.service)?;
     let (mac, interface, tags) = entry.way();
     work.sending = Sending {
         rewrites: true,
         is_answer: true,
+        mark: Treatment::from_word(service.treatment.load()).to_client,
         interface,
         server: entry.server(),
         ends: Ends {

@@ -12,6 +12,7 @@ use crate::cookie::{Headers, Offered};
 use crate::flow::{FlowHash, FlowPlace, FlowState};
 use crate::frame::{Frame, Tables};
 use crate::interface::Interface;
+use crate::mark::Mark;
 use crate::parse::{Packet, destination};
 use crate::quic::ServerIds;
 use crate::reply::Segment;
@@ -19,7 +20,7 @@ use crate::rewrite::{Ends, Outgoing};
 use crate::server::{Hop, Server, ServerIndex, ServerState};
 use crate::service::{Forward, Nature, Service, ServiceIndex};
 use crate::tick::Tick;
-use crate::tunnel::{Inner, Tunnel};
+use crate::tunnel::Tunnel;
 
 /// The record of one decision.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,9 +59,6 @@ pub struct Work {
     pub(super) sending: Sending,
     /// What it travels in, if [`Sending::tunnels`].
     pub(super) tunnel: Tunnel,
-    /// What that takes from it. Apart from `sending`, which is written for every packet: filling this with zeros costs a
-    /// loop over its bytes.
-    pub(super) inner: Inner,
     /// Its headers, where the stack is asked about it.
     pub(super) headers: Headers,
     /// What it offers, if it is a SYN that is answered.
@@ -97,6 +95,8 @@ pub(super) struct Mode {
     pub(super) tunnel_port_be: [u8; 2],
     /// Datagrams may name their server like this.
     pub(super) server_ids: ServerIds,
+    /// What is written into its packets.
+    pub(super) mark: Mark,
 }
 
 /// A packet's flow and what becomes of it.
@@ -139,6 +139,8 @@ pub(super) struct Sending {
     pub(super) tunnels: bool,
     /// Whether it comes from a server.
     pub(super) is_answer: bool,
+    /// What is written into it.
+    pub(super) mark: Mark,
     /// Index of the interface it leaves through.
     pub(super) interface: u8,
     /// Whose row of counters it belongs to.
@@ -158,7 +160,7 @@ pub(super) struct Scene<'a, T> {
 impl Mode {
     /// That of a service. `None` for one whose packets go to the stack.
     #[inline(always)]
-    pub(super) const fn of(nature: Nature) -> Option<Self> {
+    pub(super) const fn of(nature: Nature, mark: Mark) -> Option<Self> {
         let (rewrites, keeps_client, tunnels) = match nature.forward {
             Forward::Local => return None,
             Forward::Nat => (true, false, false),
@@ -172,6 +174,7 @@ impl Mode {
             tunnels,
             tunnel_port_be: nature.tunnel_port_be,
             server_ids: nature.server_ids,
+            mark,
         })
     }
 

@@ -108,30 +108,34 @@ pub fn network(frame: &impl Frame, packet: &mut Packet) -> Parsed {
 }
 
 impl Packet {
-    /// What is wrong with it, if anything: such a packet comes from no working stack.
+    /// What is wrong with it, if anything: such a packet comes from no working stack. `lenient` overlooks what does not keep
+    /// it from being understood: impossible flags, and addresses that nobody has.
     #[inline(always)]
-    pub fn defect(&self) -> Option<DropReason> {
+    pub fn defect(&self, lenient: bool) -> Option<DropReason> {
         let Self {
             network, transport, ..
         } = self;
         if !self.quote.is_there
-            && let Some(reason) = transport.defect(network.payload_length, network.is_part)
+            && let Some(reason) = transport.defect(network.payload_length, network.is_part, lenient)
         {
             return Some(reason);
         }
-        network.defect()
+        network.defect(lenient)
     }
 }
 
 impl Network {
-    /// What is wrong with the header, if anything.
+    /// What is wrong with the header, if anything; `lenient` overlooks addresses that nobody has.
     #[inline(always)]
-    pub fn defect(&self) -> Option<DropReason> {
+    pub fn defect(&self, lenient: bool) -> Option<DropReason> {
         if !self.is_sound {
             return Some(DropReason::BadIpHeader);
         }
         if self.hop_limit == 0 {
             return Some(DropReason::HopLimit);
+        }
+        if lenient {
+            return None;
         }
         if self.source == self.destination {
             return Some(DropReason::Land);

@@ -67,9 +67,15 @@ pub(super) fn parse(frame: &impl Frame, packet: &mut Packet) -> Parsed {
 }
 
 impl Transport {
-    /// What is wrong with the header, given the room it has; the first of several parts is shorter than it says.
+    /// What is wrong with the header, given the room it has; the first of several parts is shorter than it says. `lenient`
+    /// overlooks impossible flags.
     #[inline(always)]
-    pub(crate) const fn defect(&self, room: u16, is_part: bool) -> Option<DropReason> {
+    pub(crate) const fn defect(
+        &self,
+        room: u16,
+        is_part: bool,
+        lenient: bool,
+    ) -> Option<DropReason> {
         if !self.is_tcp {
             return if self.length < UDP_HEADER || (self.length > room && !is_part) {
                 Some(DropReason::BadUdpLength)
@@ -82,7 +88,7 @@ impl Transport {
         if self.length < TCP_HEADER || self.length > room || no_port {
             return Some(DropReason::BadTcpHeader);
         }
-        if !self.flags.are_possible() {
+        if !lenient && !self.flags.are_possible() {
             return Some(DropReason::BadTcpFlags);
         }
         None

@@ -88,7 +88,7 @@ fn segments_answer_between_the_same_ends_with_right_sums() {
             assert_eq!(answered.network.source, packet.network.destination);
             assert_eq!(answered.network.destination, packet.network.source);
             assert_eq!(answered.network.hop_limit, HOPS);
-            assert_eq!(answered.defect(), None);
+            assert_eq!(answered.defect(false), None);
             assert_eq!(
                 usize::from(answered.network.length) + at,
                 back.bytes.len(),

@@ -33,6 +33,9 @@ mod operator;
 mod privileges;
 mod process;
 mod quic;
+#[path = "../packets/wire/raw.rs"]
+#[allow(dead_code, reason = "the table of packets sends with it as well")]
+mod raw;
 mod restart;
 mod session;
 mod upgrade;

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::lab::Lab;
+use super::lab::{Lab, VIP, VIP6};
 use super::netns::{Namespace, eventually};
 use super::process::Process;
+use super::raw::Raw;
 
 /// A TCP segment with data: its TOS byte and its data.
 type Segment = (u8, Vec<u8>);
@@ -155,4 +156,103 @@ fn rules_set_marks_and_tos_bytes_of_both_connections() {
         message(&mut silent).is_none(),
         "answers to the client are marked too"
     );
+}
+
+/// Frames that come into a device.
+struct Frames(Raw);
+
+impl Frames {
+    fn of(namespace: &Namespace, device: &str) -> Self {
+        let number = namespace.exec(&format!("cat /sys/class/net/{device}/ifindex"));
+        let number: u32 = number.trim().parse().unwrap();
+        Self(namespace.inside(|| Raw::open(number)).unwrap())
+    }
+
+    /// Type of service or traffic class of the next segment with this text.
+    fn class_of(&self, text: &str) -> u8 {
+        eventually(text, || {
+            let frame = self.0.receive().unwrap();
+            let has = frame.windows(text.len()).any(|at| at == text.as_bytes());
+            has.then(|| {
+                let [first, second] = [frame[14], frame[15]];
+                if first >> 4 == 4 {
+                    second
+                } else {
+                    first << 4 | second >> 4
+                }
+            })
+        })
+    }
+}
+
+#[test]
+fn rules_set_the_traffic_class_of_connections_over_ipv6() {
+    let Some(lab) = Lab::new("marks6") else {
+        return;
+    };
+    serve(&lab.servers);
+    let _process = Process::start(
+        &lab,
+        "",
+        "listen web\n mode http\n bind [2001:db8:1::1]:8080\n server s1 10.0.0.1:80\n \
+         tcp-request connection set-fc-tos 0x20\n \
+         http-request set-tos 0x48 if { path /class }",
+    );
+    let frames = Frames::of(&lab.client, "cl0");
+    let mut stream = lab
+        .client
+        .inside(|| TcpStream::connect("[2001:db8:1::1]:8080"))
+        .unwrap();
+    assert_eq!(ask(&mut stream, "/first"), "200");
+    assert_eq!(frames.class_of("GET /first"), 0x20);
+    assert_eq!(ask(&mut stream, "/class"), "200");
+    assert_eq!(frames.class_of("GET /class"), 0x48);
+}
+
+/// Echoes whatever comes, over both families.
+fn echo(servers: &Namespace) {
+    for address in ["10.0.0.1:80", "[2001:db8:2::1]:80"] {
+        let listener = servers.inside(|| TcpListener::bind(address)).unwrap();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                std::thread::spawn(move || {
+                    let mut buffer = [0; 64];
+                    while let Ok(length @ 1..) = stream.read(&mut buffer) {
+                        if stream.write_all(&buffer[..length]).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn packets_of_an_l4_service_are_marked_both_ways_over_both_families() {
+    let Some(lab) = Lab::new("markl4") else {
+        return;
+    };
+    echo(&lab.servers);
+    let sections = format!(
+        "listen web\n mode l4\n bind {VIP}:80\n bind [{VIP6}]:80\n set-dscp ef server\n set-tos 0x28 client\n \
+         server s1 10.0.0.1:80\n server t1 [2001:db8:2::1]:80"
+    );
+    let _process = Process::start(&lab, "", &sections);
+    for (target, text) in [
+        (format!("{VIP}:80"), "hello over four"),
+        (format!("[{VIP6}]:80"), "hello over six"),
+    ] {
+        let servers = Frames::of(&lab.servers, "sv0");
+        let clients = Frames::of(&lab.client, "cl0");
+        let to = target.clone();
+        let stream = lab.client.inside(move || TcpStream::connect(to));
+        let mut stream = stream.expect("it is forwarded");
+        stream.write_all(text.as_bytes()).unwrap();
+        let mut heard = vec![0; text.len()];
+        stream.read_exact(&mut heard).unwrap();
+        assert_eq!(heard, text.as_bytes());
+        assert_eq!(servers.class_of(text), 0xb8);
+        assert_eq!(clients.class_of(text), 0x28);
+    }
 }

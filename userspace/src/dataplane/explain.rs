@@ -11,6 +11,7 @@ use super::offload::Compiled;
 use super::offload::report::{Row, Tier};
 use super::plan::{
     Delivery, ListedFlows, Plan, Policy, Protocol, Service, SourceAction, SynCookies, SynRules,
+    Treatment,
 };
 use super::sizes::list_size;
 
@@ -165,6 +166,7 @@ fn service(service: &Service) -> Vec<[String; 3]> {
             )
         }
     };
+    let delivery = format!("{delivery}{}", different(service));
     let named = |bind: &super::plan::Bind| {
         let all = bind.is_wildcard();
         format!(
@@ -182,6 +184,25 @@ fn service(service: &Service) -> Vec<[String; 3]> {
         .iter()
         .map(|bind| [named(bind), service.frontend.clone(), delivery.clone()])
         .collect()
+}
+
+/// What is different about a service's packets, if anything.
+fn different(service: &Service) -> String {
+    let Treatment {
+        lenient,
+        to_server,
+        to_client,
+    } = service.treatment;
+    let mut text = String::new();
+    for (packets, tos) in [("", to_server), (" answers", to_client)] {
+        if let Some(tos) = tos {
+            let _ = write!(text, ",{packets} marked with code point {}", tos >> 2);
+        }
+    }
+    if lenient {
+        text.push_str(", not normalised");
+    }
+    text
 }
 
 fn rules(out: &mut String, rows: &[Row]) {
@@ -369,6 +390,7 @@ mod tests {
                     family: Family::V4,
                     binds: vec![Bind::one("0.0.0.0".parse().unwrap(), 80, 80)],
                     segment: 0,
+                    treatment: Treatment::default(),
                     policy: Some(PolicyId(0)),
                     delivery: Delivery::Local,
                 }],
@@ -418,6 +440,19 @@ mod tests {
         assert_eq!(value["services"][0]["binds"][0]["first"], 80);
         assert_eq!(value["services"][0]["delivery"], "local");
         assert_eq!(value["differences"].as_array().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn what_is_different_about_packets_is_said() {
+        let mut compiled = compiled();
+        compiled.plan.services[0].treatment = Treatment {
+            lenient: true,
+            to_server: Some(0xb8),
+            to_client: Some(0x28),
+        };
+        let text = text(&compiled);
+        let said = "passed to userspace, marked with code point 46, answers marked with code point 10, not normalised\n";
+        assert!(text.contains(said), "{text}");
     }
 
     #[test]

@@ -165,6 +165,8 @@ pub struct Service {
     pub segment: u16,
     /// What its sources may do.
     pub policy: Option<PolicyId>,
+    /// What is different about its packets.
+    pub treatment: Treatment,
     /// What happens to packets that are let through.
     pub delivery: Delivery,
 }
@@ -203,6 +205,17 @@ impl Bind {
     pub const fn is_wildcard(&self) -> bool {
         self.address.is_unspecified() && !self.is_network()
     }
+}
+
+/// What is different about the packets of a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Treatment {
+    /// Packets with impossible flags or addresses go on.
+    pub lenient: bool,
+    /// The type of service that packets get on their way to a server.
+    pub to_server: Option<u8>,
+    /// The one that answers get on their way to a client.
+    pub to_client: Option<u8>,
 }
 
 /// IPv4 or IPv6.

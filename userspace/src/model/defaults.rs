@@ -1,8 +1,8 @@
 //! What a proxy or a server is when its lines say nothing (the defaults of manual §4 and §5).
 
 use super::{
-    Affinity, Balance, BalanceKind, Forward, HashType, HttpReuse, LogForward, LogTransport, Mode,
-    Proxy, ProxyKind, ProxyRecords, Redispatch, RetryOn, Server, ServerAddress, ServerSocket,
+    Affinity, Balance, BalanceKind, Forward, HashType, HttpReuse, LogForward, LogTransport, Marks,
+    Mode, Proxy, ProxyKind, ProxyRecords, Redispatch, RetryOn, Server, ServerAddress, ServerSocket,
     Timeouts, TrailingClose, WebSocket,
 };
 use crate::types::{Millis, ProxyId, ServerId, Weight};
@@ -98,6 +98,8 @@ impl Proxy {
             check_cache: false,
             forward: Forward::Nat,
             quic_server_ids: None,
+            normalise: true,
+            marks: Marks::default(),
         }
     }
 }

@@ -50,8 +50,8 @@ pub use message::{FieldChange, NamePart, Normalizer};
 pub use mode::Mode;
 pub use proxy::{
     Affinity, BackendTarget, Balance, BalanceKind, BodyRate, Capture, CaptureId, Forward,
-    HashFunction, HashType, Proxy, ProxyKind, QuicServerIds, Redispatch, RetryOn, ServerTarget,
-    Timeouts, UriHash, UseBackend, UseServer,
+    HashFunction, HashType, Marks, Proxy, ProxyKind, QuicServerIds, Redispatch, RetryOn,
+    ServerTarget, Timeouts, UriHash, UseBackend, UseServer,
 };
 pub use proxy_records::ProxyRecords;
 pub use resolvers::{Hold, NameServer, Resolution, Resolvers};

@@ -203,6 +203,10 @@ pub struct Proxy {
     pub forward: Forward,
     /// `quic-server-id`: how connection ids name an l4 backend's servers.
     pub quic_server_ids: Option<QuicServerIds>,
+    /// `xdp normalise`: whether the kernel refuses packets of this frontend that no working stack sends.
+    pub normalise: bool,
+    /// `set-tos`, `set-dscp`: what the kernel writes into the packets of an l4 frontend.
+    pub marks: Marks,
 }
 
 /// Which sides a proxy has.
@@ -467,6 +471,18 @@ pub enum Forward {
         /// Where the servers take it.
         port: u16,
     },
+}
+
+/// `set-tos` and `set-dscp`: the type of service that packets of an l4 frontend are given; of each the upper six bits, the
+/// code point, because the lower two belong to the ends of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// On their way to a server.
+    pub server: Option<u8>,
+    /// On their way back to a client.
+    pub client: Option<u8>,
+    /// Whether the way back was asked for by name: it may not come through here.
+    pub client_named: bool,
 }
 
 /// `quic-server-id`: servers put their `id` into the connection ids they give out (draft-ietf-quic-load-balancers, the

@@ -42,6 +42,9 @@ pub(super) fn send_back<V: Version, T: Tables, R>(
         return None;
     }
     let record = scene.tables.service(service)?;
+    if record.treatment.load() != 0 {
+        return None;
+    }
     let fresh = scene.tables.now().after(record.timeout(known.state));
     if scene.is_stale(fresh, known.expires) {
         return None;

@@ -246,7 +246,9 @@ impl<'a, V: Version> Head<'a, V> {
             ..Network::default()
         };
         let room = self.length().wrapping_sub(V::HEADER as u16);
-        transport.defect(room, false).or_else(|| network.defect())
+        transport
+            .defect(room, false, false)
+            .or_else(|| network.defect(false))
     }
 
     #[inline(always)]

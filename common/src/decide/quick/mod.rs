@@ -74,10 +74,14 @@ fn plain<V: Version, T: Tables, R>(
     }
     let goes_on = !head.is_tcp() || goes_on(head.flags());
     let refuse = |reason| Some(act(Verdict::Drop { reason, service }));
+    let record = scene.tables.service(service)?;
+    // What is different about some services is done where there is time for it.
+    if record.treatment.load() != 0 {
+        return None;
+    }
     if let Some(reason) = head.defect(goes_on) {
         return refuse(reason);
     }
-    let record = scene.tables.service(service)?;
     let nature = Nature::from_word(record.nature.load())?;
     let guard = Guard::from_word(record.guard.load());
     if guard.policy != 0 {

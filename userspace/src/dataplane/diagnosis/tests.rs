@@ -5,7 +5,7 @@ use crate::dataplane::attach::Attachment;
 use crate::dataplane::features::Features;
 use crate::dataplane::netlink::Interface;
 use crate::dataplane::plan::{
-    Bind, Choice, Family, Forwarding, IdleTimes, Method, Protocol, Server, Service,
+    Bind, Choice, Family, Forwarding, IdleTimes, Method, Protocol, Server, Service, Treatment,
 };
 use crate::types::{ProxyId, ServerId};
 
@@ -37,6 +37,7 @@ fn service(address: &str, servers: usize) -> Service {
         family: Family::of(address),
         binds: vec![Bind::one(address, 80, 80)],
         segment: 0,
+        treatment: Treatment::default(),
         policy: None,
         delivery: Delivery::Forward(Forwarding {
             backend: "app".to_owned(),

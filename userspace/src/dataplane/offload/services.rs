@@ -12,7 +12,7 @@ use super::Refusal;
 use super::limits::masks;
 use crate::dataplane::plan::{
     Bind, Choice, Delivery, Family, Forwarding, IdleTimes, Key, Masks, Method, Protocol, Server,
-    ServerIds, Service,
+    ServerIds, Service, Treatment,
 };
 use crate::expr::Expression;
 use crate::model::{
@@ -62,6 +62,7 @@ pub(super) fn services(
                 binds: vec![listen],
                 segment,
                 policy: None,
+                treatment: treatment(frontend, &delivery),
                 delivery,
             });
             if let Some(service) = services.last() {
@@ -176,6 +177,16 @@ fn forwarding(
         protocol,
         family,
     };
+    if frontend.marks.client_named && !method.rewrites() {
+        refusals.push(Refusal {
+            place: frontend.place.clone(),
+            message: format!(
+                "frontend '{}': with 'forward {}' servers answer clients directly, and nothing here can mark what 'client' names",
+                frontend.name,
+                method.name(),
+            ),
+        });
+    }
     let servers: Vec<Server> = backend
         .servers
         .iter()
@@ -212,6 +223,25 @@ fn forwarding(
         all_backups: backend.all_backups,
         idle: idle_times(&frontend.timeouts, &backend.timeouts),
     })
+}
+
+/// What is different about the packets of a frontend. Answers are marked where they come through here.
+fn treatment(frontend: &Proxy, delivery: &Delivery) -> Treatment {
+    let lenient = !frontend.normalise;
+    let Some(forwarding) = delivery.forwarding() else {
+        return Treatment {
+            lenient,
+            ..Treatment::default()
+        };
+    };
+    Treatment {
+        lenient,
+        to_server: frontend.marks.server,
+        to_client: frontend
+            .marks
+            .client
+            .filter(|_| forwarding.method.rewrites()),
+    }
 }
 
 /// How the kernel chooses servers, or why it cannot as it was asked to.

@@ -37,7 +37,7 @@ use super::ticks::Ticks;
 pub(super) use binds::{listens, sizes as bind_sizes};
 use lists::ListTables;
 pub(super) use lists::{ListSize, roomy_prefixes, roomy_rows};
-use nature::nature;
+use nature::{nature, treatment};
 pub(super) use policies::regions;
 use rings::RingNumbers;
 use servers::{ServerNumbers, ServerRecord};
@@ -375,6 +375,7 @@ impl Writer {
         };
         let Service { rings, guard, .. } = record;
         rings.store(service.rings.word());
+        record.treatment.store(treatment(&service.plan).word());
         guard.store(self.guard(&service.plan).word());
         record.publish(
             nature(&self.plan, &service.plan),

@@ -5,8 +5,9 @@
 //! part of either.
 
 use tidegate_common::choice::{Choice, Field, Policy};
+use tidegate_common::mark::Mark;
 use tidegate_common::quic::ServerIds;
-use tidegate_common::service::{Forward, ListedFlows, Nature};
+use tidegate_common::service::{Forward, ListedFlows, Nature, Treatment};
 
 use crate::dataplane::plan::{self, Delivery, Forwarding, Key, Masks, Method, Plan};
 
@@ -47,6 +48,20 @@ pub(super) fn nature(plan: &Plan, service: &plan::Service) -> Nature {
         cookies: service.delivery == Delivery::Local
             && service.protocol == plan::Protocol::Tcp
             && plan.syns.cookies != plan::SynCookies::Off,
+    }
+}
+
+/// What is different about its packets, which may change at any time.
+pub(super) fn treatment(service: &plan::Service) -> Treatment {
+    let plan::Treatment {
+        lenient,
+        to_server,
+        to_client,
+    } = service.treatment;
+    Treatment {
+        lenient,
+        to_server: to_server.map_or(Mark::NONE, Mark::of),
+        to_client: to_client.map_or(Mark::NONE, Mark::of),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::dataplane::mmap::{Mapped, Record};
 use crate::dataplane::neighbours::{Hop, NextHop, Obstacle};
 use crate::dataplane::plan::{
     Bind, Choice, Counting, Delivery, Family, Forwarding, Masks, Policy, PolicyId, Protocol,
-    RateLimit, SourceAction,
+    RateLimit, SourceAction, Treatment,
 };
 use crate::dataplane::sizes;
 use crate::dataplane::source_rules::testing::several;
@@ -201,6 +201,7 @@ fn service(frontend: &str, binds: Vec<Bind>, delivery: Delivery) -> plan::Servic
         family: Family::V4,
         binds,
         segment: 0,
+        treatment: Treatment::default(),
         policy: None,
         delivery,
     }

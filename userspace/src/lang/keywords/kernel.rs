@@ -1,11 +1,12 @@
-//! The `xdp …` settings of `global`: the kernel tier's own, which HAProxy does not have.
+//! The kernel tier's own settings, which HAProxy does not have: `xdp …` of `global` and of frontends, and what is written
+//! into the packets of `mode l4`.
 
 use std::path::PathBuf;
 
 use super::args::{Args, Complaint, Parsed, size};
-use super::registry::Keyword;
+use super::registry::{Effect, Keyword, Sections};
 use crate::lang::ast::Word;
-use crate::model::{Deny, ListedFlows, Reject, SynCookies, XdpInterface, XdpMode};
+use crate::model::{Deny, ListedFlows, Marks, Reject, SynCookies, XdpInterface, XdpMode};
 
 pub(super) const KEYWORDS: &[Keyword] = &[
     Keyword::global(
@@ -157,6 +158,107 @@ pub(super) const KEYWORDS: &[Keyword] = &[
             Ok(())
         },
     ),
+    Keyword {
+        name: "xdp normalise",
+        sections: Sections::FRONT,
+        args: "on|off",
+        doc: "Sets whether the kernel drops packets with impossible TCP flags, or addresses that nobody has.",
+        effect: Effect::Proxy(|args, draft, _| {
+            let word = args.only("'on' or 'off'")?;
+            draft.proxy.normalise =
+                super::logging::choose(word, "xdp normalise", &[("on", true), ("off", false)])?;
+            Ok(())
+        }),
+    },
+    Keyword {
+        name: "set-tos",
+        sections: Sections::FRONT,
+        args: "<tos> [client|server]",
+        doc: "Sets the code point of packets of 'mode l4', as the byte it is part of.",
+        effect: Effect::Proxy(|args, draft, _| {
+            let word = args.need("a type of service")?;
+            let tos = super::actions::connection::integer(word)?;
+            let tos = u8::try_from(tos)
+                .map_err(|_| Complaint::new(word.span, "expects a value from 0 to 255"))?;
+            mark(args, &mut draft.proxy.marks, tos)
+        }),
+    },
+    Keyword {
+        name: "set-dscp",
+        sections: Sections::FRONT,
+        args: "<code point> [client|server]",
+        doc: "Sets the code point of packets of 'mode l4', as a number up to 63 or by its name.",
+        effect: Effect::Proxy(|args, draft, _| {
+            let code_point = code_point(args.need("a code point")?)?;
+            mark(args, &mut draft.proxy.marks, code_point << 2)
+        }),
+    },
+];
+
+/// What is behind the value of `set-tos` and `set-dscp`: whose packets, both ways if it is left out.
+fn mark(args: &mut Args<'_>, marks: &mut Marks, tos: u8) -> Parsed<()> {
+    let (server, client) = match args.take() {
+        None => (true, true),
+        Some(word) => {
+            let ways = [("server", (true, false)), ("client", (false, true))];
+            super::logging::choose(word, "packets", &ways)?
+        }
+    };
+    if server {
+        marks.server = Some(tos);
+    }
+    if client {
+        marks.client = Some(tos);
+        marks.client_named = !server;
+    }
+    args.end()
+}
+
+/// A code point: a number, or a name of RFC 2474, 2597, 3246, 5865 or 8622.
+fn code_point(word: &Word) -> Parsed<u8> {
+    if word.text.starts_with(|first: char| first.is_ascii_digit()) {
+        let number = super::actions::connection::integer(word)?;
+        return match u8::try_from(number) {
+            Ok(number) if number < 64 => Ok(number),
+            _ => Err(Complaint::new(word.span, "expects a value from 0 to 63")),
+        };
+    }
+    let name = word.text.to_ascii_lowercase();
+    match CODE_POINTS.iter().find(|(known, _)| *known == name) {
+        Some((_, number)) => Ok(*number),
+        None => {
+            let names = CODE_POINTS.iter().map(|(name, _)| *name);
+            Err(Complaint::unknown(word, "code point", names))
+        }
+    }
+}
+
+/// The names of code points.
+const CODE_POINTS: [(&str, u8); 24] = [
+    ("df", 0),
+    ("le", 1),
+    ("cs0", 0),
+    ("cs1", 8),
+    ("cs2", 16),
+    ("cs3", 24),
+    ("cs4", 32),
+    ("cs5", 40),
+    ("cs6", 48),
+    ("cs7", 56),
+    ("af11", 10),
+    ("af12", 12),
+    ("af13", 14),
+    ("af21", 18),
+    ("af22", 20),
+    ("af23", 22),
+    ("af31", 26),
+    ("af32", 28),
+    ("af33", 30),
+    ("af41", 34),
+    ("af42", 36),
+    ("af43", 38),
+    ("va", 44),
+    ("ef", 46),
 ];
 
 /// Entries of a kernel table.

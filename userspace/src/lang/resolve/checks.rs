@@ -8,7 +8,7 @@ use crate::lang::diagnostics::{Diagnostic, Severity};
 use crate::lang::keywords::context::{Context, called};
 use crate::lang::keywords::draft::{FormatSource, ProxyDraft};
 use crate::lang::source::Span;
-use crate::model::{BackendTarget, BalanceKind, LogAddress, Mode};
+use crate::model::{BackendTarget, BalanceKind, LogAddress, Marks, Mode};
 
 /// Checks all proxies; those that are disabled are left alone.
 pub(super) fn proxies(drafts: &[ProxyDraft], context: &mut Context<'_>) {
@@ -41,6 +41,7 @@ pub(super) fn proxies(drafts: &[ProxyDraft], context: &mut Context<'_>) {
                 "'quic-server-id' needs 'mode l4'",
             );
         }
+        marks(draft, context);
         programs(draft, context);
         logs(draft, context);
         log_targets(draft, drafts, context);
@@ -48,6 +49,18 @@ pub(super) fn proxies(drafts: &[ProxyDraft], context: &mut Context<'_>) {
         super::reverse::servers(draft, drafts, context);
     }
     global_log_targets(drafts, context);
+}
+
+/// What is written into packets is written by the kernel.
+fn marks(draft: &ProxyDraft, context: &mut Context<'_>) {
+    if draft.proxy.mode == Mode::L4 || draft.proxy.marks == Marks::default() {
+        return;
+    }
+    let words = ["set-tos", "set-dscp"];
+    let written = |word: &&str| draft.place_of(word) != draft.header;
+    let word = words.into_iter().rfind(written).unwrap_or(words[0]);
+    let message = format!("'{word}' needs 'mode l4'");
+    context.alert(draft.place_of(word), message);
 }
 
 fn listeners(draft: &ProxyDraft, context: &mut Context<'_>) {

@@ -95,3 +95,41 @@ fn ways_to_forward_that_cannot_bridge_families_are_refused() {
         assert_eq!(refused(Forward::Dsr, bind, &[server]), []);
     }
 }
+
+#[test]
+fn packets_are_marked_on_the_ways_that_come_through_here() {
+    let compiled = |forward, marks| {
+        let mut draft = Draft::new(Mode::L4)
+            .tcp("192.0.2.1:80")
+            .server("s1", "10.0.0.1:80");
+        (draft.proxy().forward, draft.proxy().marks) = (forward, marks);
+        draft.proxy().normalise = false;
+        draft.compile()
+    };
+    let both = model::Marks {
+        server: Some(8),
+        client: Some(16),
+        client_named: false,
+    };
+    let named = model::Marks {
+        client_named: true,
+        ..both
+    };
+    for (forward, answers) in [
+        (Forward::Nat, true),
+        (Forward::Dnat, true),
+        (Forward::Dsr, false),
+        (Forward::Ipip, false),
+        (Forward::Gue { port: 6080 }, false),
+    ] {
+        let treatment = compiled(forward, both).plan.services[0].treatment;
+        let expected = crate::dataplane::plan::Treatment {
+            lenient: true,
+            to_server: Some(8),
+            to_client: answers.then_some(16),
+        };
+        assert_eq!(treatment, expected, "{forward:?}");
+        let refusals = compiled(forward, named).refusals;
+        assert_eq!(refusals.is_empty(), answers, "{forward:?}: {refusals:?}");
+    }
+}

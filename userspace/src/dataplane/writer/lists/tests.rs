@@ -113,6 +113,7 @@ fn compiled(policies: Vec<SourceRules>) -> Compiled {
                 family,
                 binds: vec![Bind::one(address, 80, 80)],
                 segment: 0,
+                treatment: crate::dataplane::plan::Treatment::default(),
                 policy: Some(PolicyId(number as u16)),
                 delivery: Delivery::Local,
             });

@@ -149,7 +149,7 @@ fn is_number(rule: &RuleParts<'_, '_, '_>) -> bool {
 }
 
 /// Decimal, or hexadecimal after `0x`.
-fn integer(word: &Word) -> Parsed<u32> {
+pub(in crate::lang::keywords) fn integer(word: &Word) -> Parsed<u32> {
     let number = match word.text.strip_prefix("0x") {
         Some(digits) => u32::from_str_radix(digits, 16),
         None => word.text.parse(),

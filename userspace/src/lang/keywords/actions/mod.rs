@@ -4,7 +4,7 @@
 //! optional condition.
 
 mod common;
-mod connection;
+pub(super) mod connection;
 pub(super) mod http;
 mod message;
 pub(super) mod redirect;
