@@ -365,6 +365,30 @@ fn information_comes_in_three_forms() {
 }
 
 #[test]
+fn information_has_what_monitors_of_haproxy_refuse_to_go_without() {
+    let plain = ask(&world(), "show info");
+    for name in [
+        "Name",
+        "Version",
+        "Release_date",
+        "Nbproc",
+        "Process_num",
+        "Pid",
+        "Uptime",
+        "Maxconn",
+        "CurrConns",
+        "Maxpipes",
+        "PipesUsed",
+        "Tasks",
+        "Run_queue",
+        "node",
+    ] {
+        let start = format!("{name}: ");
+        assert!(plain.lines().any(|line| line.starts_with(&start)), "{name}");
+    }
+}
+
+#[test]
 fn variables_of_the_process_are_shown_with_their_type() {
     let world = world();
     let served = world.served.load_full();

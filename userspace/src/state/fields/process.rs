@@ -48,6 +48,7 @@ impl InfoRow<'_> {
 pub const INFO: &[InfoField] = &[
     field(0, "Name", "", "POS", "Product name", |_| Value::Text("tidegate".into())),
     field(1, "Version", "", "POS", "Product version", |row| Value::Text(row.version.into())),
+    field(2, "Release_date", "", "POS", "Date of this version", |_| Value::Text(RELEASED.into())),
     field(3, "Nbthread", "nbthread", "CGS", "Number of worker threads", |row| Value::U32(clamp(row.running.state.threads() as u64))),
     field(4, "Nbproc", "nbproc", "CGS", "Number of worker processes, always 1", |_| Value::U32(1)),
     field(5, "Process_num", "relative_process_id", "KGP", "Number of this worker process, always 1", |_| Value::U32(1)),
@@ -63,6 +64,7 @@ pub const INFO: &[InfoField] = &[
     field(19, "CumReq", "requests_total", "MCP", "Requests so far", |row| Value::U64(row.counter(Counter::Requests))),
     field(21, "CurrSslConns", "current_ssl_connections", "MGP", "TLS connections now, both sides", |row| Value::U32(row.running.state.process.tls_connections.current())),
     field(22, "CumSslConns", "ssl_connections_total", "MCP", "TLS connections so far, both sides", |row| Value::U64(row.counter(Counter::TlsSessions))),
+    field(23, "Maxpipes", "", "CLP", "Limit of pipes for splicing, 0 for none", |_| Value::U32(0)),
     field(24, "PipesUsed", "pipes_used_total", "MGP", "Pipes in use for splicing", |row| Value::U32(row.running.state.process.pipes_used.current())),
     field(25, "PipesFree", "pipes_free_total", "MGP", "Pipes kept for splicing", |row| Value::U32(row.running.state.process.pipes_free.current())),
     field(26, "ConnRate", "current_connection_rate", "MRP", "Client connections in the last second", |row| Value::U32(row.running.state.process.connection_rate.read(row.now))),
@@ -83,6 +85,7 @@ pub const INFO: &[InfoField] = &[
     field(43, "CompressBpsOut", "http_comp_bytes_out_total", "MRP", "Bytes compressors emitted in the last second", |row| Value::U32(row.running.state.process.compression_out_rate.read(row.now))),
     field(44, "CompressBpsRateLim", "limit_http_comp", "CLP", "Limit of CompressBpsIn, 0 for none", |row| limit(row, ProcessRate::Compression)),
     field(47, "Tasks", "current_tasks", "MGP", "Sessions being served", |row| Value::U32(clamp(row.running.state.sessions.count() as u64))),
+    field(48, "Run_queue", "", "MGP", "Tasks that wait for their thread: always 0, they are not counted", |_| Value::U32(0)),
     field(50, "node", "node", "COS", "Node name", node),
     field(51, "description", "description", "COS", "Description of the node", description),
     field(52, "Stopping", "stopping", "MGP", "1 while the process is on its way out", |row| Value::U32(row.running.state.process.is_stopping().into())),
@@ -95,6 +98,9 @@ pub const INFO: &[InfoField] = &[
     field(70, "Start_time_sec", "start_time_seconds", "MDP", "When the process started, in seconds since 1970", |row| Value::U32(clamp(row.running.state.process.started_wall.as_secs()))),
     field(90, "XdpMemLocked_bytes", "", "MGP", "Memory that the tables of the kernel tier lock", |row| Value::U64(row.running.state.process.kernel_memory())),
 ];
+
+/// When the version in Cargo.toml was given.
+const RELEASED: &str = "2026/11/28";
 
 const fn field(
     position: u16,
