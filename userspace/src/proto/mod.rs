@@ -3,6 +3,7 @@
 //! Nothing here owns a socket, reads a clock, spawns or logs.
 
 pub mod checks;
+pub mod deflate;
 pub mod dns;
 pub mod ends;
 pub mod http;

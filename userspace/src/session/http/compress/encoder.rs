@@ -8,6 +8,7 @@ use std::io::{self, Write};
 
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 
+use super::fast::Fast;
 use crate::model::CompressionAlgorithm;
 use crate::session::http::filter::{BodyFilter, Flow};
 
@@ -29,9 +30,11 @@ pub(crate) struct Compressor {
     tally: Tally,
 }
 
-/// One algorithm at work. They write into a vector that is emptied after every step.
+/// One algorithm at work. Those of the crates write into a vector that is emptied after every step.
 enum Stream {
     Identity,
+    /// Gzip and its kin at the first level, the default.
+    Fast(Fast),
     Gzip(GzEncoder<Vec<u8>>),
     Deflate(ZlibEncoder<Vec<u8>>),
     RawDeflate(DeflateEncoder<Vec<u8>>),
@@ -50,6 +53,13 @@ impl Compressor {
         let level = flate2::Compression::new(effort.level.clamp(1, 9));
         let stream = match algorithm {
             CompressionAlgorithm::Identity => Stream::Identity,
+            CompressionAlgorithm::Gzip
+            | CompressionAlgorithm::Deflate
+            | CompressionAlgorithm::RawDeflate
+                if effort.level <= 1 =>
+            {
+                Stream::Fast(Fast::new(algorithm))
+            }
             CompressionAlgorithm::Gzip => Stream::Gzip(GzEncoder::new(Vec::new(), level)),
             CompressionAlgorithm::Deflate => Stream::Deflate(ZlibEncoder::new(Vec::new(), level)),
             CompressionAlgorithm::RawDeflate => {
@@ -75,28 +85,28 @@ impl Compressor {
         })
     }
 
-    /// Moves what the compressor wrote to `out`.
-    fn drain(&mut self, taken: usize, out: &mut Vec<u8>) {
-        let before = out.len();
+    /// Moves what a crate's compressor wrote to `out`.
+    fn drain(&mut self, out: &mut Vec<u8>) {
         match &mut self.stream {
-            Stream::Identity | Stream::Over => {}
+            Stream::Identity | Stream::Fast(_) | Stream::Over => {}
             Stream::Gzip(encoder) => out.append(encoder.get_mut()),
             Stream::Deflate(encoder) => out.append(encoder.get_mut()),
             Stream::RawDeflate(encoder) => out.append(encoder.get_mut()),
             Stream::Brotli(encoder) => out.append(encoder.get_mut()),
             Stream::Zstd(encoder) => out.append(encoder.get_mut()),
         }
-        (self.tally)(taken as u64, (out.len() - before) as u64);
     }
 }
 
 impl BodyFilter for Compressor {
     fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>) -> io::Result<Flow> {
+        let before = out.len();
         match &mut self.stream {
             Stream::Identity | Stream::Over => {
                 (self.tally)(piece.len() as u64, piece.len() as u64);
                 return Ok(Flow::Unchanged);
             }
+            Stream::Fast(encoder) => encoder.piece(piece, out),
             Stream::Gzip(encoder) => encoder.write_all(piece)?,
             Stream::Deflate(encoder) => encoder.write_all(piece)?,
             Stream::RawDeflate(encoder) => encoder.write_all(piece)?,
@@ -104,7 +114,8 @@ impl BodyFilter for Compressor {
             Stream::Zstd(encoder) => encoder.write_all(piece)?,
         }
         self.holds = true;
-        self.drain(piece.len(), out);
+        self.drain(out);
+        (self.tally)(piece.len() as u64, (out.len() - before) as u64);
         Ok(Flow::Changed)
     }
 
@@ -112,29 +123,37 @@ impl BodyFilter for Compressor {
         if !std::mem::take(&mut self.holds) {
             return Ok(());
         }
+        let before = out.len();
         match &mut self.stream {
             Stream::Identity | Stream::Over => {}
+            Stream::Fast(encoder) => encoder.flush(out),
             Stream::Gzip(encoder) => encoder.flush()?,
             Stream::Deflate(encoder) => encoder.flush()?,
             Stream::RawDeflate(encoder) => encoder.flush()?,
             Stream::Brotli(encoder) => encoder.flush()?,
             Stream::Zstd(encoder) => encoder.flush()?,
         }
-        self.drain(0, out);
+        self.drain(out);
+        (self.tally)(0, (out.len() - before) as u64);
         Ok(())
     }
 
     fn end(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        let before = out.len();
         let mut rest = match std::mem::replace(&mut self.stream, Stream::Over) {
             Stream::Identity | Stream::Over => Vec::new(),
+            Stream::Fast(encoder) => {
+                encoder.finish(out);
+                Vec::new()
+            }
             Stream::Gzip(encoder) => encoder.finish()?,
             Stream::Deflate(encoder) => encoder.finish()?,
             Stream::RawDeflate(encoder) => encoder.finish()?,
             Stream::Brotli(encoder) => encoder.into_inner(),
             Stream::Zstd(encoder) => encoder.finish()?,
         };
-        (self.tally)(0, rest.len() as u64);
         out.append(&mut rest);
+        (self.tally)(0, (out.len() - before) as u64);
         Ok(())
     }
 }
@@ -184,23 +203,27 @@ mod tests {
             .collect()
     }
 
-    fn compressor(algorithm: CompressionAlgorithm, tally: Tally) -> Compressor {
-        Compressor::new(algorithm, Effort { level: 1 }, tally).unwrap()
+    /// Every algorithm at a level of its own crate, and the first one, which is ours for some.
+    fn all() -> impl Iterator<Item = (CompressionAlgorithm, Effort)> {
+        let all = CompressionAlgorithm::ALL.into_iter();
+        all.flat_map(|algorithm| [1, 2].map(|level| (algorithm, Effort { level })))
     }
 
     #[test]
     fn every_algorithm_gives_back_what_it_was_given() {
         let text = text();
-        for algorithm in CompressionAlgorithm::ALL {
+        for (algorithm, effort) in all() {
             let counts = Rc::new(Cell::new((0, 0)));
             let seen = Rc::clone(&counts);
-            let mut compressor = compressor(
+            let mut compressor = Compressor::new(
                 algorithm,
+                effort,
                 Box::new(move |taken, given| {
                     let (a, b) = seen.get();
                     seen.set((a + taken, b + given));
                 }),
-            );
+            )
+            .unwrap();
             let mut out = Vec::new();
             for piece in text.chunks(7001) {
                 if compressor.piece(piece, &mut out).unwrap() == Flow::Unchanged {
@@ -222,8 +245,8 @@ mod tests {
 
     #[test]
     fn what_came_before_a_pause_can_be_read_before_the_end() {
-        for algorithm in CompressionAlgorithm::ALL {
-            let mut compressor = compressor(algorithm, Box::new(|_, _| {}));
+        for (algorithm, effort) in all() {
+            let mut compressor = Compressor::new(algorithm, effort, Box::new(|_, _| {})).unwrap();
             let mut out = Vec::new();
             if compressor.piece(b"first words", &mut out).unwrap() == Flow::Unchanged {
                 out.extend_from_slice(b"first words");

@@ -6,6 +6,7 @@
 
 mod accept;
 mod encoder;
+mod fast;
 
 use std::rc::Rc;
 
