@@ -14,8 +14,10 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, ready};
 
+use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::io::unix::AsyncFd;
+use tokio::net::UnixStream;
 
 use super::stream::plain;
 use super::sys::{Family, Signed};
@@ -70,11 +72,9 @@ pub struct Incoming {
 }
 
 /// One thread's listener.
-pub struct Listener(Inner);
-
-enum Inner {
-    Tcp(TcpListener),
-    Unix(UnixListener),
+pub struct Listener {
+    socket: AsyncFd<OwnedFd>,
+    kind: Kind,
 }
 
 impl Bound {
@@ -131,10 +131,10 @@ impl Bound {
     /// The listener of thread number `thread`. Must be called on that thread, inside its runtime.
     pub fn listener(&self, thread: usize) -> io::Result<Listener> {
         let socket = self.sockets[thread % self.sockets.len()].try_clone()?;
-        Ok(Listener(match self.kind {
-            Kind::Tcp => Inner::Tcp(TcpListener::from_std(socket.into())?),
-            Kind::Unix => Inner::Unix(UnixListener::from_std(socket.into())?),
-        }))
+        Ok(Listener {
+            socket: sys::watch_listener(socket)?,
+            kind: self.kind,
+        })
     }
 
     /// Stops or resumes listening without giving the sockets up: connection attempts are refused meanwhile.
@@ -164,26 +164,36 @@ impl Bound {
 impl Listener {
     /// Accepts one connection.
     pub fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Incoming>> {
-        Poll::Ready(match &self.0 {
-            Inner::Tcp(listener) => {
-                ready!(listener.poll_accept(context)).map(|(socket, peer)| Incoming {
-                    stream: Stream::tcp(socket),
-                    peer: Some(plain(peer)),
-                })
+        loop {
+            let mut ready = ready!(self.socket.poll_read_ready(context))?;
+            // Anything but a result means that there was none to accept after all.
+            if let Ok(result) = ready.try_io(|socket| accept(socket.get_ref(), self.kind)) {
+                return Poll::Ready(result);
             }
-            Inner::Unix(listener) => {
-                ready!(listener.poll_accept(context)).map(|(socket, _)| Incoming {
-                    stream: Stream::unix(socket),
-                    peer: None,
-                })
-            }
-        })
+        }
     }
 
     /// Waits for one connection.
     pub async fn accept(&self) -> io::Result<Incoming> {
         std::future::poll_fn(|context| self.poll_accept(context)).await
     }
+}
+
+fn accept(listener: &OwnedFd, kind: Kind) -> io::Result<Incoming> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let (socket, peer) = acceptfrom_with(listener, flags)?;
+    Ok(match kind {
+        Kind::Tcp => Incoming {
+            stream: Stream::accepted(socket.into()),
+            peer: peer
+                .and_then(|peer| SocketAddr::try_from(peer).ok())
+                .map(plain),
+        },
+        Kind::Unix => Incoming {
+            stream: Stream::unix(UnixStream::from_std(socket.into())?),
+            peer: None,
+        },
+    })
 }
 
 /// Whether an error of `accept` concerns that one connection only, so that the next one may work at once.

@@ -59,6 +59,11 @@ impl Stream {
         Self::bare(Bare::tcp(socket))
     }
 
+    /// A clear TCP connection just accepted: the runtime watches it from the first wait on.
+    pub const fn accepted(socket: std::net::TcpStream) -> Self {
+        Self::bare(Bare::accepted(socket))
+    }
+
     /// A Unix connection.
     pub const fn unix(socket: UnixStream) -> Self {
         Self::bare(Bare::unix(socket))
@@ -199,7 +204,7 @@ impl Stream {
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match &self.transport {
             Transport::Carried(carried) => carried.descriptor(),
-            _ => self.base().map(Bare::descriptor),
+            _ => self.base()?.descriptor(),
         }
     }
 
@@ -230,6 +235,12 @@ impl Stream {
             Transport::Layered(layer) => Pin::new(layer).poll_fill_buf(context).map_ok(|_| ()),
             Transport::Carried(carried) => carried.poll_readable(context),
         }
+    }
+
+    /// Whether the runtime watches it already. If not, waiting on it costs two system calls more than reading and
+    /// writing do.
+    pub fn is_watched(&self) -> bool {
+        self.base().is_none_or(Bare::is_watched)
     }
 
     /// Waits for [`Stream::poll_readable`].

@@ -13,6 +13,9 @@ use std::mem::{MaybeUninit, size_of};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
 use super::TcpInfo;
 use crate::model::MD5_PASSWORD_MAX;
 
@@ -25,6 +28,14 @@ pub fn duplicate(number: i32) -> io::Result<OwnedFd> {
     // EBADF and nothing was touched.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
     borrowed.try_clone_to_owned()
+}
+
+/// Has this thread's runtime watch a listening socket for connections.
+pub(super) fn watch_listener(socket: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the descriptor is open, and stays the same open one for as long as it is watched: the result owns it and is
+    // only ever borrowed.
+    let watched = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
+    Ok(watched?)
 }
 
 /// Sets an integer socket option.

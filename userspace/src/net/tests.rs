@@ -37,6 +37,49 @@ fn every_thread_gets_its_own_socket_on_the_same_kernel_chosen_port() {
 }
 
 #[test]
+fn an_accepted_stream_is_watched_only_once_there_is_something_to_wait_for() {
+    run(async {
+        let bound = Bound::new(&any_port(), &SocketOptions::default(), 16, 1).unwrap();
+        let listener = bound.listener(0).unwrap();
+        let mut client = TcpStream::connect(bound.address().unwrap()).await.unwrap();
+        client.write_all(b"question").await.unwrap();
+        let mut accepted = listener.accept().await.unwrap().stream;
+        let mut buffer = [0; 64];
+        accepted.readable().await.unwrap();
+        assert_eq!(accepted.read(&mut buffer).await.unwrap(), 8);
+        accepted.write_all(b"answer").await.unwrap();
+        client.read_exact(&mut buffer[..6]).await.unwrap();
+        assert!(!accepted.is_watched());
+        // It was read empty: whoever waits now waits for what is not there yet.
+        let mut waits = Box::pin(accepted.readable());
+        assert!(poll_fn(|context| Poll::Ready(waits.as_mut().poll(context).is_pending())).await);
+        client.write_all(b"more").await.unwrap();
+        waits.await.unwrap();
+        assert!(accepted.is_watched());
+        assert_eq!(accepted.read(&mut buffer).await.unwrap(), 4);
+        drop(client);
+        assert_eq!(accepted.read(&mut buffer).await.unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_write_that_must_wait_has_the_stream_watched_and_ends() {
+    run(async {
+        let bound = Bound::new(&any_port(), &SocketOptions::default(), 16, 1).unwrap();
+        let listener = bound.listener(0).unwrap();
+        let mut client = TcpStream::connect(bound.address().unwrap()).await.unwrap();
+        let mut accepted = listener.accept().await.unwrap().stream;
+        let large = vec![7; 32 << 20];
+        let mut received = vec![0; large.len()];
+        let (sent, taken) =
+            tokio::join!(accepted.write_all(&large), client.read_exact(&mut received));
+        sent.unwrap();
+        taken.unwrap();
+        assert!(accepted.is_watched() && received == large);
+    });
+}
+
+#[test]
 fn a_port_in_use_is_named_as_haproxy_names_it() {
     run(async {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();

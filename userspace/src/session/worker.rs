@@ -8,8 +8,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, watch};
-use tokio::task::{AbortHandle, LocalSet};
+use tokio::task::AbortHandle;
 
 use super::accept;
 use super::generation::{Current, LocalGeneration};
@@ -97,7 +98,7 @@ pub(super) fn run(
     shard::enter(number + 1);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?;
+        .build_local(LocalOptions::default())?;
     let threads = shelves.len();
     let generation = Arc::clone(&orders.borrow().generation);
     let worker = Rc::new(Worker {
@@ -112,8 +113,8 @@ pub(super) fn run(
         pool: Pool::new(number, shelves, attached),
         mirrors: Mirrors::default(),
     });
-    // Dropping the set at the end drops every session that is still running.
-    LocalSet::new().block_on(&runtime, obey(worker));
+    // Dropping the runtime at the end drops every session that is still running.
+    runtime.block_on(obey(worker));
     Ok(())
 }
 

@@ -81,11 +81,14 @@ impl HttpStream<'_, '_> {
             &self.message_view(),
         );
         let mut search = search.ok_or(Failure::NoServer)?;
-        let stores = Stores::of_request(backend, &self.message_view());
+        let stores = (!proxy.stick_rules.is_empty())
+            .then(|| Stores::of_request(backend, &self.message_view()));
         let assigned = self.front.attend(stays, None, search.assign()).await?;
         let mut slot = assigned.map_err(|error| self.not_assigned(&error))?;
         self.redirect_to_server(&slot)?;
-        stores.store(slot.server(), &self.message_view());
+        if let Some(stores) = stores {
+            stores.store(slot.server(), &self.message_view());
+        }
         let mut fresh = Fresh::No;
         loop {
             let upstream = match self.reusable(&slot, proxy, fresh) {
@@ -253,13 +256,12 @@ impl HttpStream<'_, '_> {
             _ => None,
         };
         let server = generation.model().server(server);
-        let view = self.message_view();
-        let name = match &server.pool_name {
-            Some(expression) => expression.eval(&view).and_then(Sample::into_text),
-            None => {
-                let tls = server.tls.as_ref();
-                tls.and_then(|tls| transport::server_name(tls, &view))
-            }
+        let name = match (&server.pool_name, &server.tls) {
+            (Some(expression), _) => expression
+                .eval(&self.message_view())
+                .and_then(Sample::into_text),
+            (None, Some(tls)) => transport::server_name(tls, &self.message_view()),
+            (None, None) => None,
         };
         // A PROXY header makes a connection its client's.
         let ends = self.connection.ends.get();

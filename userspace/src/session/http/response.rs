@@ -66,8 +66,10 @@ impl HttpStream<'_, '_> {
         self.check_cacheability(link)?;
         self.apply_response_rules().await?;
         self.tell_cookie(link);
-        Stores::of_response(link.proxy.id, &self.message_view())
-            .store(link.server, &self.message_view());
+        if !link.proxy.stick_rules.is_empty() {
+            Stores::of_response(link.proxy.id, &self.message_view())
+                .store(link.server, &self.message_view());
+        }
         self.apply_after_response_rules();
         self.invalidate_cache();
         if response.tunnel && self.messages.response.status() != 101 && self.request.upgrade {
