@@ -1,46 +1,8 @@
 //! A fast deflate (RFC 1951): one look for an earlier copy at each place, and the fixed codes.
 //!
 //! What a proxy needs that compresses every response anew: a stream holds a few bits and no window, since copies are
-//! looked for within a piece only, and the table of places serves all streams of a thread. Bytes go in piece by piece,
-//! blocks come out. Better compression for more time is zlib's business.
-
-/// Where groups of four bytes were last seen. Serves any number of streams, one piece after the other.
-pub struct Places {
-    /// By hash; counted on from piece to piece, so that nothing needs to be cleared between two.
-    last: Box<[u32; PLACES]>,
-    /// The count at the beginning of the next piece.
-    next: u32,
-}
-
-impl Default for Places {
-    fn default() -> Self {
-        Self {
-            last: Box::new([0; PLACES]),
-            next: FIRST,
-        }
-    }
-}
-
-impl Places {
-    /// Makes room for a piece; the count at its beginning.
-    fn begin(&mut self, length: usize) -> u32 {
-        let length = u32::try_from(length).unwrap_or(u32::MAX);
-        if self.next.checked_add(length).is_none() {
-            self.last.fill(0);
-            self.next = FIRST;
-        }
-        let begin = self.next;
-        self.next = begin.saturating_add(length);
-        begin
-    }
-
-    /// Puts the place under its bytes, and gives the one that was there.
-    #[inline(always)]
-    fn replace(&mut self, bytes: u64, place: u32) -> u32 {
-        let hash = (bytes as u32).wrapping_mul(0x9e37_79b1) >> (32 - PLACES.ilog2());
-        std::mem::replace(&mut self.last[hash as usize], place)
-    }
-}
+//! looked for within a piece only. Bytes go in piece by piece, blocks come out. Better compression for more time is zlib's
+//! business.
 
 /// One stream: the bits that do not fill a byte yet.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,12 +12,8 @@ pub struct Deflate {
 }
 
 impl Deflate {
-    /// Compresses a piece, at most [`PIECE`] bytes, as blocks of its own. What does not shrink is stored.
-    ///
-    /// # Panics
-    /// The piece is longer than that.
-    pub fn piece(&mut self, piece: &[u8], places: &mut Places, out: &mut Vec<u8>) {
-        assert!(piece.len() <= PIECE, "callers cut what is longer");
+    /// Compresses a piece, as blocks of its own. What does not shrink is stored.
+    pub fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         if piece.is_empty() {
             return;
         }
@@ -63,7 +21,7 @@ impl Deflate {
         self.write(out, piece.len() + piece.len() / 8 + SLACK, |writer| {
             writer.put(FIXED, 3);
             writer.flush();
-            compress(piece, places, writer);
+            compress(piece, writer);
             writer.put(0, END_OF_BLOCK);
         });
         if out.len() - before.1 > piece.len() + stored_overhead(piece.len()) {
@@ -119,26 +77,29 @@ impl Deflate {
 }
 
 /// Writes the codes of a piece.
-#[inline(always)]
-fn compress(piece: &[u8], places: &mut Places, writer: &mut Writer<'_>) {
-    let begin = places.begin(piece.len());
+fn compress(piece: &[u8], writer: &mut Writer<'_>) {
+    let mut places = Places([0; PLACES]);
     let end = piece.len().saturating_sub(LOOK_AHEAD);
     let mut at = 0;
     while at < end {
-        let Some(mut copy) = find(piece, at, begin, places) else {
+        let mut copy = places.look(piece, at);
+        if copy.length < SHORTEST {
             writer.literal(piece[at]);
             writer.flush();
             at += 1;
             continue;
-        };
-        // A short copy often hides a longer one that begins a byte later.
-        if copy.length < SHORT
-            && let Some(later) = find(piece, at + 1, begin, places)
-            && later.length > copy.length
-        {
-            writer.literal(piece[at]);
-            at += 1;
-            copy = later;
+        }
+        if copy.length == SHORTEST {
+            // It often hides a longer one that begins a byte later.
+            let later = places.look(piece, at + 1);
+            if later.length > copy.length {
+                writer.literal(piece[at]);
+                at += 1;
+                copy = later;
+            }
+        }
+        if copy.length == WORD {
+            copy.length = common(piece, at - copy.distance, at);
         }
         writer.copy(copy);
         writer.flush();
@@ -153,44 +114,43 @@ fn compress(piece: &[u8], places: &mut Places, writer: &mut Writer<'_>) {
 /// Bytes that were there before.
 #[derive(Clone, Copy, Debug)]
 struct Copy {
-    /// 4 to 258.
     length: usize,
     /// How far back, 1 to 32,768.
-    distance: u32,
+    distance: usize,
 }
 
-/// Looks for an earlier copy of what begins at `at`, which is at least eight bytes before the end.
-#[inline(always)]
-fn find(piece: &[u8], at: usize, begin: u32, places: &mut Places) -> Option<Copy> {
-    let here = word(piece, at);
-    let place = begin + at as u32;
-    let last = places.replace(here, place);
-    let distance = place - last;
-    if distance > WINDOW || last < begin {
-        return None;
+/// Where in a piece groups of four bytes were last seen: by their hash, the lower half of the place. What another group
+/// left there is found out by comparing.
+struct Places([u16; PLACES]);
+
+impl Places {
+    /// How much of the eight bytes at `at` there was before, at the last place known; then that is here.
+    #[inline(always)]
+    fn look(&mut self, piece: &[u8], at: usize) -> Copy {
+        let here = word(piece, at);
+        let hash = (here as u32).wrapping_mul(0x9e37_79b1) >> (32 - PLACES.ilog2());
+        let last = std::mem::replace(&mut self.0[hash as usize], at as u16);
+        let behind = usize::from((at as u16).wrapping_sub(last));
+        let distance = if behind <= at.min(WINDOW) { behind } else { 0 };
+        let different = here ^ word(piece, at - distance);
+        let length = match distance {
+            0 => 0,
+            _ => different.trailing_zeros() as usize / 8,
+        };
+        Copy { length, distance }
     }
-    let earlier = (last - begin) as usize;
-    let different = here ^ word(piece, earlier);
-    if different as u32 != 0 {
-        return None;
-    }
-    let length = match different {
-        0 => common(piece, earlier, at),
-        _ => different.trailing_zeros() as usize / 8,
-    };
-    Some(Copy { length, distance })
 }
 
-/// How many bytes from `later` on are those from `earlier` on; eight are known to be.
+/// How many bytes from `later` on are those from `earlier` on; those of a word are known to be.
 fn common(piece: &[u8], earlier: usize, later: usize) -> usize {
     let most = (piece.len() - later).min(LONGEST);
-    let mut length = 8;
-    while length + 8 <= most {
+    let mut length = WORD;
+    while length + WORD <= most {
         let different = word(piece, earlier + length) ^ word(piece, later + length);
         if different != 0 {
             return length + different.trailing_zeros() as usize / 8;
         }
-        length += 8;
+        length += WORD;
     }
     while length < most && piece[earlier + length] == piece[later + length] {
         length += 1;
@@ -246,7 +206,7 @@ impl Writer<'_> {
     #[inline(always)]
     fn copy(&mut self, copy: Copy) {
         let length = LENGTHS[copy.length];
-        let (distance, count) = distance_code(copy.distance);
+        let (distance, count) = distance_code(copy.distance as u32);
         self.put(
             u64::from(length.bits) | distance << length.count,
             u32::from(length.count) + count,
@@ -368,19 +328,18 @@ const fn stored_overhead(length: usize) -> usize {
 static LITERALS: [Code; 256] = literals();
 static LENGTHS: [Code; LONGEST + 1] = lengths();
 
-/// Longest piece, in bytes.
-pub const PIECE: usize = 1 << 20;
-/// A table that fits the processor's first cache.
+/// 16 KiB of places: with the piece they fit the processor's first cache.
 const PLACES: usize = 1 << 13;
-/// The first count: farther than a window from the zeros of an empty table.
-const FIRST: u32 = WINDOW + 1;
-const WINDOW: u32 = 32 * 1024;
+/// How far back a copy may be, in bytes.
+const WINDOW: usize = 32 * 1024;
+/// Bytes that are compared at once.
+const WORD: usize = 8;
+/// The shortest copy that is looked for.
+const SHORTEST: usize = 4;
 /// The longest copy there is a code for.
 const LONGEST: usize = 258;
-/// A copy shorter than this is worth a second look.
-const SHORT: usize = 5;
 /// So many bytes must follow a place that is looked at, and the one behind it.
-const LOOK_AHEAD: usize = 9;
+const LOOK_AHEAD: usize = WORD + 1;
 /// Most bytes of a stored block.
 const STORED: usize = 65_535;
 /// The header of a block with fixed codes, and what makes a block the last.
@@ -409,12 +368,10 @@ mod tests {
         text
     }
 
-    fn deflated<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, places: &mut Places) -> Vec<u8> {
+    fn deflated(piece: &[u8]) -> Vec<u8> {
         let mut stream = Deflate::default();
         let mut out = Vec::new();
-        for piece in pieces {
-            stream.piece(piece, places, &mut out);
-        }
+        stream.piece(piece, &mut out);
         stream.finish(&mut out);
         out
     }
@@ -424,7 +381,6 @@ mod tests {
         let noise: Vec<u8> = (0..40_000u32)
             .map(|n| (n.wrapping_mul(n ^ 0x5bd1_e995) >> 11) as u8)
             .collect();
-        let mut places = Places::default();
         for distance in [1, 2, 3, 4, 5, 8, 9, 100, 257, 4096, 24_577, 32_768, 32_769] {
             for length in (0..300).step_by(7).chain([258, 259, 260]) {
                 let mut text = noise[..distance].to_vec();
@@ -432,10 +388,7 @@ mod tests {
                     text.push(text[text.len() - distance]);
                 }
                 text.extend_from_slice(b"the end of it all");
-                assert!(
-                    inflated(&deflated([&text[..]], &mut places)) == text,
-                    "{distance}, {length}"
-                );
+                assert!(inflated(&deflated(&text)) == text, "{distance}, {length}");
             }
         }
     }
@@ -451,19 +404,19 @@ mod tests {
         })
         .take(200_000)
         .collect();
-        let out = deflated([&noise[..]], &mut Places::default());
+        let out = deflated(&noise);
         assert!(out.len() <= noise.len() + 30, "{}", out.len());
         assert!(inflated(&out) == noise);
     }
 
     #[test]
-    fn places_are_counted_anew_before_the_count_ends() {
-        let mut places = Places::default();
-        let text = b"again and again and again".repeat(100);
-        let first = deflated([&text[..]], &mut places);
-        places.next = u32::MAX - 100;
-        assert_eq!(deflated([&text[..]], &mut places), first);
-        assert_eq!(places.next, FIRST + text.len() as u32);
+    fn pieces_far_longer_than_a_window_come_back() {
+        let text: Vec<u8> = (0..100_000u32)
+            .flat_map(|n| format!("line {} of {}\n", n % 977, n.wrapping_mul(n) % 13).into_bytes())
+            .collect();
+        let out = deflated(&text);
+        assert!(out.len() < text.len() / 3, "{}", out.len());
+        assert!(inflated(&out) == text);
     }
 
     proptest! {
@@ -473,12 +426,11 @@ mod tests {
             shift: u8,
             flushes: bool,
         ) {
-            let mut places = Places::default();
             let mut stream = Deflate::default();
             let (mut out, mut text) = (Vec::new(), Vec::new());
             for piece in &pieces {
                 let piece: Vec<u8> = piece.iter().map(|byte| byte.wrapping_mul(shift)).collect();
-                stream.piece(&piece, &mut places, &mut out);
+                stream.piece(&piece, &mut out);
                 text.extend(piece);
                 if flushes {
                     stream.flush(&mut out);

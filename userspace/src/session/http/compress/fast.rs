@@ -2,10 +2,8 @@
 //!
 //! Formats and checksums are here (RFC 1950, RFC 1952), codes are there.
 
-use std::cell::RefCell;
-
 use crate::model::CompressionAlgorithm;
-use crate::proto::deflate::{Adler, Deflate, PIECE, Places};
+use crate::proto::deflate::{Adler, Deflate};
 
 /// A body being compressed.
 pub(super) struct Fast {
@@ -16,7 +14,8 @@ pub(super) struct Fast {
 
 /// What surrounds the compressed data.
 enum Format {
-    Gzip(flate2::Crc),
+    /// The checksum, and the length modulo 2^32.
+    Gzip(crc32fast::Hasher, u32),
     Zlib(Adler),
     Bare,
 }
@@ -27,7 +26,7 @@ impl Fast {
         Self {
             deflate: Deflate::default(),
             format: match algorithm {
-                CompressionAlgorithm::Gzip => Format::Gzip(flate2::Crc::new()),
+                CompressionAlgorithm::Gzip => Format::Gzip(crc32fast::Hasher::new(), 0),
                 CompressionAlgorithm::Deflate => Format::Zlib(Adler::default()),
                 _ => Format::Bare,
             },
@@ -39,15 +38,14 @@ impl Fast {
     pub(super) fn piece(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         self.begin(out);
         match &mut self.format {
-            Format::Gzip(sum) => sum.update(piece),
+            Format::Gzip(sum, length) => {
+                sum.update(piece);
+                *length = length.wrapping_add(piece.len() as u32);
+            }
             Format::Zlib(sum) => sum.update(piece),
             Format::Bare => {}
         }
-        PLACES.with_borrow_mut(|places| {
-            for part in piece.chunks(PIECE) {
-                self.deflate.piece(part, places, out);
-            }
-        });
+        self.deflate.piece(piece, out);
     }
 
     /// Makes all that came readable.
@@ -60,10 +58,10 @@ impl Fast {
     pub(super) fn finish(mut self, out: &mut Vec<u8>) {
         self.begin(out);
         self.deflate.finish(out);
-        match &self.format {
-            Format::Gzip(sum) => {
-                out.extend_from_slice(&sum.sum().to_le_bytes());
-                out.extend_from_slice(&sum.amount().to_le_bytes());
+        match self.format {
+            Format::Gzip(sum, length) => {
+                out.extend_from_slice(&sum.finalize().to_le_bytes());
+                out.extend_from_slice(&length.to_le_bytes());
             }
             Format::Zlib(sum) => out.extend_from_slice(&sum.sum().to_be_bytes()),
             Format::Bare => {}
@@ -73,16 +71,12 @@ impl Fast {
     fn begin(&mut self, out: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.begun, true) {
             out.extend_from_slice(match &self.format {
-                Format::Gzip(_) => &GZIP_HEADER,
+                Format::Gzip(..) => &GZIP_HEADER,
                 Format::Zlib(_) => &ZLIB_HEADER,
                 Format::Bare => &[],
             });
         }
     }
-}
-
-thread_local! {
-    static PLACES: RefCell<Places> = RefCell::default();
 }
 
 /// Deflate, no time, the fastest level, an unknown system.
