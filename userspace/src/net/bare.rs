@@ -170,7 +170,7 @@ impl Bare {
         Unread::put_back(&mut self.unread, bytes);
     }
 
-    pub(super) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.unread.is_some() {
             return Poll::Ready(Ok(()));
         }

@@ -6,7 +6,10 @@
 /// The scheme of a target in absolute form (`http` of `http://host/path`).
 #[must_use]
 pub fn scheme(target: &[u8]) -> Option<&[u8]> {
-    let end = target.windows(3).position(|bytes| bytes == b"://")?;
+    let end = memchr::memchr(b':', target)?;
+    if !target[end..].starts_with(b"://") {
+        return None;
+    }
     let scheme = &target[..end];
     let (first, rest) = scheme.split_first()?;
     let valid = first.is_ascii_alphabetic()

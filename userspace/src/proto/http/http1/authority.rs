@@ -86,25 +86,22 @@ fn settle_absolute(head: &mut Head) -> Result<(), Reason> {
     if !is_host(site) {
         return Err(Reason::Target);
     }
-    let default: Option<&[u8]> = match scheme.to_ascii_lowercase().as_slice() {
-        b"http" => Some(b"80"),
-        b"https" => Some(b"443"),
+    let default: Option<&[u8]> = match scheme {
+        _ if scheme.eq_ignore_ascii_case(b"http") => Some(b"80"),
+        _ if scheme.eq_ignore_ascii_case(b"https") => Some(b"443"),
         _ => None,
     };
     let (name, port) = uri::split_port(site);
-    let effective = |port: Option<&[u8]>| match port {
-        Some(port) if !port.is_empty() && default.is_none_or(|d| !same_port(d, port)) => {
-            Some(port.to_vec())
-        }
-        _ => None,
-    };
+    let is_effective =
+        |port: &&[u8]| !port.is_empty() && default.is_none_or(|default| !same_port(default, port));
+    let effective = port.filter(is_effective);
     if let Some(host) = head.first(b"host") {
         let (host_name, host_port) = uri::split_port(host);
-        if !host_name.eq_ignore_ascii_case(name) || effective(host_port) != effective(port) {
+        if !host_name.eq_ignore_ascii_case(name) || host_port.filter(is_effective) != effective {
             return Err(Reason::HostMismatch);
         }
     }
-    let drop_port = port.is_some() && effective(port).is_none();
+    let drop_port = port.is_some() && effective.is_none();
     let rest = &target[scheme.len() + 3 + authority.len()..];
     if !drop_port && !rest.is_empty() {
         return Ok(());
