@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStrea
 use std::time::Duration;
 
 use super::flood::syn;
-use super::lab::Lab;
+use super::lab::{Lab, VIP};
 use super::netns::{Namespace, eventually};
 use super::process::Process;
 
@@ -45,6 +45,15 @@ fn count(process: &Process, what: &str) -> u64 {
         .filter(|pair| pair[0] == what)
         .map(|pair| pair[1].parse::<u64>().unwrap());
     of_a_service.sum()
+}
+
+/// A number of `show info`.
+fn info(process: &Process, name: &str) -> u64 {
+    let answer = process.ask("show info");
+    let line = answer
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    line.expect(name).trim().parse().expect("a number")
 }
 
 /// How many packets were dropped for a reason.
@@ -148,6 +157,11 @@ fn clients_connect_while_the_listener_is_flooded_and_the_settings_return() {
         assert!(found.is_ok(), "client {number}: {:?}", found.err());
     }
     assert!(count(&process, "proven") > 0);
+    eventually("'show info' tells it too", || {
+        let told = |name| info(&process, name);
+        let (sent, accepted) = (told("XdpSynCookiesSent"), told("XdpSynCookiesAccepted"));
+        (told("XdpSynFloods") == 1 && sent > 20_000 && accepted > 0).then_some(())
+    });
     // A crash leaves the settings; the next process knows what they were.
     process.kill();
     assert_eq!(settings(&lab), ["2", "2"]);
@@ -155,6 +169,43 @@ fn clients_connect_while_the_listener_is_flooded_and_the_settings_return() {
     assert_eq!(settings(&lab), ["1", "1"]);
     process.stop();
     assert_eq!(settings(&lab), ["1", "1"]);
+}
+
+#[test]
+fn clients_of_a_forwarded_service_connect_while_it_is_flooded() {
+    let Some(lab) = Lab::new("floodl4") else {
+        return;
+    };
+    lab.serve("s1", "10.0.0.1:80");
+    let section = format!("listen web\n mode l4\n bind {VIP}:80\n server s1 10.0.0.1:80");
+    let process = Process::start(&lab, " xdp syn-rate 500", &section);
+    let target: SocketAddrV4 = format!("{VIP}:80").parse().unwrap();
+    let mut serial = 0;
+    let mut flood = |packets: usize| {
+        let spoofed: Vec<Vec<u8>> = (0..packets)
+            .map(|_| {
+                serial += 1;
+                let source = Ipv4Addr::new(198, 18, (serial >> 8) as u8, serial as u8);
+                syn(source, 1024 + (serial % 60_000) as u16, target, serial)
+            })
+            .collect();
+        send(&lab, &spoofed, target);
+    };
+    eventually("SYNs are given no state", || {
+        flood(2000);
+        (count(&process, "stateless") > 1000).then_some(())
+    });
+    for number in 0..20 {
+        flood(1000);
+        let mut session = lab.connect(&target.to_string());
+        let exchanged = session.as_mut().map(|session| session.exchange(1 << 16));
+        assert!(
+            matches!(exchanged, Ok(Ok(_))),
+            "client {number}: {exchanged:?}"
+        );
+    }
+    assert!(count(&process, "stateless") > 15_000);
+    assert_eq!(settings(&lab), ["1", "1"], "nothing here needs cookies");
 }
 
 #[test]

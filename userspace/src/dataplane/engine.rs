@@ -228,7 +228,8 @@ impl Engine {
 
     /// Tells of floods that begin and end, and sets the machine's stack accordingly.
     pub(super) fn look_for_floods(&mut self) {
-        self.floods.look(&self.writer);
+        let told = &self.running.state.process.kernel_syns;
+        self.floods.look(&self.writer, told);
     }
 
     /// Gives the pins to the user this process is going to be.

@@ -16,6 +16,7 @@ use super::ticks::Ticks;
 use super::writer::Writer;
 use crate::clock::{self, Moment};
 use crate::log::notice;
+use crate::state::KernelSyns;
 
 /// The floods there are.
 pub(super) struct Floods {
@@ -37,14 +38,15 @@ impl Floods {
 
     /// Whether there is anything to look at.
     pub(super) fn concern(rules: SynRules) -> bool {
-        rules.rate > 0
+        rules.rate > 0 || rules.cookies == SynCookies::Always
     }
 
-    /// Looks at all services.
-    pub(super) fn look(&mut self, writer: &Writer) {
+    /// Looks at all services; `told` is what the process tells of them.
+    pub(super) fn look(&mut self, writer: &Writer, told: &KernelSyns) {
         let (now, ticks, rules) = (clock::now(), writer.ticks(), writer.plan().syns);
         let syns = &writer.tables().syns;
         let mut local = false;
+        let (mut syns_now, mut cookies, mut accepted) = (0_u32, 0, 0);
         for (index, service) in writer.services() {
             let Some(record) = syns.get(usize::from(index.0)) else {
                 continue;
@@ -54,6 +56,9 @@ impl Floods {
             }
             let name = || format!("{} ({})", service.frontend, service.binds[0]);
             let rate = reading(record, ticks, rules);
+            syns_now = syns_now.saturating_add(rate.rate);
+            cookies += rate.cookies;
+            accepted += rate.proven;
             if rate.flooded {
                 if self.seen.insert(index, now).is_none() {
                     notice::warning(format_args!(
@@ -74,6 +79,7 @@ impl Floods {
             }
             local |= service.delivery == Delivery::Local && self.seen.contains_key(&index);
         }
+        told.set(syns_now, self.seen.len() as u32, cookies, accepted);
         let wanted = match rules.cookies {
             SynCookies::Off => false,
             SynCookies::Auto => local,

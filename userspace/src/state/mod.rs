@@ -29,7 +29,7 @@ pub use check::{CheckReport, CheckResult, CheckState, CheckStatus, CheckTarget};
 pub use cookie::cookie_value;
 pub use counters::{Counter, Counters, Gauge, Timing};
 pub use observation::Observation;
-pub use process::{ProcessRate, ProcessState};
+pub use process::{KernelSyns, ProcessRate, ProcessState};
 pub use proxy::{BackendState, FrontendState, FrontendStatus, ListenerState, ProxyState};
 pub use server::{Admin, Operational, ServerState, WEIGHT_SCALE};
 pub use sessions::{CutReason, Session, SessionTicket, Sessions};

@@ -45,6 +45,47 @@ pub struct ProcessState {
     limits: Limits,
     stopping: AtomicBool,
     kernel_memory: AtomicU64,
+    /// What the kernel tier sees of SYNs.
+    pub kernel_syns: KernelSyns,
+}
+
+/// What the kernel tier sees of SYNs, all services together; brought up to date twice a second.
+#[derive(Debug, Default)]
+pub struct KernelSyns {
+    rate: AtomicU32,
+    floods: AtomicU32,
+    cookies: AtomicU64,
+    accepted: AtomicU64,
+}
+
+impl KernelSyns {
+    /// SYNs within the last second, those of connections included.
+    pub fn rate(&self) -> u32 {
+        self.rate.load(Relaxed)
+    }
+
+    /// Services under a flood.
+    pub fn floods(&self) -> u32 {
+        self.floods.load(Relaxed)
+    }
+
+    /// SYNs of all time that were answered from the driver with a cookie.
+    pub fn cookies(&self) -> u64 {
+        self.cookies.load(Relaxed)
+    }
+
+    /// Cookies of all time that came back.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Relaxed)
+    }
+
+    /// Takes note of all of them, in that order.
+    pub fn set(&self, rate: u32, floods: u32, cookies: u64, accepted: u64) {
+        self.rate.store(rate, Relaxed);
+        self.floods.store(floods, Relaxed);
+        self.cookies.store(cookies, Relaxed);
+        self.accepted.store(accepted, Relaxed);
+    }
 }
 
 /// Limits an operator may change at run time; 0 = none.
@@ -86,6 +127,7 @@ impl ProcessState {
             },
             stopping: AtomicBool::new(false),
             kernel_memory: AtomicU64::new(0),
+            kernel_syns: KernelSyns::default(),
         }
     }
 

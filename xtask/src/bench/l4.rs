@@ -74,12 +74,19 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 
 /// Builds a bench target. What it times runs in the kernel: the host's optimisation does not matter.
 pub(super) fn build(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    build_as(workspace, name, "dev")
+}
+
+/// Builds a bench target with a profile.
+pub(super) fn build_as(workspace: &Workspace, name: &str, profile: &str) -> Result<PathBuf> {
     let mut cargo = workspace.cargo();
     cargo.args([
         "build",
         "--quiet",
         "--package",
         "tidegate",
+        "--profile",
+        profile,
         "--bench",
         name,
         "--message-format=json-render-diagnostics",

@@ -8,6 +8,7 @@ mod figures;
 pub(crate) mod flood;
 mod http;
 mod l4;
+mod lists;
 mod rules;
 mod wire;
 
@@ -25,6 +26,8 @@ pub(crate) enum Bench {
     Rules(rules::Options),
     /// The XDP program: nanoseconds per packet, beside the kernel's own map lookups
     L4(l4::Options),
+    /// A million source prefixes: how long they take to load, and whether every verdict is right
+    Lists(lists::Options),
     /// A well-behaved client beside floods of SYNs, beside Debian's haproxy
     Flood(flood::Options),
     /// The XDP program on wires: packets per second, beside bare XDP, the kernel's forwarding and nftables
@@ -37,6 +40,7 @@ pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<()> {
         Bench::Http(options) => http::run(workspace, options),
         Bench::Rules(options) => rules::run(workspace, options),
         Bench::L4(options) => l4::run(workspace, options),
+        Bench::Lists(options) => lists::run(workspace, options),
         Bench::Flood(options) => flood::run(workspace, options),
         Bench::Wire(options) => wire::run(workspace, options),
     }

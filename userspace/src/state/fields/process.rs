@@ -97,6 +97,10 @@ pub const INFO: &[InfoField] = &[
     field(66, "Build info", "build_info", "POS", "Build", |row| Value::Text(row.version.into())),
     field(70, "Start_time_sec", "start_time_seconds", "MDP", "When the process started, in seconds since 1970", |row| Value::U32(clamp(row.running.state.process.started_wall.as_secs()))),
     field(90, "XdpMemLocked_bytes", "", "MGP", "Memory that the tables of the kernel tier lock", |row| Value::U64(row.running.state.process.kernel_memory())),
+    field(91, "XdpSynRate", "", "MRP", "SYNs that the kernel tier saw in the last second, all services", |row| Value::U32(row.running.state.process.kernel_syns.rate())),
+    field(92, "XdpSynFloods", "", "MGP", "Services under a flood of SYNs", |row| Value::U32(row.running.state.process.kernel_syns.floods())),
+    field(93, "XdpSynCookiesSent", "", "MCP", "SYNs that were answered from the driver with a cookie", |row| Value::U64(row.running.state.process.kernel_syns.cookies())),
+    field(94, "XdpSynCookiesAccepted", "", "MCP", "Cookies that came back from clients", |row| Value::U64(row.running.state.process.kernel_syns.accepted())),
 ];
 
 /// When the version in Cargo.toml was given.

@@ -7,14 +7,14 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use super::ground::Ground;
+use super::ground::{BALANCER, Ground, WORLD};
 use super::source::LISTED;
 use crate::process;
 
 /// Which balancer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// tidegate with source lists.
+    /// tidegate with source lists and SYN cookies from the driver.
     Guarded,
     /// tidegate with the same services and nothing against floods.
     Unguarded,
@@ -46,10 +46,15 @@ impl Kind {
         if xdp {
             let _ = writeln!(
                 text,
-                "    xdp interface eth0\n    xdp interface eth1\n    xdp interface eth2\n    \
-                 xdp pin {}\n    xdp flows 100000",
+                "    xdp interface eth0\n    xdp interface eth1\n    xdp pin {}\n    xdp flows 100000",
                 pins.display()
             );
+        }
+        match self {
+            // A second of it is enough to be told from what clients do.
+            Self::Guarded => text.push_str("    xdp syn-cookies auto\n    xdp syn-rate 2000\n"),
+            Self::Unguarded => text.push_str("    xdp syn-cookies off\n    xdp syn-rate 0\n"),
+            Self::Haproxy => {}
         }
         let rule = match self {
             Self::Guarded | Self::Haproxy => {
@@ -93,7 +98,7 @@ impl Balancer {
             kind.configuration(&list, &pins.join("tidegate")),
         )?;
         let server = ground
-            .inside("server")
+            .pinned("server", WORLD)
             .arg(std::env::current_exe()?)
             .args(["lab-origin", "--name", "s1"])
             .stdin(Stdio::null())
@@ -106,7 +111,7 @@ impl Balancer {
             binary
         };
         let child = ground
-            .inside("balancer")
+            .pinned("balancer", BALANCER)
             .arg(program)
             .args(["-db", "-f"])
             .arg(&configuration)

@@ -5,9 +5,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::Serialize;
 
-use super::ground::Ground;
+use super::ground::{Ground, WORLD};
 use crate::lab::client::{HttpClient, Outcome, connect};
 use crate::lab::network::enter;
 
@@ -61,16 +62,24 @@ impl Tally {
 
 /// Asks for both targets for a while, at the same time.
 pub(super) fn ask_all(ground: &Ground, time: Duration) -> [Result<Tally>; 2] {
-    let namespace = ground.name("clients");
+    let namespace = ground.name("outside");
     let ask = |target: Target| {
         let namespace = namespace.clone();
         thread::spawn(move || {
             enter(&namespace)?;
+            stay_on(WORLD)?;
             Ok(ask(target, time))
         })
     };
     let threads = Target::ALL.map(ask);
     threads.map(|thread| thread.join().map_err(|_| anyhow!("a client panicked"))?)
+}
+
+/// Keeps the calling thread on a core.
+fn stay_on(core: &str) -> Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core.parse()?);
+    Ok(sched_setaffinity(None, &cores)?)
 }
 
 fn ask(target: Target, time: Duration) -> Tally {
@@ -101,7 +110,7 @@ fn request(target: Target) -> bool {
 
 /// Waits until a target answers.
 pub(super) fn until_served(ground: &Ground, target: Target) -> Result<()> {
-    let namespace = ground.name("clients");
+    let namespace = ground.name("outside");
     let waiting = thread::spawn(move || {
         enter(&namespace)?;
         let deadline = Instant::now() + Duration::from_secs(60);

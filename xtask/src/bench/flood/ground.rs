@@ -1,15 +1,22 @@
 //! The namespaces of the bench.
 //!
 //! ```text
-//!  clients ── eth0 [balancer] eth1 ── server
-//!    flood ── eth2 [balancer]
+//!  outside: clients and floods ── eth0 [balancer] eth1 ── server
 //! ```
+//!
+//! Clients and floods come in through one interface with one queue, as they do at a machine with one uplink: what the
+//! balancer does not get round to is lost, whoever it is from. Each end of a wire polls in a thread of the kernel's own
+//! (`/sys/class/net/…/threaded`), those of the balancer on its core, the others on the core of the rest of the world; without
+//! that a veth device does the receiver's work on the sender's core, and no receiver could ever be overrun.
 //!
 //! Creating a [`Ground`] makes everything, dropping it removes everything.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use rustix::process::Pid;
 
 use crate::lab::network::{address_add, ip, pair};
 use crate::process;
@@ -33,45 +40,54 @@ impl Ground {
             ip(&["netns", "add", &ground.name(name)])?;
             ip(&["-n", &ground.name(name), "link", "set", "lo", "up"])?;
         }
-        let [clients, flood, balancer, server] = NAMES.map(|name| ground.name(name));
-        pair(&clients, "eth0", &balancer, "eth0")?;
+        let [outside, balancer, server] = NAMES.map(|name| ground.name(name));
+        pair(&outside, "eth0", &balancer, "eth0")?;
         pair(&server, "eth0", &balancer, "eth1")?;
-        pair(&flood, "eth0", &balancer, "eth2")?;
         for (namespace, device, address) in [
-            (&clients, "eth0", "198.51.100.10/24"),
+            (&outside, "eth0", "198.51.100.10/24"),
             (&balancer, "eth0", "198.51.100.1/24"),
             (&balancer, "eth0", "198.51.100.80/32"),
             (&balancer, "eth1", "10.0.0.254/24"),
             (&server, "eth0", "10.0.0.1/24"),
-            (&balancer, "eth2", "203.0.113.1/24"),
-            (&flood, "eth0", "203.0.113.2/24"),
         ] {
             address_add(namespace, device, address)?;
         }
         // Answers to spoofed sources go back where those came from.
-        ip(&[
-            "-n",
-            &balancer,
-            "route",
-            "add",
-            "default",
-            "via",
-            "203.0.113.2",
-        ])?;
-        ip(&[
-            "-n",
-            &flood,
-            "route",
-            "add",
-            "default",
-            "via",
-            "203.0.113.1",
-        ])?;
-        for setting in ["all", "default", "eth2"] {
+        let back = ["route", "add", "default", "via", "198.51.100.10"];
+        ip(&[&["-n", balancer.as_str()], &back[..]].concat())?;
+        for setting in ["all", "default", "eth0"] {
             let setting = format!("net.ipv4.conf.{setting}.rp_filter=0");
             process::capture(ground.inside("balancer").args(["sysctl", "-qw", &setting]))?;
         }
+        for (part, device, core) in [
+            ("outside", "eth0", WORLD),
+            ("server", "eth0", WORLD),
+            ("balancer", "eth0", BALANCER),
+            ("balancer", "eth1", BALANCER),
+        ] {
+            ground.poll_on(part, device, core)?;
+        }
         Ok(ground)
+    }
+
+    /// Has a device poll in a thread, on one core, of no other priority than all else here.
+    fn poll_on(&self, part: &str, device: &str, core: &str) -> Result<()> {
+        let before = pollers()?;
+        let file = format!("echo 1 > /sys/class/net/{device}/threaded");
+        process::capture(self.inside(part).args(["sh", "-c", &file]))?;
+        let new: Vec<i32> = pollers()?.difference(&before).copied().collect();
+        ensure!(!new.is_empty(), "{device} does not poll in a thread");
+        for thread in new {
+            process::capture(Command::new("taskset").args([
+                "-p",
+                "-c",
+                core,
+                &thread.to_string(),
+            ]))?;
+            let nice = rustix::process::getpriority_process(None)?;
+            rustix::process::setpriority_process(Pid::from_raw(thread), nice)?;
+        }
+        Ok(())
     }
 
     /// A namespace by its part.
@@ -86,18 +102,50 @@ impl Ground {
         command
     }
 
+    /// The same on one core.
+    pub(super) fn pinned(&self, part: &str, core: &str) -> Command {
+        let mut command = self.inside(part);
+        command.args(["taskset", "-c", core]);
+        command
+    }
+
     /// Where files may lie.
     pub(super) fn directory(&self) -> &std::path::Path {
         self.directory.path()
     }
 
-    /// Packets that the flooding interface has sent.
-    pub(super) fn sent(&self) -> Result<u64> {
-        let text = process::capture(
-            self.inside("flood")
-                .args(["cat", "/sys/class/net/eth0/statistics/tx_packets"]),
-        )?;
-        text.trim().parse().context("no number of packets")
+    /// Packets that the device clients and floods come in through has taken.
+    pub(super) fn taken(&self) -> Result<u64> {
+        let text = self.tell("balancer", "statistics/rx_packets")?;
+        text.parse().context("no number of packets")
+    }
+
+    /// The number of the device that floods leave through.
+    pub(super) fn outside_number(&self) -> Result<u32> {
+        let text = self.tell("outside", "ifindex")?;
+        text.parse().context("no number of a device")
+    }
+
+    /// The hardware address of the device that they come in through.
+    pub(super) fn balancer_mac(&self) -> Result<String> {
+        self.tell("balancer", "address")
+    }
+
+    /// What the balancer's stack is set to against floods, which is what every machine begins with.
+    pub(super) fn settings(&self) -> Result<String> {
+        let names = [
+            "net.ipv4.tcp_syncookies",
+            "net.ipv4.tcp_max_syn_backlog",
+            "net.core.somaxconn",
+        ];
+        let text = process::capture(self.inside("balancer").arg("sysctl").args(names))?;
+        Ok(text.trim().replace('\n', ", "))
+    }
+
+    fn tell(&self, part: &str, what: &str) -> Result<String> {
+        let path = format!("/sys/class/net/eth0/{what}");
+        let text = process::capture(self.inside(part).args(["cat", &path]))?;
+        Ok(text.trim().to_owned())
     }
 }
 
@@ -109,5 +157,27 @@ impl Drop for Ground {
     }
 }
 
+/// The kernel's threads that poll devices.
+fn pollers() -> Result<BTreeSet<i32>> {
+    let mut pollers = BTreeSet::new();
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let number = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        if let Some(number) = number
+            && name.starts_with("napi/")
+        {
+            pollers.insert(number);
+        }
+    }
+    Ok(pollers)
+}
+
 /// The parts.
-const NAMES: [&str; 4] = ["clients", "flood", "balancer", "server"];
+const NAMES: [&str; 3] = ["outside", "balancer", "server"];
+/// The core of everything but the balancer.
+pub(super) const WORLD: &str = "0";
+/// The balancer's core.
+pub(super) const BALANCER: &str = "1";

@@ -1,16 +1,17 @@
 //! `cargo xtask bench flood`: a well-behaved client beside floods, with the guard on, with it off, and with Debian's haproxy.
 //!
-//! Everything happens in namespaces made for it ([`ground`]). Each balancer in turn serves an HTTP frontend that it
-//! terminates and a TCP service that it forwards, while two clients ask for both: first in quiet, then beside SYNs with
-//! spoofed sources, then beside SYNs from a network that the configuration lists. What came back is counted, and what was
-//! sent is read from the flooding interface.
+//! Everything happens in namespaces made for it ([`ground`]), which have the settings that every machine begins with. Each
+//! balancer in turn serves an HTTP frontend that it terminates and a TCP service that it forwards, while two clients ask for
+//! both: first in quiet, then beside SYNs with spoofed sources, from hping3 and from our own sender, then beside SYNs from a
+//! network that the configuration lists. What came back is counted, what was sent (where the sender counts), and what the
+//! balancer's device has taken of it.
 
 mod balancer;
 mod client;
 mod ground;
 pub(crate) mod source;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -22,7 +23,7 @@ use self::client::{Tally, Target};
 use self::ground::Ground;
 use self::source::Flood;
 use crate::workspace::Workspace;
-use crate::{build, process};
+use crate::{build, ebpf, process};
 
 /// What `cargo xtask bench flood` takes.
 #[derive(Args, Clone, Debug)]
@@ -30,6 +31,9 @@ pub(crate) struct Options {
     /// How long each phase lasts, in seconds
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(2..=120))]
     seconds: u64,
+    /// Packets a second of the floods whose rate can be said, both targets together
+    #[arg(long, default_value_t = 400_000, value_parser = clap::value_parser!(u64).range(2..=4_000_000))]
+    rate: u64,
     /// A built daemon; without it, one is built with optimisation
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -43,8 +47,10 @@ pub(crate) struct Options {
 struct Row {
     balancer: &'static str,
     flood: &'static str,
-    /// Packets a second that were sent as the flood.
-    packets: f64,
+    /// Packets a second that the flood sent, where it counts.
+    sent: Option<f64>,
+    /// Packets a second that the balancer's device took.
+    taken: f64,
     http: Tally,
     tcp: Tally,
 }
@@ -59,6 +65,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         ("ethtool", "ethtool"),
         ("hping3", "hping3"),
         ("haproxy", "haproxy"),
+        ("taskset", "util-linux"),
     ] {
         if process::find(program).is_none() {
             bail!("'{program}' is missing: apt-get install {package}");
@@ -68,8 +75,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         Some(binary) => binary.canonicalize()?,
         None => build::daemon(workspace, build::Profile::Release)?,
     };
+    let object = ebpf::build_stream(workspace)?;
     let phase = Duration::from_secs(options.seconds);
     let ground = Ground::new()?;
+    println!("the balancer's stack: {}", ground.settings()?);
     let mut rows = Vec::new();
     for kind in Kind::ALL {
         let mut balancer = Balancer::start(&ground, kind, &binary)?;
@@ -77,7 +86,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             client::until_served(&ground, target)?;
         }
         for flood in Flood::ALL {
-            rows.push(measure(&ground, kind, flood, phase)?);
+            rows.push(measure(
+                &ground,
+                kind,
+                flood,
+                (&object, options.rate),
+                phase,
+            )?);
             balancer.check_alive()?;
             show(&rows[rows.len() - 1..], rows.len() == 1);
             // What the flood left in queues and tables is not the next phase's.
@@ -93,16 +108,24 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn measure(ground: &Ground, kind: Kind, flood: Flood, phase: Duration) -> Result<Row> {
-    let senders = flood.start(ground, phase)?;
-    let before = ground.sent()?;
+fn measure(
+    ground: &Ground,
+    kind: Kind,
+    flood: Flood,
+    (object, rate): (&Path, u64),
+    phase: Duration,
+) -> Result<Row> {
+    let senders = flood.start(ground, object, rate, phase)?;
+    let before = ground.taken()?;
     let [http, tcp] = client::ask_all(ground, phase);
-    let packets = (ground.sent()? - before) as f64 / phase.as_secs_f64();
-    drop(senders);
+    let a_second = |packets: u64| packets as f64 / phase.as_secs_f64();
+    let taken = a_second(ground.taken()? - before);
+    let sent = senders.end().map(a_second);
     Ok(Row {
         balancer: kind.name(),
         flood: flood.name(),
-        packets,
+        sent,
+        taken,
         http: http?,
         tcp: tcp?,
     })
@@ -111,10 +134,11 @@ fn measure(ground: &Ground, kind: Kind, flood: Flood, phase: Duration) -> Result
 fn show(rows: &[Row], with_head: bool) {
     if with_head {
         println!(
-            "{:<22} {:<22} {:>9}   {:>9} {:>8} {:>8}   {:>9} {:>8} {:>8}",
+            "{:<20} {:<20} {:>9} {:>9}   {:>9} {:>8} {:>8}   {:>9} {:>8} {:>8}",
             "balancer",
             "flood",
-            "packets/s",
+            "sent/s",
+            "taken/s",
             "HTTP ok",
             "p50 ms",
             "p99 ms",
@@ -125,10 +149,12 @@ fn show(rows: &[Row], with_head: bool) {
     }
     for row in rows {
         println!(
-            "{:<22} {:<22} {:>9.0}   {:>8.2}% {:>8.2} {:>8.2}   {:>8.2}% {:>8.2} {:>8.2}",
+            "{:<20} {:<20} {:>9} {:>9.0}   {:>8.2}% {:>8.2} {:>8.2}   {:>8.2}% {:>8.2} {:>8.2}",
             row.balancer,
             row.flood,
-            row.packets,
+            row.sent
+                .map_or_else(|| "-".to_owned(), |sent| format!("{sent:.0}")),
+            row.taken,
             row.http.success() * 100.0,
             row.http.percentile(0.50),
             row.http.percentile(0.99),
@@ -150,7 +176,7 @@ fn judge(rows: &[Row]) {
         let Some(quiet) = of(kind, Flood::None) else {
             continue;
         };
-        for flood in [Flood::Spoofed, Flood::Listed] {
+        for flood in [Flood::Hping, Flood::Spoofed, Flood::Listed] {
             let Some(row) = of(kind, flood) else { continue };
             for (what, tally, calm) in [
                 ("HTTP", &row.http, &quiet.http),
@@ -159,7 +185,7 @@ fn judge(rows: &[Row]) {
                 let ratio = tally.percentile(0.99) / calm.percentile(0.99).max(f64::MIN_POSITIVE);
                 let met = tally.success() >= 1.0 && ratio <= 2.0;
                 println!(
-                    "  {:<22} {:<22} {what:<5} {:>7.2}% served, p99 {ratio:>6.1} times quiet  {}",
+                    "  {:<20} {:<20} {what:<5} {:>7.2}% served, p99 {ratio:>6.1} times quiet  {}",
                     row.balancer,
                     row.flood,
                     tally.success() * 100.0,
