@@ -37,9 +37,10 @@ const SYN_WORDS: usize = 7;
 
 /// Those words; then the first source address, and the bits in which sources differ from it; then the sum of the IPv4
 /// header's words with neither checksum nor source address, and that over the pseudo header and the TCP header without
-/// checksum, source and sequence number; then packets a second, and since when, on the kernel's monotonic clock.
+/// checksum, source and sequence number; then packets a second, and since when, on the kernel's monotonic clock. Two targets
+/// take turns; the time is that of the first.
 #[map(name = "syns")]
-static SYNS: Array<[u64; SYN_WORDS + 6]> = Array::with_max_entries(1, 0);
+static SYNS: Array<[u64; SYN_WORDS + 6]> = Array::with_max_entries(2, 0);
 
 /// Makes the next packet and sends it.
 #[xdp]
@@ -65,6 +66,12 @@ pub(crate) fn flood(context: XdpContext) -> u32 {
 #[xdp]
 pub(crate) fn discard(_: XdpContext) -> u32 {
     xdp_action::XDP_DROP
+}
+
+/// Leaves everything to the stack.
+#[xdp]
+pub(crate) fn pass(_: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
 }
 
 /// Sends everything back as it came.
@@ -99,7 +106,7 @@ fn due() -> Option<u64> {
 
 #[inline(always)]
 fn write_syn(context: &XdpContext, number: u64) -> Option<()> {
-    let syns = SYNS.get(0)?;
+    let syns = SYNS.get(number as u32 & 1)?;
     let random = mix(number.wrapping_add(syns[SYN_WORDS + 5]));
     let address = syns[SYN_WORDS] as u32 | (random as u32 & syns[SYN_WORDS + 1] as u32);
     let port = 1024 + (random >> 32) as u16 % 60_000;

@@ -139,11 +139,13 @@ impl Balancer {
     pub(super) fn check_alive(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => bail!(
-                "the balancer ended: {status}\n{}",
-                fs::read_to_string(&self.log).unwrap_or_default()
-            ),
+            Some(status) => bail!("the balancer ended: {status}\n{}", self.told()),
         }
+    }
+
+    /// What it has printed.
+    pub(super) fn told(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
 

@@ -1,14 +1,15 @@
 //! Well-behaved clients: one request a connection, one connection at a time, patient for a second.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, gettid, sched_setaffinity};
 use serde::Serialize;
 
-use super::ground::{Ground, WORLD};
+use super::ground::{Ground, PROCESSES, WORLD};
 use crate::lab::client::{HttpClient, Outcome, connect};
 use crate::lab::network::enter;
 
@@ -63,15 +64,25 @@ impl Tally {
 /// Asks for both targets for a while, at the same time.
 pub(super) fn ask_all(ground: &Ground, time: Duration) -> [Result<Tally>; 2] {
     let namespace = ground.name("outside");
+    let (told, thread) = mpsc::channel();
     let ask = |target: Target| {
-        let namespace = namespace.clone();
+        let (namespace, told) = (namespace.clone(), told.clone());
         thread::spawn(move || {
             enter(&namespace)?;
             stay_on(WORLD)?;
+            let (begin, began) = mpsc::channel();
+            told.send((gettid().as_raw_nonzero().get(), begin))?;
+            began.recv()?;
             Ok(ask(target, time))
         })
     };
     let threads = Target::ALL.map(ask);
+    drop(told);
+    for (thread, begin) in thread {
+        // Who cannot be hurried asks all the same.
+        let _ = ground.hurry(thread, PROCESSES);
+        let _ = begin.send(());
+    }
     threads.map(|thread| thread.join().map_err(|_| anyhow!("a client panicked"))?)
 }
 

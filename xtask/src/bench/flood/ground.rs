@@ -5,32 +5,41 @@
 //! ```
 //!
 //! Clients and floods come in through one interface with one queue, as they do at a machine with one uplink: what the
-//! balancer does not get round to is lost, whoever it is from. Each end of a wire polls in a thread of the kernel's own
-//! (`/sys/class/net/…/threaded`), those of the balancer on its core, the others on the core of the rest of the world; without
-//! that a veth device does the receiver's work on the sender's core, and no receiver could ever be overrun.
+//! balancer does not get round to is lost, whoever it is from. Its end of that wire polls in a thread of the kernel's own
+//! (`/sys/class/net/…/threaded`) on its core, those of the others on the core of the rest of the world; without that a veth
+//! device does the receiver's work on the sender's core, and no receiver could ever be overrun. Towards the servers there is
+//! no flood but what the balancer sends on, and that wire works as veth devices do.
 //!
 //! Creating a [`Ground`] makes everything, dropping it removes everything.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
+use std::thread;
 
-use anyhow::{Context, Result, ensure};
-use rustix::process::Pid;
+use anyhow::{Context, Result, anyhow, ensure};
+use aya::programs::{Xdp, XdpMode};
+use aya::{Ebpf, EbpfLoader};
 
-use crate::lab::network::{address_add, ip, pair};
+use crate::lab::network::{address_add, enter, ip, pair};
 use crate::process;
 
 /// The namespaces.
 pub(super) struct Ground {
     prefix: String,
+    realtime: bool,
     directory: tempfile::TempDir,
+    /// Detaches its programs when it is dropped.
+    passing: Ebpf,
 }
 
 impl Ground {
-    /// Makes them.
-    pub(super) fn new() -> Result<Self> {
-        let ground = Self {
+    /// Makes them; what runs in them is not kept waiting by the rest of the machine if `realtime`.
+    pub(super) fn new(object: &Path, realtime: bool) -> Result<Self> {
+        let mut ground = Self {
+            passing: EbpfLoader::new().load_file(object)?,
+            realtime,
             prefix: format!("tidegate-{}-f", std::process::id()),
             directory: tempfile::Builder::new()
                 .prefix("tidegate-flood-")
@@ -63,14 +72,35 @@ impl Ground {
             ("outside", "eth0", WORLD),
             ("server", "eth0", WORLD),
             ("balancer", "eth0", BALANCER),
-            ("balancer", "eth1", BALANCER),
         ] {
             ground.poll_on(part, device, core)?;
         }
+        ground.let_pass()?;
         Ok(ground)
     }
 
-    /// Has a device poll in a thread, on one core, of no other priority than all else here.
+    /// Puts a program that does nothing on the far ends. A veth device wakes the other end for what an XDP program sends back
+    /// (`XDP_TX`) only if that has a program too; without one, cookies would lie in its ring until something else comes.
+    fn let_pass(&mut self) -> Result<()> {
+        let namespaces = ["outside", "server"].map(|part| self.name(part));
+        let program: &mut Xdp = self
+            .passing
+            .program_mut("pass")
+            .context("no program")?
+            .try_into()?;
+        program.load()?;
+        for namespace in namespaces {
+            let attach = || {
+                enter(&namespace)?;
+                anyhow::Ok(program.attach("eth0", XdpMode::Driver).map(drop)?)
+            };
+            thread::scope(|scope| scope.spawn(attach).join())
+                .map_err(|_| anyhow!("the thread panicked"))??;
+        }
+        Ok(())
+    }
+
+    /// Has a device poll in a thread, on one core.
     fn poll_on(&self, part: &str, device: &str, core: &str) -> Result<()> {
         let before = pollers()?;
         let file = format!("echo 1 > /sys/class/net/{device}/threaded");
@@ -84,8 +114,7 @@ impl Ground {
                 core,
                 &thread.to_string(),
             ]))?;
-            let nice = rustix::process::getpriority_process(None)?;
-            rustix::process::setpriority_process(Pid::from_raw(thread), nice)?;
+            self.hurry(thread, POLLERS)?;
         }
         Ok(())
     }
@@ -106,11 +135,34 @@ impl Ground {
     pub(super) fn pinned(&self, part: &str, core: &str) -> Command {
         let mut command = self.inside(part);
         command.args(["taskset", "-c", core]);
+        if self.realtime {
+            command.args(["chrt", "--rr", PROCESSES]);
+        }
         command
     }
 
+    /// The same for what never waits for anything.
+    pub(super) fn patient(&self, part: &str, core: &str) -> Command {
+        let mut command = self.inside(part);
+        // The world outside has more than the one core that it has to share here: clients go first.
+        command.args(["taskset", "-c", core, "nice", "-n", "19"]);
+        if self.realtime {
+            command.args(["chrt", "--rr", "1"]);
+        }
+        command
+    }
+
+    /// Has a thread scheduled with this priority, where anything is.
+    pub(super) fn hurry(&self, thread: i32, priority: &str) -> Result<()> {
+        if self.realtime {
+            let thread = thread.to_string();
+            process::capture(Command::new("chrt").args(["--rr", "-p", priority, &thread]))?;
+        }
+        Ok(())
+    }
+
     /// Where files may lie.
-    pub(super) fn directory(&self) -> &std::path::Path {
+    pub(super) fn directory(&self) -> &Path {
         self.directory.path()
     }
 
@@ -177,6 +229,9 @@ fn pollers() -> Result<BTreeSet<i32>> {
 
 /// The parts.
 const NAMES: [&str; 3] = ["outside", "balancer", "server"];
+/// Real-time priorities. Devices go before processes, as interrupts do.
+const POLLERS: &str = "3";
+pub(super) const PROCESSES: &str = "2";
 /// The core of everything but the balancer.
 pub(super) const WORLD: &str = "0";
 /// The balancer's core.

@@ -14,7 +14,7 @@ pub(crate) mod source;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::Serialize;
 
@@ -32,8 +32,11 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(2..=120))]
     seconds: u64,
     /// Packets a second of the floods whose rate can be said, both targets together
-    #[arg(long, default_value_t = 400_000, value_parser = clap::value_parser!(u64).range(2..=4_000_000))]
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(2..=1_000_000))]
     rate: u64,
+    /// Run all but the floods under real-time scheduling, where the machine is busy with other things
+    #[arg(long)]
+    realtime: bool,
     /// A built daemon; without it, one is built with optimisation
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -77,13 +80,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     };
     let object = ebpf::build_stream(workspace)?;
     let phase = Duration::from_secs(options.seconds);
-    let ground = Ground::new()?;
+    let ground = Ground::new(&object, options.realtime)?;
     println!("the balancer's stack: {}", ground.settings()?);
     let mut rows = Vec::new();
     for kind in Kind::ALL {
         let mut balancer = Balancer::start(&ground, kind, &binary)?;
         for target in Target::ALL {
-            client::until_served(&ground, target)?;
+            client::until_served(&ground, target).with_context(|| balancer.told())?;
         }
         for flood in Flood::ALL {
             rows.push(measure(

@@ -2,12 +2,12 @@
 //! is bounded.
 //!
 //! The sender is a program of `xdp-ebpf/src/stream.rs`, run by `BPF_PROG_TEST_RUN` in its mode of live frames: what it makes
-//! leaves the device as if it had been forwarded there. It keeps the rate itself.
+//! leaves the device as if it had been forwarded there. It keeps the rate itself, and runs in vain while nothing is due.
 
 use std::io::Read as _;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -49,8 +49,8 @@ impl Flood {
         }
     }
 
-    /// Starts the senders, one for each target, each with half of `rate` packets a second where that can be said. They end
-    /// by themselves soon after `time`, whatever happens to us.
+    /// Starts the senders, for both targets, with `rate` packets a second where that can be said. They end by themselves soon
+    /// after `time`, whatever happens to us.
     pub(super) fn start(
         self,
         ground: &Ground,
@@ -59,48 +59,54 @@ impl Flood {
         time: Duration,
     ) -> Result<Senders> {
         let mut senders = Senders(Vec::new());
-        for target in Target::ALL {
-            let to = target.address();
-            let seconds = time.as_secs().to_string();
-            let mut command = ground.pinned(NAMESPACE, WORLD);
-            // The world outside has more than the one core that it has to share here: clients go first.
-            command.args(["nice", "-n", "19"]);
-            match self {
-                Self::None => continue,
-                Self::Hping => {
+        let seconds = time.as_secs().to_string();
+        match self {
+            Self::None => {}
+            Self::Hping => {
+                for to in Target::ALL.map(Target::address) {
+                    let mut command = ground.patient(NAMESPACE, WORLD);
                     command.args(["timeout", &seconds, "hping3", "--flood", "--rand-source"]);
                     command
                         .args(["-q", "-S", "-p", &to.port().to_string()])
                         .arg(to.ip().to_string());
-                }
-                Self::Spoofed | Self::Listed => {
-                    command
-                        .arg(std::env::current_exe()?)
-                        .arg("bench-flood-source")
-                        .args(["--seconds", &seconds])
-                        .args(["--rate", &(rate / 2).to_string()])
-                        .arg("--object")
-                        .arg(object)
-                        .args(["--interface", &ground.outside_number()?.to_string()])
-                        .args(["--mac", &ground.balancer_mac()?]);
-                    if self == Self::Listed {
-                        command.arg("--listed");
-                    }
-                    command.arg(to.to_string());
+                    senders.spawn(&mut command)?;
                 }
             }
-            command
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null());
-            let sender = command.spawn().context("cannot start a flood")?;
-            senders.0.push(sender);
+            Self::Spoofed | Self::Listed => {
+                let mut command = ground.patient(NAMESPACE, WORLD);
+                command
+                    .arg(std::env::current_exe()?)
+                    .arg("bench-flood-source")
+                    .args(["--seconds", &seconds])
+                    .args(["--rate", &rate.to_string()])
+                    .arg("--object")
+                    .arg(object)
+                    .args(["--interface", &ground.outside_number()?.to_string()])
+                    .args(["--mac", &ground.balancer_mac()?]);
+                if self == Self::Listed {
+                    command.arg("--listed");
+                }
+                for to in Target::ALL.map(Target::address) {
+                    command.arg(to.to_string());
+                }
+                senders.spawn(&mut command)?;
+            }
         }
         Ok(senders)
     }
 }
 
 impl Senders {
+    fn spawn(&mut self, command: &mut Command) -> Result<()> {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        self.0
+            .push(command.spawn().context("cannot start a flood")?);
+        Ok(())
+    }
+
     /// Waits until they have ended; how many packets they say they have sent, if they count.
     pub(super) fn end(mut self) -> Option<u64> {
         let mut sent = None;
@@ -135,7 +141,7 @@ pub(crate) struct Options {
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=130))]
     seconds: u64,
     /// Packets a second.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=5_000_000))]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     rate: u64,
     /// The object with the program.
     #[arg(long)]
@@ -149,8 +155,9 @@ pub(crate) struct Options {
     /// From the listed network.
     #[arg(long)]
     listed: bool,
-    /// Whereto.
-    target: SocketAddrV4,
+    /// Whereto, in turns.
+    #[arg(num_args = 2)]
+    targets: Vec<SocketAddrV4>,
 }
 
 /// Sends SYNs and prints how many.
@@ -162,14 +169,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         // 64.0.0.0/4, which nothing else here has to do with.
         (0x4000_0000, 0x0fff_ffff)
     };
-    let frame = frame(mac(&options.mac)?, options.target);
+    let mac = mac(&options.mac)?;
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let map = programs.map_mut("syns").context("no map")?;
     let mut syns: Array<&mut MapData, [u64; WORDS + 6]> = map.try_into()?;
-    let mut value = words(&frame, first, differing);
-    value[WORDS + 4] = options.rate;
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    value[WORDS + 5] = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
-    syns.set(0, value, 0)?;
+    for (number, target) in (0..).zip(&options.targets) {
+        let mut value = words(&frame(mac, *target), first, differing);
+        value[WORDS + 4] = options.rate;
+        value[WORDS + 5] = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
+        syns.set(number, value, 0)?;
+    }
+    let frame = [0; LENGTH];
     let program: &mut Xdp = programs
         .program_mut("flood")
         .context("no program")?
@@ -250,8 +260,9 @@ const LENGTH: usize = 60;
 const WORDS: usize = 7;
 /// Frames that are made at once; a wire has room for four times as many.
 const BATCH: u32 = 64;
-/// How often the program runs before somebody looks at the time.
-const TURNS: u32 = 100_000;
+/// How often the program runs before somebody looks at the time: most of a second, because the kernel takes more than twenty
+/// milliseconds to tidy up after a run.
+const TURNS: u32 = 2_000_000;
 
 #[cfg(test)]
 mod tests {
