@@ -103,6 +103,13 @@ impl Address {
         None
     }
 
+    /// A hash that anyone can compute; its upper half depends on all of the address.
+    #[inline(always)]
+    pub const fn scattered(self) -> u64 {
+        let folded = self.high ^ self.low;
+        (folded ^ (folded >> 32)).wrapping_mul(FACTOR)
+    }
+
     /// The network it is in, in terms of all 128 bits: an IPv4 prefix of 24 has 120.
     #[inline(always)]
     pub const fn network(self, bits: u8) -> Self {
@@ -170,6 +177,8 @@ impl From<Address> for IpAddr {
     }
 }
 
+/// An odd constant whose multiples differ in many bits.
+const FACTOR: u64 = 0xd6e8_feb8_6659_fd93;
 const MAPPED: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
 
 #[cfg(test)]

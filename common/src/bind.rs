@@ -155,13 +155,12 @@ impl BindKey {
     /// The bucket this key lives in, within a half.
     #[inline(always)]
     pub fn bucket(self, seed: u32, buckets: u32) -> u32 {
-        let [high, low] = self.address.words();
         let [a, b] = self.port_be;
         let rest = u32::from_ne_bytes([a, b, self.protocol, 0]);
-        // Nobody can aim at these buckets: what is in them was placed.
-        let hash =
-            Hasher::new(high.wrapping_mul(FACTOR) ^ seed as u64).word(low ^ ((rest as u64) << 7));
-        reduce(hash.finish() as u32, buckets)
+        // Nobody can aim at these buckets: what is in them was placed. The hash of the address is at hand, because it was
+        // looked for in `Config::bound` before.
+        let start = Hasher::new(self.address.scattered() ^ (seed as u64).wrapping_mul(EVERYWHERE));
+        reduce(high(start.word(rest as u64).folded()), buckets)
     }
 }
 
@@ -334,7 +333,8 @@ pub const RANGES_PER_ROW: usize = 8;
 /// Rows one address may have: 32 ranges.
 pub const RANGE_ROWS: u8 = 4;
 
-const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Repeats sixteen bits in all of a word.
+const EVERYWHERE: u64 = 0x0001_0001_0001_0001;
 const SERVICE: u8 = 1;
 const RANGES: u8 = 2;
 const ANSWERS: u8 = 3;

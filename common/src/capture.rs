@@ -9,7 +9,8 @@ use crate::service::ServiceIndex;
 use crate::verdict::Verdict;
 use crate::word::Word;
 
-/// The record of map `capture` (one entry): what userspace wants to see.
+/// The record of map `capture` (one entry): what userspace wants to see, besides [`Filter`]. That one, which every frame
+/// asks for, is in the configuration's record ([`crate::config::Config::capture`]).
 #[derive(Debug, Default)]
 #[repr(C)]
 #[cfg_attr(
@@ -17,15 +18,15 @@ use crate::word::Word;
     derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout)
 )]
 pub struct Control {
-    /// [`Filter`]; 0 while nobody asks. Stored last, and cleared first.
-    pub filter: Word,
     /// Up to four services, sixteen bits each; none means all.
     pub services: Word,
     /// The network sources must be in.
     pub source: [Word; 2],
+    /// Zero.
+    pub spare: Word,
 }
 
-/// [`Control::filter`] in parts.
+/// What frames are shown, as one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Filter {
     /// Dropped packets only.

@@ -1,7 +1,7 @@
 //! The one record that tells the program how large its tables are and which halves are in force.
 //!
-//! Userspace writes it before the program is attached; afterwards only [`Config::bind_view`], [`Config::bound`] and
-//! [`Config::list6_lengths`] change, each by one store a word, and the records of interfaces. It lives in a pinned map, so a
+//! Userspace writes it before the program is attached; afterwards only [`Config::bind_view`], [`Config::bound`],
+//! [`Config::list6_lengths`] and [`Config::capture`] change, each by one store a word, and the records of interfaces. It lives in a pinned map, so a
 //! new process reads from it what the tables it adopts were made with. The interfaces are part of it because every packet
 //! needs two of them: a place in a record that is at hand costs a fifth of a look into a map.
 
@@ -9,8 +9,8 @@ use crate::address::Address;
 use crate::interface::{Interface, LIMIT};
 use crate::word::{Word, high, low, pair};
 
-/// The record of map `config` (one entry): a cache line that every packet needs, one that tells others' packets apart, and
-/// the interfaces.
+/// The record of map `config` (one entry): a cache line that every packet needs, one that tells others' packets apart, one
+/// for new flows, and the interfaces.
 #[derive(Debug)]
 #[repr(C)]
 #[cfg_attr(
@@ -20,9 +20,9 @@ use crate::word::{Word, high, low, pair};
 pub struct Config {
     /// Secret key of the flow, NAT, source and list6 hashes; random, and kept as long as the tables are.
     pub table_key: Word,
-    /// Key of the position in a ring. Balancers that stand in for each other (ECMP, failover) need the same one, and it
-    /// must survive a restart that loses the maps.
-    pub ring_key: Word,
+    /// [`crate::capture::Filter`]; 0 while nobody asks for frames. Stored after what [`crate::capture::Control`] says of
+    /// them, and cleared first.
+    pub capture: Word,
     /// Flow buckets (low half).
     pub flows: Word,
     /// NAT entries (low half), then two 16-bit numbers: the first source port and how many follow it. The ports must lie
@@ -40,6 +40,11 @@ pub struct Config {
     /// A set of addresses, a bit for each that is in `binds` ([`Bound`]): a packet whose addresses are not in it is nobody's
     /// here.
     pub bound: [Word; BOUND_WORDS],
+    /// Key of the position in a ring. Balancers that stand in for each other (ECMP, failover) need the same one, and it
+    /// must survive a restart that loses the maps.
+    pub ring_key: Word,
+    /// Zero.
+    pub spare: [Word; 7],
     /// Interfaces, by index.
     pub interfaces: [Interface; LIMIT as usize],
 }
@@ -92,7 +97,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             table_key: Word::default(),
-            ring_key: Word::default(),
+            capture: Word::default(),
             flows: Word::default(),
             nat: Word::default(),
             clock: Word::default(),
@@ -100,6 +105,8 @@ impl Default for Config {
             bind_view: Word::default(),
             list6_lengths: Word::default(),
             bound: Default::default(),
+            ring_key: Word::default(),
+            spare: Default::default(),
             interfaces: core::array::from_fn(|_| Interface::default()),
         }
     }
@@ -138,9 +145,7 @@ impl Config {
 impl Bound {
     #[inline(always)]
     const fn of(address: Address) -> Self {
-        let [high, low] = address.words();
-        let folded = high ^ low;
-        let hash = (folded ^ (folded >> 32)).wrapping_mul(FACTOR);
+        let hash = address.scattered();
         Self {
             // The highest bits, of which the shift leaves as many as there are words.
             word: (hash >> (u64::BITS - BOUND_WORDS.ilog2())) as usize,
@@ -218,13 +223,11 @@ impl BindView {
 
 /// Words of [`Config::bound`]: with n addresses one foreign address in 512/n is looked up in vain.
 const BOUND_WORDS: usize = 8;
-/// An odd constant whose multiples differ in many bits.
-const FACTOR: u64 = 0xd6e8_feb8_6659_fd93;
 
 /// How many lengths networks may have.
 pub const PREFIXES: usize = 5;
 
-const _: () = assert!(size_of::<Config>() == 64 + 64 + 64 * LIMIT as usize);
+const _: () = assert!(size_of::<Config>() == 64 + 64 + 64 + 64 * LIMIT as usize);
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,7 @@ use crate::hash::reduce;
 use crate::parse::TcpFlags;
 use crate::server::ServerIndex;
 use crate::tick::{self, Tick};
-use crate::word::{Atomics, Word};
+use crate::word::{Atomics, Word, high};
 
 /// The record of map `flows`: one cache line.
 #[derive(Debug, Default)]
@@ -161,7 +161,7 @@ impl FlowHash {
     /// Its bucket among `buckets`.
     #[inline(always)]
     pub const fn bucket(self, buckets: u32) -> u32 {
-        reduce(self.0 as u32, buckets)
+        reduce(high(self.0), buckets)
     }
 
     /// What tells flows of one tunnel apart on the way.
@@ -311,12 +311,13 @@ impl FlowBucket {
         } else {
             return None;
         };
-        let (state, track) = entry.read();
+        let identity = entry.identity.load();
+        let track = Track::from_word(entry.track.load());
         // Another flow's by now, if another CPU took it meanwhile.
-        if (atomics.reload(&entry.identity) ^ hash.identity(state)) != 0 {
+        if atomics.reload(&entry.identity) != identity {
             return None;
         }
-        Some((state, track))
+        Some((FlowState::from_bits(identity as u8), track))
     }
 
     /// Puts off the end of the flow's entry, unless its track has changed since it was read.

@@ -130,6 +130,33 @@ pub struct Timeouts {
 }
 
 impl Nature {
+    /// What happens to packets, from the word in the record; `None` for an unused one. Most packets need no more of it, and
+    /// taking all of it apart costs more than the rest of what is done for them with it.
+    #[inline(always)]
+    pub const fn forward_of(word: u64) -> Option<Forward> {
+        Some(match word as u8 {
+            1 => Forward::Local,
+            2 => Forward::Nat,
+            3 => Forward::Dnat,
+            4 => Forward::Dsr,
+            5 => Forward::Ipip,
+            6 => Forward::Gue,
+            _ => return None,
+        })
+    }
+
+    /// The port that servers take GUE at, from the word in the record.
+    #[inline(always)]
+    pub const fn tunnel_port_of(word: u64) -> [u8; 2] {
+        ((word >> 32) as u16).to_ne_bytes()
+    }
+
+    /// Whether datagrams may name their server, from the word in the record.
+    #[inline(always)]
+    pub const fn names_servers(word: u64) -> bool {
+        (word >> 48) as u8 != 0
+    }
+
     /// As the word in the record.
     pub const fn word(self) -> u64 {
         let [p, q] = self.tunnel_port_be;
@@ -148,25 +175,11 @@ impl Nature {
     /// From the word in the record; `None` for an unused one.
     #[inline(always)]
     pub const fn from_word(word: u64) -> Option<Self> {
-        let [
-            forward,
-            _,
-            listed_flows,
-            cookies,
-            p,
-            q,
-            length,
-            configuration,
-        ] = word.to_ne_bytes();
+        let [_, _, listed_flows, cookies, p, q, length, configuration] = word.to_ne_bytes();
         Some(Self {
-            forward: match forward {
-                1 => Forward::Local,
-                2 => Forward::Nat,
-                3 => Forward::Dnat,
-                4 => Forward::Dsr,
-                5 => Forward::Ipip,
-                6 => Forward::Gue,
-                _ => return None,
+            forward: match Self::forward_of(word) {
+                Some(forward) => forward,
+                None => return None,
             },
             listed_flows: if listed_flows == 1 {
                 ListedFlows::Keep
@@ -313,6 +326,8 @@ mod tests {
                 cookies: true,
             };
             assert_eq!(Nature::from_word(nature.word()), Some(nature));
+            assert_eq!(Nature::tunnel_port_of(nature.word()), nature.tunnel_port_be);
+            assert!(Nature::names_servers(nature.word()));
         }
         assert_eq!(Nature::from_word(0), None);
         let rings = Rings {

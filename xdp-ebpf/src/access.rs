@@ -48,6 +48,8 @@ impl Packet<'_> {
     #[inline(always)]
     fn first<const N: usize>(&self) -> Option<*mut [u8; N]> {
         let begin = self.context.data();
+        // SAFETY: no frame is at address zero; a reference, which is none there, would be asked for that.
+        unsafe { core::hint::assert_unchecked(begin != 0) };
         let mut end = begin;
         // SAFETY: one addition, for the reason given above.
         unsafe {

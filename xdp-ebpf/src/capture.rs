@@ -12,6 +12,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray, RingBuf};
 use aya_ebpf::programs::XdpContext;
 use tidegate_common::capture::{Control, Filter, Head, Missed, RING_BYTES, ROOM, Record, numbers};
+use tidegate_common::config::Config;
 use tidegate_common::decide::Work;
 use tidegate_common::tick::Tick;
 use tidegate_common::verdict::Verdict;
@@ -32,21 +33,16 @@ unsafe impl Sync for Asked {}
 
 /// What userspace asks for, if it does.
 #[inline(always)]
-pub(crate) fn asked() -> Option<(&'static Control, Filter)> {
-    let control = CAPTURE.0.get(0)?;
-    Filter::from_word(control.filter.load()).map(|filter| (control, filter))
+pub(crate) fn asked(config: &Config) -> Option<Filter> {
+    Filter::from_word(config.capture.load())
 }
 
 /// Shows a frame, if it is wanted.
 #[inline(always)]
-pub(crate) fn show(
-    context: &XdpContext,
-    control: &Control,
-    filter: Filter,
-    verdict: Verdict,
-    work: &Work,
-    now: Tick,
-) {
+pub(crate) fn show(context: &XdpContext, filter: Filter, verdict: Verdict, work: &Work, now: Tick) {
+    let Some(control) = CAPTURE.0.get(0) else {
+        return;
+    };
     let (service, source) = work.origin();
     if !control.wants(filter, verdict, service, source) {
         return;

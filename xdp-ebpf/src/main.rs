@@ -31,7 +31,7 @@ pub(crate) fn tidegate(context: XdpContext) -> u32 {
         return xdp_action::XDP_PASS;
     };
     // Frames that somebody wants to see are all decided where it is known whose they are.
-    if capture::asked().is_some() {
+    if capture::asked(tables.config).is_some() {
         return thorough(context.ctx);
     }
     match quick(&mut Packet::new(&context), &tables, act) {
@@ -48,13 +48,13 @@ fn thorough(context: *mut xdp_md) -> u32 {
     let (Some(work), Some(tables)) = (tables::work(), Maps::of(&context)) else {
         return xdp_action::XDP_PASS;
     };
-    let asked = capture::asked();
+    let asked = capture::asked(tables.config);
     if asked.is_some() {
         work.forget_origin();
     }
     let verdict = careful(&mut Packet::new(&context), &tables, work);
-    if let Some((control, filter)) = asked {
-        capture::show(&context, control, filter, verdict, work, tables.now());
+    if let Some(filter) = asked {
+        capture::show(&context, filter, verdict, work, tables.now());
     }
     act(verdict)
 }

@@ -14,7 +14,7 @@ use crate::ring::Position;
 use crate::server::{Hop, ServerIndex};
 use crate::service::{Guard, Rings, Service};
 use crate::verdict::DropReason;
-use crate::word::pair;
+use crate::word::{high, pair};
 
 /// What is known while the server of a new flow is looked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -230,15 +230,13 @@ pub(super) fn hash_of(
     ports: u32,
     protocol: u8,
 ) -> u64 {
-    let start = Hasher::new(key).word(pair(ports, protocol as u32));
-    if is_v4 {
-        let [a, b, c, d] = source.v4_bytes();
-        let [e, f, g, h] = destination.v4_bytes();
-        start
-            .word(u64::from_ne_bytes([a, b, c, d, e, f, g, h]))
-            .finish()
+    let start = Hasher::new(key);
+    let addresses = if is_v4 {
+        let ([_, source], [_, destination]) = (source.words(), destination.words());
+        start.word(pair(high(source), high(destination)))
     } else {
         let ([a, b], [c, d]) = (source.words(), destination.words());
-        start.word(a).word(b).word(c).word(d).finish()
-    }
+        start.word(a).word(b).word(c).word(d)
+    };
+    addresses.word(pair(ports, protocol as u32)).folded()
 }

@@ -12,6 +12,7 @@ use tidegate_common::address::Address;
 use tidegate_common::capture::{
     ANSWERED, Control, DROPPED, Filter, Head, MOST_BYTES, Missed, PASSED, Record,
 };
+use tidegate_common::config::Config;
 use tidegate_common::verdict::DropReason;
 use zerocopy::FromBytes;
 
@@ -21,6 +22,7 @@ use crate::clock;
 
 /// The maps of captures.
 pub(super) struct CaptureMaps {
+    pub(super) config: Mapped<Config>,
     pub(super) control: Mapped<Control>,
     pub(super) ring: RingBuf<MapData>,
     pub(super) missed: PerCpuArray<MapData, Missed>,
@@ -201,7 +203,10 @@ impl Capture {
     }
 
     fn ask(&self, wish: &Wish, services: u64) {
-        let Some(control) = self.maps.as_ref().and_then(|maps| maps.control.first()) else {
+        let Some(maps) = &self.maps else {
+            return;
+        };
+        let (Some(config), Some(control)) = (maps.config.first(), maps.control.first()) else {
             return;
         };
         let (source, source_bits) = match wish.source {
@@ -217,7 +222,7 @@ impl Capture {
             bytes: wish.bytes.clamp(1, MOST_BYTES),
             source_bits,
         };
-        control.filter.store(filter.word());
+        config.capture.store(filter.word());
     }
 
     fn missed_by_all(&self) -> Result<u64, MapError> {
@@ -230,8 +235,8 @@ impl Capture {
 impl Drop for Capture {
     fn drop(&mut self) {
         let maps = self.maps.take();
-        if let Some(control) = maps.as_ref().and_then(|maps| maps.control.first()) {
-            control.filter.store(0);
+        if let Some(config) = maps.as_ref().and_then(|maps| maps.config.first()) {
+            config.capture.store(0);
         }
         *self.feedback.capture.lock() = maps;
     }

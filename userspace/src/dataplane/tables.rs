@@ -247,10 +247,11 @@ impl Tables {
         let mut map = |name: &'static str| loaded.take_map(name);
         let counters = map(name::COUNTERS)?;
         let again = second(&counters, name::COUNTERS)?;
+        let config = map(name::CONFIG)?;
         let loads = map(name::LOADS)?;
         let syns = map(name::SYNS)?;
         let tables = Self {
-            config: mapped(&map(name::CONFIG)?, name::CONFIG, 1)?,
+            config: mapped(&config, name::CONFIG, 1)?,
             binds: mapped(&map(name::BINDS)?, name::BINDS, size(name::BINDS))?,
             ranges: mapped(&map(name::RANGES)?, name::RANGES, size(name::RANGES))?,
             services: mapped(&map(name::SERVICES)?, name::SERVICES, size(name::SERVICES))?,
@@ -274,6 +275,7 @@ impl Tables {
             drops: other(map(name::DROPS)?, name::DROPS)?,
             sources: mapped(&map(name::SOURCES)?, name::SOURCES, size(name::SOURCES))?,
             capture: CaptureMaps {
+                config: mapped(&config, name::CONFIG, 1)?,
                 control: mapped(&map(name::CAPTURE)?, name::CAPTURE, 1)?,
                 ring: other(map(name::CAPTURED)?, name::CAPTURED)?,
                 missed: other(map(name::MISSED)?, name::MISSED)?,
@@ -326,7 +328,7 @@ fn other<T: TryFrom<Map, Error = MapError>>(map: Map, name: &'static str) -> Res
 }
 
 /// Version of the records' meaning. It goes up when a kept map's records change without changing their size.
-const LAYOUT: u32 = 5;
+const LAYOUT: u32 = 6;
 
 /// Maps the array pinned at a path; for reading what an earlier program was told.
 pub(super) fn pinned<T: Record>(

@@ -32,7 +32,8 @@ pub(super) fn send_back<V: Version, T: Tables, R>(
     let ingress = scene.ingress(frame)?;
     if Address::load(&server.source) != head.destination()
         || !scene.is_for_us(frame, ingress)
-        || head.defect(false).is_some()
+        || !head.is_sound()
+        || !head.flags_are_possible()
         || head.hop_limit() <= 1
     {
         return None;

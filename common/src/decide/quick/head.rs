@@ -8,8 +8,8 @@ use core::marker::PhantomData;
 
 use crate::address::Address;
 use crate::frame::Frame;
-use crate::parse::{Network, TCP, TcpFlags, Transport, UDP};
-use crate::verdict::DropReason;
+use crate::parse::{Network, TCP, TcpFlags, UDP};
+use crate::word::{high, low};
 
 /// What differs between the versions of IP.
 pub(super) trait Version {
@@ -24,6 +24,9 @@ pub(super) trait Version {
     /// Where the protocol is.
     const PROTOCOL_AT: usize;
 
+    /// Whether nothing is wrong with addresses and hop limit, and `spare`, what else has to be told with the same branch, is
+    /// not negative.
+    fn is_possible(source: Address, destination: Address, hop_limit: u8, spare: i32) -> bool;
     /// The first bytes of a frame: all three headers.
     fn front(frame: &impl Frame) -> Option<&[u8]>;
     /// The same, to be written.
@@ -43,6 +46,17 @@ impl Version for V4 {
     const PROTOCOL_AT: usize = ETHERNET + 9;
 
     #[inline(always)]
+    fn is_possible(source: Address, destination: Address, hop_limit: u8, spare: i32) -> bool {
+        let [first, ..] = source.v4_bytes();
+        let first = first as i32;
+        let differs = high(source.words()[1]) ^ high(destination.words()[1]);
+        // One branch for all of them: each is negative where something is wrong, and then so is what they have in common.
+        let spare = spare as i64 | (hop_limit as i32 - 1) as i64 | differs as i64 - 1;
+        let network = first - 1 | (first ^ 127) - 1 | 223 - first;
+        (spare | network as i64) >= 0
+    }
+
+    #[inline(always)]
     fn front(frame: &impl Frame) -> Option<&[u8]> {
         Some(frame.front::<{ ETHERNET + Self::HEADER + TCP_HEADER }>()?)
     }
@@ -59,6 +73,18 @@ impl Version for V6 {
     const ADDRESSES_END: usize = ETHERNET + 40;
     const HOPS_AT: usize = ETHERNET + 7;
     const PROTOCOL_AT: usize = ETHERNET + 6;
+
+    #[inline(always)]
+    fn is_possible(source: Address, destination: Address, hop_limit: u8, spare: i32) -> bool {
+        let network = Network {
+            source,
+            destination,
+            hop_limit,
+            is_sound: true,
+            ..Network::default()
+        };
+        spare >= 0 && network.defect(false).is_none()
+    }
 
     #[inline(always)]
     fn front(frame: &impl Frame) -> Option<&[u8]> {
@@ -95,13 +121,15 @@ impl<'a, V: Version> Head<'a, V> {
             version: PhantomData,
         };
         let [version] = this.take(ETHERNET);
-        let is_plain = if V::IS_V4 {
+        if V::IS_V4 {
             let fragment = u16::from_ne_bytes(this.take(ETHERNET + 6));
-            version == PLAIN_V4 && fragment & PART == 0
-        } else {
+            if (version ^ PLAIN_V4) as u16 | fragment & PART != 0 {
+                return None;
+            }
+        } else if version >> 4 != 6 || this.destination().is_v4() {
             // A mapped address in an IPv6 header is not the IPv4 address of that name.
-            version >> 4 == 6 && !this.destination().is_v4()
-        };
+            return None;
+        }
         let protocol = this.protocol();
         let least = match protocol {
             TCP => TCP_HEADER,
@@ -111,10 +139,11 @@ impl<'a, V: Version> Head<'a, V> {
         let length = this.stated_length() as usize;
         let before = if V::IS_V4 { V::HEADER } else { 0 };
         let room = frame.length() - (ETHERNET + V::HEADER - before);
-        let fits = length >= least + before
-            && length <= room
-            && length <= u16::MAX as usize - (V::HEADER - before);
-        (is_plain && fits).then_some(this)
+        let most = u16::MAX as usize - (V::HEADER - before);
+        if length < least + before || length > room || length > most {
+            return None;
+        }
+        Some(this)
     }
 
     /// The headers of a frame that has been found to be plain before.
@@ -150,11 +179,19 @@ impl<'a, V: Version> Head<'a, V> {
         if V::IS_V4 { b } else { a << 4 | b >> 4 }
     }
 
+    /// Both addresses of an IPv4 packet, the source in the lower half; with loads that stay within the words memory consists
+    /// of. One across two of them has to wait until both are written, where a driver has just done that.
+    #[inline(always)]
+    fn short(self) -> u64 {
+        let (first, second) = (self.word(24), self.word(32));
+        first >> 16 | second << 48
+    }
+
     /// Source address.
     #[inline(always)]
     pub(super) fn source(self) -> Address {
         if V::IS_V4 {
-            Address::from_v4(self.take(V::ADDRESSES_END - 8))
+            Address::from_v4(low(self.short()).to_ne_bytes())
         } else {
             self.long(V::ADDRESSES_END - 32)
         }
@@ -164,7 +201,7 @@ impl<'a, V: Version> Head<'a, V> {
     #[inline(always)]
     pub(super) fn destination(self) -> Address {
         if V::IS_V4 {
-            Address::from_v4(self.take(V::ADDRESSES_END - 4))
+            Address::from_v4(high(self.short()).to_ne_bytes())
         } else {
             self.long(V::ADDRESSES_END - 16)
         }
@@ -196,6 +233,11 @@ impl<'a, V: Version> Head<'a, V> {
         u32::from_ne_bytes(self.take(V::ADDRESSES_END))
     }
 
+    #[inline(always)]
+    fn word(self, at: usize) -> u64 {
+        u64::from_ne_bytes(self.take(at))
+    }
+
     /// Source port, network order.
     #[inline(always)]
     pub(super) fn source_port_be(self) -> [u8; 2] {
@@ -215,48 +257,45 @@ impl<'a, V: Version> Head<'a, V> {
         TcpFlags(if self.is_tcp() { flags } else { 0 })
     }
 
-    /// What is wrong with them, if anything, as [`crate::parse::Packet::defect`] tells it. `goes_on` says that a segment's
-    /// flags are known to be possible.
+    /// Zero for a datagram and for a segment that neither begins a connection nor ends one. A number, because it is asked for
+    /// more than once, and a truth would be made from it first.
     #[inline(always)]
-    pub(super) fn defect(self, goes_on: bool) -> Option<DropReason> {
-        let is_tcp = self.is_tcp();
-        let flags = if goes_on {
-            TcpFlags(TcpFlags::ACK)
+    pub(super) fn turn(self) -> u8 {
+        const TURNS: u8 = TcpFlags::ACK | TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST;
+        if self.is_tcp() {
+            (self.flags().0 & TURNS) ^ TcpFlags::ACK
         } else {
-            self.flags()
-        };
+            0
+        }
+    }
+
+    /// Whether a stack sends a segment with these flags; any datagram is right.
+    #[inline(always)]
+    pub(super) fn flags_are_possible(self) -> bool {
+        !self.is_tcp() || self.flags().are_possible()
+    }
+
+    /// Whether nothing is wrong with them that [`crate::parse::Packet::defect`] would find, but for the flags of a segment.
+    #[inline(always)]
+    pub(super) fn is_sound(self) -> bool {
+        let room = self.length() as i32 - V::HEADER as i32;
         let [offset] = self.take(V::ADDRESSES_END + 12);
-        let transport = Transport {
-            is_tcp,
-            source_port_be: self.source_port_be(),
-            destination_port_be: self.destination_port_be(),
-            flags,
-            length: if is_tcp {
-                (offset >> 4 << 2) as u16
-            } else {
-                u16::from_be_bytes(self.take(V::ADDRESSES_END + 4))
-            },
+        let [a, b] = self.source_port_be();
+        let [c, d] = self.destination_port_be();
+        let spare = if self.is_tcp() {
+            let length = (offset >> 4 << 2) as i32;
+            let ports = (a as i32 | b as i32) - 1 | (c as i32 | d as i32) - 1;
+            length - TCP_HEADER as i32 | room - length | ports
+        } else {
+            let length = u16::from_be_bytes(self.take(V::ADDRESSES_END + 4)) as i32;
+            length - UDP_HEADER as i32 | room - length
         };
-        let network = Network {
-            is_v4: V::IS_V4,
-            source: self.source(),
-            destination: self.destination(),
-            hop_limit: self.hop_limit(),
-            is_sound: true,
-            ..Network::default()
-        };
-        let room = self.length().wrapping_sub(V::HEADER as u16);
-        transport
-            .defect(room, false, false)
-            .or_else(|| network.defect(false))
+        V::is_possible(self.source(), self.destination(), self.hop_limit(), spare)
     }
 
     #[inline(always)]
     fn long(self, at: usize) -> Address {
-        Address::from_words([
-            u64::from_ne_bytes(self.take(at)),
-            u64::from_ne_bytes(self.take(at + 8)),
-        ])
+        Address::from_words([self.word(at), self.word(at + 8)])
     }
 
     /// `N` bytes at a constant place within the headers.

@@ -6,7 +6,7 @@ use super::head::{Head, Version};
 use super::write;
 use crate::address::Address;
 use crate::counters::ServerCounters;
-use crate::flow::{FlowHash, FlowState};
+use crate::flow::{FlowBucket, FlowHash, FlowState};
 use crate::frame::{Frame, Tables};
 use crate::rewrite::Ends;
 use crate::server::{Bounds, Endpoint, Hop};
@@ -14,6 +14,41 @@ use crate::service::{Forward, Nature, Service};
 use crate::tunnel::Tunnel;
 use crate::verdict::{DropReason, Verdict};
 use crate::word::low;
+
+/// Where the flow of a packet would be.
+#[derive(Clone, Copy)]
+pub(super) struct Flow<'a> {
+    hash: FlowHash,
+    bucket: &'a FlowBucket,
+}
+
+impl<'a> Flow<'a> {
+    /// Looks there already: the bucket of one flow among many is in no cache, and while it is on its way the steps until it
+    /// is needed cost nothing. For a service that ends here there is no flow to look for, and the place is always the same.
+    #[inline(always)]
+    pub(super) fn of<V: Version, T: Tables>(
+        scene: &Scene<'a, T>,
+        head: Head<'_, V>,
+        ends_here: bool,
+    ) -> Option<Self> {
+        let hash = if ends_here {
+            FlowHash(0)
+        } else {
+            FlowHash(hash_of(
+                scene.config.table_key.load(),
+                (head.source(), head.destination()),
+                V::IS_V4,
+                head.ports(),
+                head.protocol(),
+            ))
+        };
+        let index = hash.bucket(low(scene.config.flows.load()));
+        let bucket = scene.tables.flow_bucket(index)?;
+        let [first, ..] = &bucket.entries;
+        scene.tables.reload(&first.identity);
+        Some(Self { hash, bucket })
+    }
+}
 
 /// Sends the packet after those before it. `None` if its flow has no entry, is not in the middle of its life, or its entry
 /// has to be brought up to date together with others.
@@ -23,24 +58,20 @@ pub(super) fn send<V: Version, T: Tables, R>(
     scene: &Scene<'_, T>,
     ingress: u32,
     service: &Service,
-    nature: Nature,
+    Flow { hash, bucket }: Flow<'_>,
     act: impl Fn(Verdict) -> R,
 ) -> Option<R> {
     let head = Head::<V>::of_plain(frame)?;
-    let rewrites = matches!(nature.forward, Forward::Nat | Forward::Dnat);
+    let nature = service.nature.load();
+    let forward = Nature::forward_of(nature)?;
+    // Datagrams that name their server are read further.
+    if !head.is_tcp() && Nature::names_servers(nature) {
+        return None;
+    }
+    let rewrites = matches!(forward, Forward::Nat | Forward::Dnat);
     if rewrites && head.hop_limit() <= 1 {
         return None;
     }
-    let hash = FlowHash(hash_of(
-        scene.config.table_key.load(),
-        (head.source(), head.destination()),
-        V::IS_V4,
-        head.ports(),
-        head.protocol(),
-    ));
-    let bucket = scene
-        .tables
-        .flow_bucket(hash.bucket(low(scene.config.flows.load())))?;
     let (state, track) = bucket.read(scene.tables, hash)?;
     let lasting = if head.is_tcp() {
         FlowState::ESTABLISHED
@@ -68,13 +99,13 @@ pub(super) fn send<V: Version, T: Tables, R>(
     let length = head.length();
     let macs = (hop.mac_word(), scene.mac_of(hop.interface));
     let destination = Address::load(&server.address);
-    let written = match nature.forward {
+    let written = match forward {
         Forward::Local => return None,
         Forward::Ipip | Forward::Gue => {
             let tunnel = Tunnel {
                 source: Address::load(&server.source),
                 destination,
-                port_be: nature.tunnel_port_be,
+                port_be: Nature::tunnel_port_of(nature),
                 sum: bounds.sum,
             };
             write::tunnel::<V>(frame, macs, &tunnel, bounds, hash)?
@@ -82,7 +113,7 @@ pub(super) fn send<V: Version, T: Tables, R>(
         _ if !bounds.take(length, 0) => return None,
         Forward::Dsr => write::link(frame, macs),
         Forward::Nat | Forward::Dnat => {
-            let (source, source_port_be) = if nature.forward == Forward::Dnat {
+            let (source, source_port_be) = if forward == Forward::Dnat {
                 (head.source(), head.source_port_be())
             } else {
                 (Address::load(&server.source), track.nat_port.to_be_bytes())

@@ -18,8 +18,8 @@ use crate::action::Action;
 use crate::bind::BindKey;
 use crate::config::{BindView, Config, NatSizes};
 use crate::frame::{Frame, Tables};
-use crate::parse::{IPV4, IPV6, SERVICE_TAG, TAG, TcpFlags};
-use crate::service::{Forward, Guard, ListedFlows, Nature};
+use crate::parse::{IPV4, IPV6, SERVICE_TAG, TAG};
+use crate::service::{Forward, Guard, ListedFlows, Nature, Service};
 use crate::verdict::{DropReason, Verdict};
 use head::{Head, V4, V6, Version};
 
@@ -68,48 +68,65 @@ fn plain<V: Version, T: Tables, R>(
             protocol: head.protocol(),
         },
     )?;
-    let ingress = scene.ingress(frame)?;
-    if !scene.is_for_us(frame, ingress) {
-        return Some(act(Verdict::Pass));
-    }
-    let goes_on = !head.is_tcp() || goes_on(head.flags());
-    let refuse = |reason| Some(act(Verdict::Drop { reason, service }));
     let record = scene.tables.service(service)?;
     // What is different about some services is done where there is time for it.
     if record.treatment.load() != 0 {
         return None;
     }
-    if let Some(reason) = head.defect(goes_on) {
-        return refuse(reason);
+    let ends_here = Nature::forward_of(record.nature.load())? == Forward::Local;
+    if !ends_here && head.turn() != 0 && Guard::from_word(record.guard.load()).policy == 0 {
+        // It begins or ends a flow: not here, but the place of that is on its way.
+        known::Flow::of(scene, head, false)?;
+        return None;
     }
-    let nature = Nature::from_word(record.nature.load())?;
+    let flow = known::Flow::of(scene, head, ends_here)?;
+    let ingress = scene.ingress(frame)?;
+    if !scene.is_for_us(frame, ingress) {
+        return Some(act(Verdict::Pass));
+    }
+    if !head.is_sound() || head.turn() != 0 && !head.flags().are_possible() {
+        return None;
+    }
     let guard = Guard::from_word(record.guard.load());
-    if guard.policy != 0 {
-        let class = super::guard::class(scene, head.source());
-        let action = super::guard::action(scene, class, guard.policy)?;
-        let cuts = head.flags().opens() || nature.listed_flows == ListedFlows::Cut;
-        if cuts && matches!(action, Action::Refuse | Action::Reset) {
-            return if action == Action::Reset && head.flags().opens() {
-                None
-            } else {
-                refuse(DropReason::SourceListed)
-            };
-        }
+    if guard.policy != 0 && is_listed(scene, head, record, guard)? {
+        let reason = DropReason::SourceListed;
+        return Some(act(Verdict::Drop { reason, service }));
     }
-    if nature.forward == Forward::Local {
-        let is_asked = nature.cookies && super::syn::checks(scene, service);
+    // Asked once more: what was known of it until here would make the verifier follow all the way since then once more.
+    let nature = scene.tables.reload(&record.nature);
+    if Nature::forward_of(nature)? == Forward::Local {
+        let is_asked = Nature::from_word(nature)?.cookies && super::syn::checks(scene, service);
         return if head.flags().opens() || is_asked {
             None
         } else {
             Some(act(Verdict::Pass))
         };
     }
-    // Datagrams that name their server are read further.
-    let names = !head.is_tcp() && nature.server_ids.length != 0;
-    if !goes_on || names {
+    if head.turn() != 0 {
         return None;
     }
-    known::send::<V, T, R>(frame, scene, ingress, record, nature, act)
+    known::send::<V, T, R>(frame, scene, ingress, record, flow, act)
+}
+
+/// Whether a policy refuses the packet's source, and what it began as well.
+#[inline(always)]
+fn is_listed<V: Version, T: Tables>(
+    scene: &Scene<'_, T>,
+    head: Head<'_, V>,
+    record: &Service,
+    guard: Guard,
+) -> Option<bool> {
+    let class = super::guard::class(scene, head.source());
+    let opens = head.flags().opens();
+    match super::guard::action(scene, class, guard.policy)? {
+        Action::Accept | Action::Exempt => Some(false),
+        // Who asks for a connection is told.
+        Action::Reset if opens => None,
+        Action::Refuse | Action::Reset => {
+            let nature = Nature::from_word(record.nature.load())?;
+            Some(opens || nature.listed_flows == ListedFlows::Cut)
+        }
+    }
 }
 
 /// Whether a packet that answers to no source port of ours is neither for an address in the tables nor from a server that
@@ -120,10 +137,4 @@ fn is_foreign<V: Version>(config: &Config, head: Head<'_, V>) -> bool {
     view.prefixes == 0
         && !config.may_be_bound(head.destination())
         && !(view.answers && config.may_be_bound(head.source()))
-}
-
-/// Whether a segment neither begins a connection nor ends one.
-#[inline(always)]
-const fn goes_on(flags: TcpFlags) -> bool {
-    flags.0 & (TcpFlags::ACK | TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST) == TcpFlags::ACK
 }

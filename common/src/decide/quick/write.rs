@@ -8,6 +8,7 @@ use crate::parse::{IPV4, IPV6};
 use crate::rewrite::Ends;
 use crate::server::Bounds;
 use crate::tunnel::{Outer, Tunnel};
+use crate::word::pair;
 
 /// Hardware addresses a frame leaves with, as words: for whom, from whom.
 pub(super) type Macs = (u64, u64);
@@ -114,9 +115,23 @@ fn in_v4<const ROOM: usize>(
 ) -> Option<()> {
     frame.cut_front(-(ROOM as i32))?;
     let bytes = frame.front_mut::<{ ETHERNET + V4_HEADER + UDP_HEADER }>()?;
-    put_macs(bytes, macs);
-    put(bytes, 12, IPV4);
-    put_all(bytes, ETHERNET, tunnel.header_v4(outer));
+    let [a, b, c, source, destination] = tunnel.header_v4(outer).map(u32::from_ne_bytes);
+    let (to, from) = macs;
+    // Eight bytes at a time: the Ethernet header ends within a word.
+    put_word(bytes, 0, to | from << 48);
+    let types = (u16::from_ne_bytes(IPV4) as u64) << 32;
+    put_word(
+        bytes,
+        8,
+        from >> 16 & 0xffff_ffff | types | (a as u64) << 48,
+    );
+    put_word(bytes, 16, pair(a, b) >> 16 | (c as u64) << 48);
+    put_word(
+        bytes,
+        24,
+        pair(c, source) >> 16 | (destination as u64) << 48,
+    );
+    put(bytes, 32, ((destination >> 16) as u16).to_ne_bytes());
     if ROOM > V4_HEADER {
         let ([s, t], [d, e]) = (outer.port_be(), tunnel.port_be);
         put(bytes, ETHERNET + V4_HEADER, [s, t, d, e]);
@@ -157,9 +172,14 @@ fn put_all<const N: usize>(bytes: &mut [u8], at: usize, words: [[u8; 4]; N]) {
 }
 
 #[inline(always)]
+fn put_word(bytes: &mut [u8], at: usize, word: u64) {
+    put(bytes, at, word.to_ne_bytes());
+}
+
+#[inline(always)]
 fn put_words(bytes: &mut [u8], at: usize, [high, low]: [u64; 2]) {
-    put(bytes, at, high.to_ne_bytes());
-    put(bytes, at + 8, low.to_ne_bytes());
+    put_word(bytes, at, high);
+    put_word(bytes, at + 8, low);
 }
 
 /// Writes at a constant place within `bytes`.
