@@ -161,6 +161,17 @@ impl Panel {
     }
 }
 
+impl Row {
+    /// Where it is: the first address, and how many more.
+    fn bind(&self) -> String {
+        match &self.binds[..] {
+            [] => String::new(),
+            [one] => format!("{} {one}", self.protocol),
+            [one, rest @ ..] => format!("{} {one} +{}", self.protocol, rest.len()),
+        }
+    }
+}
+
 /// What a service counted, all its servers together.
 #[derive(Clone, Copy, Default)]
 struct Sums {
@@ -212,22 +223,26 @@ impl fmt::Display for Panel {
         for (reason, rate) in &self.drops {
             writeln!(out, "{reason:<24} {:>12}", short(*rate))?;
         }
+        // No wider than it has to be: a terminal cuts off what is on the right, and that is the drops.
+        let binds: Vec<String> = self.services.iter().map(Row::bind).collect();
+        let widest = |texts: &mut dyn Iterator<Item = &str>, head: &str| {
+            let widths = texts.map(|text| text.chars().count());
+            widths.max().unwrap_or(0).max(head.len())
+        };
+        let mut names = self.services.iter().map(|row| row.frontend.as_str());
+        let name = widest(&mut names, "SERVICE");
+        let address = widest(&mut binds.iter().map(String::as_str), "ADDRESS");
         writeln!(
             out,
-            "\n{:<24} {:<34} {:>10} {:>10} {:>10} {:>10}",
+            "\n{:<name$} {:<address$} {:>9} {:>8} {:>8} {:>8}",
             "SERVICE", "ADDRESS", "packets/s", "bits/s", "flows/s", "drops/s"
         )?;
-        for row in &self.services {
-            let bind = match &row.binds[..] {
-                [] => String::new(),
-                [one] => format!("{} {one}", row.protocol),
-                [one, rest @ ..] => format!("{} {one} +{}", row.protocol, rest.len()),
-            };
+        for (row, bind) in self.services.iter().zip(&binds) {
             let local = row.backend.is_none();
             let forwarded = |rate: f64| if local { "-".to_owned() } else { short(rate) };
             writeln!(
                 out,
-                "{:<24} {bind:<34} {:>10} {:>10} {:>10} {:>10}",
+                "{:<name$} {bind:<address$} {:>9} {:>8} {:>8} {:>8}",
                 row.frontend,
                 forwarded(row.packets),
                 forwarded(row.bits),
@@ -297,6 +312,8 @@ mod tests {
         assert_eq!(line("local"), "local tcp 192.0.2.1:81 +1 - - - 0");
         assert_eq!(line("198.51.100.7"), "198.51.100.7 25.0%");
         assert_eq!(panel.drops[0], ("land".to_owned(), 2000.0));
+        let widest = text.lines().map(str::len).max();
+        assert!(widest <= Some(80), "a terminal shows all of it:\n{text}");
         let (before, after) = (sample(1000, 10, 500), sample(2000, 3, 0));
         let after_a_restart = Panel::of(&before, &after);
         assert_eq!(
