@@ -116,3 +116,45 @@ fn a_paused_frontend_refuses_and_a_resumed_one_serves_again() {
     });
     assert_eq!(proxy.ask("x"), "a:x");
 }
+
+/// What a bind line with a certificate of its own says.
+fn encrypted(directory: &std::path::Path) -> tidegate::model::BindTls {
+    let made = rcgen::generate_simple_self_signed(["test".to_owned()]).unwrap();
+    let path = directory.join("test.pem");
+    let pem = made.cert.pem() + &made.signing_key.serialize_pem();
+    std::fs::write(&path, pem).unwrap();
+    let mut sources = tidegate::lang::source::Sources::default();
+    let text = format!("frontend f\n bind :8443 ssl crt {}\n", path.display());
+    sources.add("test", text);
+    let (machine, settings) = (
+        tidegate::lang::Machine::default(),
+        tidegate::lang::Settings::default(),
+    );
+    let loaded = tidegate::lang::load_sources(sources, &machine, &settings);
+    let model = loaded.model.expect("it is valid");
+    model.binds[0].tls.clone().expect("it says 'ssl'")
+}
+
+#[test]
+fn handshakes_beyond_maxsslrate_wait_for_the_next_second() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut setup = Setup::of(tidegate::model::Mode::Tcp, 1);
+    setup.server(echo("a"));
+    setup.model.binds[0].tls = Some(encrypted(directory.path()));
+    setup.model.global.maxsslrate = 3;
+    let proxy = setup.start();
+    let process = &proxy.generation.state().process;
+    // A handshake begins when its connection is taken, whatever the client says then.
+    let _clients: Vec<_> = (0..8).map(|_| proxy.connect()).collect();
+    until("all of them have begun", || {
+        proxy
+            .generation
+            .state()
+            .proxy(ProxyId(0))
+            .frontend
+            .current
+            .current()
+            == 8
+    });
+    assert_eq!(process.tls_rate.highest(tidegate::clock::now()), 3);
+}

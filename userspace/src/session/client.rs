@@ -43,6 +43,12 @@ pub(super) fn receive(
     };
     let connection = Connection::new(worker, generation, bind, ends, admitted);
     count_connection(&connection);
+    if connection.generation.model().bind(bind).tls.is_some() {
+        // Before the handshake, so that the limit is on bad ones too (manual §3.2 `maxsslrate`), and before the next
+        // connection is taken: many are, one after the other, before the first of them begins.
+        let process = &connection.generation.state().process;
+        process.tls_rate.add(1, connection.accepted);
+    }
     (connection, stream)
 }
 
@@ -206,9 +212,6 @@ async fn encrypted(
     acceptor: &Acceptor,
     stream: Stream,
 ) -> Result<Stream, TlsError> {
-    // Before the handshake, so that the limit is on bad ones too (manual §3.2 `maxsslrate`).
-    let process = &connection.generation.state().process;
-    process.tls_rate.add(1, clock::now());
     let timeouts = connection.frontend().timeouts;
     let handshake = acceptor.accept(stream);
     let stream = match timeouts.client_handshake.or(timeouts.client) {
