@@ -28,6 +28,8 @@ mod mutations;
 mod outer;
 mod properties;
 
+mod vlans;
+
 use fixtures::packet;
 
 use std::collections::BTreeSet;

@@ -2,6 +2,7 @@
 //!
 //! Each test runs the real binary on loopback with files and sockets in a directory of its own, and ends it again.
 
+mod members;
 #[path = "../support/ports.rs"]
 mod ports;
 mod privileges;

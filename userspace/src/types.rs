@@ -1,11 +1,16 @@
 //! Newtypes for every id and unit that crosses a room's border.
 //!
 //! Ids are indexes valid within one [`crate::model::Model`]; they never outlive its generation. Units live in types,
-//! not in suffixes. Nothing here has behaviour beyond conversion and display.
+//! not in suffixes. Nothing here has behaviour beyond conversion and display, but for the one table ([`Roster`]) that grows
+//! while it is read.
+
+mod roster;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
+
+pub use roster::{Roster, RosterFull};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {

@@ -122,7 +122,7 @@ impl Configuration {
 
     /// `on-marked-down shutdown-sessions` on all servers so far.
     pub(crate) fn cut_when_down(mut self) -> Self {
-        for server in &mut self.model.servers {
+        for server in self.model.servers.iter_mut() {
             server.on_marked_down = Some(OnMarkedDown::ShutdownSessions);
         }
         self

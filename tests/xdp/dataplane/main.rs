@@ -27,6 +27,7 @@ mod l4;
 mod lab;
 mod long;
 mod marks;
+mod members;
 mod messages;
 mod modes;
 mod operator;

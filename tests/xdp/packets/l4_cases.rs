@@ -198,6 +198,7 @@ impl Services {
             };
             let hop = PlaceHop {
                 interface,
+                vlan: 0,
                 mac,
                 source,
             };

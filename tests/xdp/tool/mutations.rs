@@ -112,6 +112,7 @@ pub(crate) fn place() -> Place {
         };
         let hop = PlaceHop {
             interface: LOOPBACK,
+            vlan: 0,
             mac: [2, 0, 0, 0, 1, last],
             source: source.parse().expect("an address"),
         };

@@ -184,7 +184,7 @@ fn carry_out(generation: &Generation, body: &[u8], admin: bool) -> Outcome {
     let (Some(backend), Some(order)) = (backend, order) else {
         return Outcome::Unknown;
     };
-    let of_backend = || backend.servers.iter().map(|id| model.server(*id));
+    let of_backend = || backend.servers.iter().map(|id| model.server(id));
     let known: Vec<_> = servers
         .iter()
         .filter_map(|name| of_backend().find(|server| server.name == *name))

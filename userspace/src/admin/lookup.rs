@@ -11,7 +11,7 @@ pub(super) fn server<'a>(model: &'a Model, name: &str) -> Result<&'a Server, Str
     backend
         .servers
         .iter()
-        .map(|id| model.server(*id))
+        .map(|id| model.server(id))
         .find(|candidate| names(server, &candidate.name, candidate.number))
         .ok_or_else(|| "No such server.".to_owned())
 }

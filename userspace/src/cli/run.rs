@@ -17,7 +17,7 @@ use super::{
 };
 use crate::dataplane::{explain, offload};
 use crate::lang::source::Sources;
-use crate::lang::{self, Abilities, Loaded, Machine, Settings, Severity, Style};
+use crate::lang::{self, Abilities, Foundry, Loaded, Machine, Settings, Severity, Style};
 use crate::log::notice;
 use crate::model::{Model, StatsSocket};
 use crate::supervisor::master::{self, Mastery};
@@ -84,7 +84,7 @@ fn proxy(program: &str, flags: &Flags, words: &[String]) -> ExitCode {
     let told = employment
         .as_ref()
         .is_some_and(|employment| employment.told);
-    let Some((model, tls)) = configuration(flags, told) else {
+    let Some((model, tls, foundry)) = configuration(flags, told) else {
         employment.inspect(Employment::failed);
         return ExitCode::FAILURE;
     };
@@ -121,7 +121,7 @@ fn proxy(program: &str, flags: &Flags, words: &[String]) -> ExitCode {
         transfer: flags.transfer.clone(),
     };
     let (failed, employment) = employment.map_or((None, None), Employment::with_notice);
-    match supervisor::serve(model, tls, &start, employment) {
+    match supervisor::serve(model, tls, foundry, &start, employment) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             notice::alert(format_args!("[{program}.main()] {error}"));
@@ -206,7 +206,7 @@ fn write_out(text: &str) {
 }
 
 /// Reads the configuration and shows everything there is to tell about it; `None` when it cannot be used.
-fn configuration(flags: &Flags, told: bool) -> Option<(Model, Contexts)> {
+fn configuration(flags: &Flags, told: bool) -> Option<(Model, Contexts, Foundry)> {
     let mut loaded = load(&flags.files, flags);
     if !flags.quiet && !told {
         show(&loaded, flags.diagnostics);
@@ -246,7 +246,7 @@ fn configuration(flags: &Flags, told: bool) -> Option<(Model, Contexts)> {
         print!("{}", explain::summary(&compiled));
     }
     overrule(&mut model, flags);
-    Some((model, tls))
+    Some((model, tls, loaded.foundry?))
 }
 
 /// Whether any proxy listens anywhere.
@@ -347,7 +347,7 @@ fn explain_rules(files: Vec<PathBuf>, json: bool) -> ExitCode {
         files,
         ..Flags::default()
     };
-    let Some((model, _)) = configuration(&flags, false) else {
+    let Some((model, ..)) = configuration(&flags, false) else {
         return ExitCode::FAILURE;
     };
     let compiled = offload::compile(&model);

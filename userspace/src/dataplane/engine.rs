@@ -251,6 +251,20 @@ impl Engine {
         self.outgrown.then(anew)
     }
 
+    /// Enters servers that were added and lets those go that were removed. Where the tables have no room, the answer is the
+    /// configuration in force, compiled again, for another program to take over.
+    pub(super) fn follow_members(&mut self) -> Result<Option<(Compiled, Running)>, StartError> {
+        let compiled = offload::compile(&self.running.model);
+        self.writer.set_members(&compiled.plan);
+        match self.refresh() {
+            Ok(()) => Ok(None),
+            Err(StartError::Write(WriteError::Full(_) | WriteError::Binds)) => {
+                Ok(Some((compiled, self.running.clone())))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Takes the program off the wire, unless another process has put its own there.
     pub(super) fn stop(self) -> Result<(), LoadError> {
         let loaded = self.loaded;

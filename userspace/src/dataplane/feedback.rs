@@ -176,6 +176,14 @@ impl Feedback {
         Ok(sum)
     }
 
+    /// The flows of a server that have not been seen to end, all services together.
+    pub fn live_flows(&self, id: ServerId) -> u64 {
+        let counted = self.count_flows();
+        let servers = self.servers.load();
+        let own = servers.iter().filter(|server| server.id == id);
+        own.map(|server| counted.of(server.index).live()).sum()
+    }
+
     /// All counters.
     pub fn snapshot(&self) -> Result<Snapshot, MapError> {
         let servers: Arc<Vec<KnownServer>> = self.servers.load_full();

@@ -180,6 +180,15 @@ impl Dataplane {
         self.shared.follow_lists()
     }
 
+    /// Follows servers that were added or removed; when this returns, they are entered or leaving. Flows of a server that
+    /// was removed go on where they are.
+    ///
+    /// # Errors
+    /// The tables have no room and another program could not be started; what was in force still is.
+    pub fn follow_members(&self) -> Result<(), StartError> {
+        self.shared.follow_members()
+    }
+
     /// What the kernel counts. Cheap; keep it no longer than for one answer, because a reload makes another.
     pub fn feedback(&self) -> arc_swap::Guard<Arc<Feedback>> {
         self.shared.feedback.load()
@@ -256,11 +265,27 @@ impl Shared {
     }
 
     fn replace_lists(&self, engine: &mut Option<Engine>) -> Result<(), StartError> {
+        let outgrown = engine.as_mut().and_then(Engine::follow_lists);
+        self.replace(engine, outgrown)
+    }
+
+    fn follow_members(&self) -> Result<(), StartError> {
+        let mut engine = self.engine.lock();
         let Some(current) = engine.as_mut() else {
             return Ok(());
         };
-        if let Some((compiled, running)) = current.follow_lists() {
-            let next = Engine::start(self.object, compiled.plan, running, Some(current))?;
+        let outgrown = current.follow_members()?;
+        self.replace(&mut engine, outgrown)
+    }
+
+    /// Puts another program in the place of one that has been outgrown.
+    fn replace(
+        &self,
+        engine: &mut Option<Engine>,
+        outgrown: Option<(Compiled, Running)>,
+    ) -> Result<(), StartError> {
+        if let Some((compiled, running)) = outgrown {
+            let next = Engine::start(self.object, compiled.plan, running, engine.as_mut())?;
             self.feedback.store(Arc::clone(next.feedback()));
             *engine = Some(next);
         }

@@ -36,6 +36,8 @@ pub(super) enum Hop {
 pub(super) struct NextHop {
     /// Number of the interface to send through.
     pub interface: u32,
+    /// The VLAN to send in there; 0 is none.
+    pub vlan: u16,
     /// Largest packet that fits there, in bytes.
     pub mtu: u32,
     /// That interface's hardware address.
@@ -57,6 +59,9 @@ pub(super) enum Obstacle {
     Local,
     /// The route leaves through an interface that has no `xdp interface` line.
     NotAttached(String),
+    /// The route's interface is a VLAN with a hardware address of its own, which frames through the interface below it would
+    /// not carry.
+    ForeignMac(String),
     /// The route's interface has no Ethernet address.
     NoEthernet(String),
     /// ARP or neighbour discovery was asked and has not answered yet.
@@ -69,6 +74,8 @@ pub(super) enum Obstacle {
     NoSource,
     /// Its name does not resolve.
     NoAddress,
+    /// It is at a port of its own, and packets go on to the port that clients used.
+    OwnPort(u16),
 }
 
 impl Neighbours {
@@ -161,20 +168,31 @@ fn resolve(
     let Some(Some(interface)) = interfaces.get(&route.interface) else {
         return Ok(Hop::Unreachable(Obstacle::NoRoute));
     };
-    if !attached.contains(&interface.index) {
-        return Ok(Hop::Unreachable(Obstacle::NotAttached(
-            interface.name.clone(),
-        )));
-    }
-    let Some(source_mac) = interface.mac else {
-        return Ok(Hop::Unreachable(Obstacle::NoEthernet(
-            interface.name.clone(),
-        )));
+    let unreachable =
+        |why: fn(String) -> Obstacle| Ok(Hop::Unreachable(why(interface.name.clone())));
+    // A VLAN without a program of its own is sent to with a tag, through the interface it is on.
+    let below = interface
+        .vlan
+        .filter(|vlan| attached.contains(&vlan.parent));
+    let (index, vlan) = match below {
+        _ if attached.contains(&interface.index) => (interface.index, 0),
+        Some(vlan) => (vlan.parent, vlan.id),
+        None => return unreachable(Obstacle::NotAttached),
     };
+    let Some(source_mac) = interface.mac else {
+        return unreachable(Obstacle::NoEthernet);
+    };
+    if index != interface.index {
+        let parent = netlink.interface(index)?;
+        if parent.and_then(|parent| parent.mac) != interface.mac {
+            return unreachable(Obstacle::ForeignMac);
+        }
+    }
     let via = route.gateway.unwrap_or(address);
     Ok(match ask(netlink, &route, via)? {
         Ok(mac) => Hop::Reachable(NextHop {
-            interface: interface.index,
+            interface: index,
+            vlan,
             mtu: interface.mtu,
             source_mac,
             mac,
@@ -216,6 +234,10 @@ impl fmt::Display for Obstacle {
                     "its route leaves through '{name}'; add 'xdp interface {name}' to 'global'"
                 )
             }
+            Self::ForeignMac(name) => write!(
+                formatter,
+                "its route leaves through '{name}', whose hardware address is not that of the interface below it"
+            ),
             Self::NoEthernet(name) => write!(
                 formatter,
                 "its route leaves through '{name}', which is not Ethernet"
@@ -226,6 +248,10 @@ impl fmt::Display for Obstacle {
                 "it is behind {via}, and 'forward dsr' needs it on the link"
             ),
             Self::NoSource => formatter.write_str("there is no local address to send from"),
+            Self::OwnPort(port) => write!(
+                formatter,
+                "it is at port {port}, and packets that stay as they are cannot go there"
+            ),
             Self::NoAddress => formatter.write_str("its name does not resolve"),
             Self::NoAnswer(via) => write!(
                 formatter,

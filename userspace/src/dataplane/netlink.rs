@@ -5,6 +5,7 @@
 //! here: that is [`super::neighbours`]'s business.
 
 mod condition;
+mod vlan;
 
 use std::io;
 use std::net::IpAddr;
@@ -32,6 +33,7 @@ use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily as SocketFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 pub(super) use condition::{Condition, Peer};
+pub(super) use vlan::Vlan;
 
 /// A hardware address.
 pub(super) type Mac = [u8; 6];
@@ -83,6 +85,8 @@ pub(super) struct Interface {
     pub mac: Option<Mac>,
     /// Largest packet without the Ethernet header, in bytes.
     pub mtu: u32,
+    /// What it stands for, where it is a VLAN on another interface (IEEE 802.1Q; not 802.1ad).
+    pub vlan: Option<Vlan>,
 }
 
 /// Why the kernel could not be asked.
@@ -426,6 +430,7 @@ fn read_interface(message: &LinkMessage) -> Interface {
         name: String::new(),
         mac: None,
         mtu: 0,
+        vlan: None,
     };
     for attribute in &message.attributes {
         match attribute {
@@ -439,6 +444,7 @@ fn read_interface(message: &LinkMessage) -> Interface {
             _ => {}
         }
     }
+    interface.vlan = Vlan::of(message);
     interface
 }
 
@@ -454,3 +460,6 @@ const BUFFER: usize = 64 * 1024;
 
 /// Bound of every loop over messages; what is left is read the next time.
 const MAX_NOTIFICATIONS: usize = 4096;
+
+#[cfg(test)]
+mod tests;

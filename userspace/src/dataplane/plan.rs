@@ -268,9 +268,26 @@ pub enum Delivery {
     Forward(Forwarding),
 }
 
+impl Service {
+    /// Whether packets reach a server's own port: as they are, they come to the port they were sent to. Port 0 is none.
+    pub fn reaches_port(&self, port: u16) -> bool {
+        let rewrites = |forwarding: &Forwarding| forwarding.method.rewrites();
+        let only = |bind: &Bind| (bind.first, bind.last) == (port, port);
+        port == 0 || self.delivery.forwarding().is_none_or(rewrites) || self.binds.iter().all(only)
+    }
+}
+
 impl Delivery {
     /// How packets are forwarded, where they are.
     pub const fn forwarding(&self) -> Option<&Forwarding> {
+        match self {
+            Self::Local => None,
+            Self::Forward(forwarding) => Some(forwarding),
+        }
+    }
+
+    /// The same, to be changed.
+    pub const fn forwarding_mut(&mut self) -> Option<&mut Forwarding> {
         match self {
             Self::Local => None,
             Self::Forward(forwarding) => Some(forwarding),

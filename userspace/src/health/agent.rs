@@ -118,15 +118,17 @@ pub(super) fn conclude(
             (None, false) => String::new(),
         },
     };
-    state.agent.set_report(report.clone());
+    let side = answer.side.map(|side| u32::from(side == AgentSide::Up));
+    if let Some(health) = side {
+        state.agent.set_health(health);
+    }
+    remember(life, id, report.clone());
     let server = life.running.model.server(id);
     match answer.side {
         Some(AgentSide::Down) => {
-            state.agent.set_health(0);
             life.down(id, &Cause::Agent(report), now);
         }
         Some(AgentSide::Up) => {
-            state.agent.set_health(1);
             let checked = server.check.as_ref().filter(|_| state.check.is_running());
             let limits = checked.map(|check| super::Limits::of(check));
             if limits.is_none_or(|limits| state.check.health() >= limits.needed()) {
@@ -142,7 +144,7 @@ fn remember(life: &Life<'_>, id: ServerId, report: CheckReport) {
     let state = life.running.state.server(id);
     let before = state.agent.report().status;
     let server = life.running.model.server(id);
-    let log_all = server.check.as_ref().is_some_and(|check| check.log_all);
+    let log_all = server.agent.as_ref().is_some_and(|agent| agent.log_all);
     if log_all && before != report.status {
         let name = format!(
             "{}/{}",

@@ -340,8 +340,8 @@ impl<'a> Life<'a> {
             return;
         }
         for id in &self.model.proxy(server.proxy).servers {
-            if self.model.server(*id).backup {
-                self.cut(*id, CutReason::ServerUp);
+            if self.model.server(id).backup {
+                self.cut(id, CutReason::ServerUp);
             }
         }
     }
@@ -364,13 +364,14 @@ impl<'a> Life<'a> {
             .send(Severity::Emerg, line.as_bytes(), b"");
     }
 
-    fn trackers(&self, id: ServerId) -> impl Iterator<Item = ServerId> + use<'a> {
-        let follows = move |server: &&Server| server.track == Some(id);
-        self.model
-            .servers
-            .iter()
-            .filter(follows)
-            .map(|server| server.id)
+    /// The servers that follow another, the last one first, as HAProxy tells of them.
+    fn trackers(&self, id: ServerId) -> impl Iterator<Item = ServerId> + use<> {
+        let follows = |server: &&Server| {
+            server.track == Some(id) && !self.state.server(server.id).is_removed()
+        };
+        let servers = self.model.servers.iter().filter(follows);
+        let ids: Vec<_> = servers.map(|server| server.id).collect();
+        ids.into_iter().rev()
     }
 
     fn left(&self, id: ServerId) -> Left {

@@ -1,6 +1,7 @@
 //! The tasks behind [`run`]: one per check and agent, one that watches observed errors, one that keeps time.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::future::Future;
 use std::hash::{BuildHasher as _, RandomState};
 use std::pin::Pin;
@@ -30,8 +31,9 @@ pub async fn run(running: Running, logs: Arc<Logs>, tls: Arc<Contexts>) {
         logs,
         tls,
         random: RandomState::new(),
+        verdicts: RefCell::default(),
     });
-    let mut tasks: FuturesUnordered<Pin<Box<dyn Future<Output = ()>>>> = FuturesUnordered::new();
+    let mut tasks: FuturesUnordered<Task> = FuturesUnordered::new();
     let checked: Vec<(ServerId, Arc<Check>)> = world
         .active_servers()
         .filter_map(|id| Some((id, world.running.model.server(id).check.clone()?)))
@@ -42,35 +44,47 @@ pub async fn run(running: Running, logs: Arc<Logs>, tls: Arc<Contexts>) {
         .min()
         .unwrap_or_default();
     let count = checked.len();
-    let mut watched = Vec::new();
+    // Before the servers are looked at: none is missed that is added meanwhile.
+    let mut additions = world.running.state.additions();
     for (position, (id, check)) in checked.into_iter().enumerate() {
         let first = schedule::first(position, count, shortest);
-        let counter = world.running.state.server(id).check.health();
-        let verdicts = Rc::new(RefCell::new(Verdicts::new(&check, counter)));
-        watched.push((id, Rc::clone(&verdicts)));
-        tasks.push(Box::pin(check_server(
-            Rc::clone(&world),
-            id,
-            check,
-            verdicts,
-            first,
-        )));
+        tasks.push(world.check(id, check, first));
     }
-    for id in world.active_servers() {
-        if let Some(agent) = world.running.model.server(id).agent.clone() {
-            tasks.push(Box::pin(ask_agent(Rc::clone(&world), id, agent)));
-        }
-    }
+    let agents: Vec<_> = world
+        .active_servers()
+        .filter_map(|id| world.agent(id))
+        .collect();
+    tasks.extend(agents);
     for group in resolution::groups(&world.running.model) {
         let world = Rc::clone(&world);
         tasks.push(Box::pin(async move {
             resolution::follow(&world.running, &world.logs, group).await;
         }));
     }
-    tasks.push(Box::pin(watch_observations(Rc::clone(&world), watched)));
+    tasks.push(Box::pin(watch_observations(Rc::clone(&world))));
     tasks.push(Box::pin(keep_time(Rc::clone(&world))));
-    while tasks.next().await.is_some() {}
+    let mut known = world.running.model.servers.len();
+    loop {
+        tokio::select! {
+            _ = tasks.next() => {}
+            added = additions.recv() => {
+                if matches!(added, Err(RecvError::Closed)) {
+                    return;
+                }
+                // Which it was does not matter, nor whether some were missed: all that are new are looked at.
+                for number in known..world.running.model.servers.len() {
+                    let id = ServerId(number as u32);
+                    let check = world.running.model.server(id).check.clone();
+                    tasks.extend(check.map(|check| world.check(id, check, Millis(0))));
+                    tasks.extend(world.agent(id));
+                    known = number + 1;
+                }
+            }
+        }
+    }
 }
+
+type Task = Pin<Box<dyn Future<Output = ()>>>;
 
 /// What every task needs.
 struct World {
@@ -78,11 +92,32 @@ struct World {
     logs: Arc<Logs>,
     tls: Arc<Contexts>,
     random: RandomState,
+    /// What the checks of each server have come to.
+    verdicts: RefCell<HashMap<ServerId, Rc<RefCell<Verdicts>>>>,
 }
 
 impl World {
     fn life(&self) -> Life<'_> {
         Life::new(&self.running, &self.logs)
+    }
+
+    /// The checking of a server, from `first` on until it is removed.
+    fn check(self: &Rc<Self>, id: ServerId, check: Arc<Check>, first: Millis) -> Task {
+        let counter = self.running.state.server(id).check.health();
+        let verdicts = Rc::new(RefCell::new(Verdicts::new(&check, counter)));
+        let known = Rc::clone(&verdicts);
+        self.verdicts.borrow_mut().insert(id, known);
+        let world = Rc::clone(self);
+        Box::pin(async move {
+            check_server(&world, id, check, verdicts, first).await;
+            world.verdicts.borrow_mut().remove(&id);
+        })
+    }
+
+    /// The questions to a server's agent, if it has one.
+    fn agent(self: &Rc<Self>, id: ServerId) -> Option<Task> {
+        let agent = self.running.model.server(id).agent.clone()?;
+        Some(Box::pin(ask_agent(Rc::clone(self), id, agent)))
     }
 
     /// The servers of proxies that are not `disabled`.
@@ -92,6 +127,7 @@ impl World {
             .servers
             .iter()
             .filter(|s| !model.proxy(s.proxy).disabled)
+            .filter(|s| !self.running.state.server(s.id).is_removed())
             .map(|server| server.id)
     }
 
@@ -102,7 +138,7 @@ impl World {
 }
 
 async fn check_server(
-    world: Rc<World>,
+    world: &Rc<World>,
     id: ServerId,
     check: Arc<Check>,
     verdicts: Rc<RefCell<Verdicts>>,
@@ -121,6 +157,9 @@ async fn check_server(
                 }
                 due = Instant::now();
             }
+        }
+        if state.is_removed() {
+            return;
         }
         if !state.check.is_running() {
             state.check.woken().await;
@@ -151,6 +190,9 @@ async fn ask_agent(world: Rc<World>, id: ServerId, agent: Arc<AgentCheck>) {
             () = sleep_until(due) => {}
             () = state.agent.woken() => due = Instant::now(),
         }
+        if state.is_removed() {
+            return;
+        }
         // An agent is asked in maintenance too: only the agent may revert what it did.
         if state.agent.has(CheckState::ENABLED) {
             state.agent.set(CheckState::IN_PROGRESS, true);
@@ -166,7 +208,7 @@ async fn ask_agent(world: Rc<World>, id: ServerId, agent: Arc<AgentCheck>) {
 }
 
 /// Reacts to servers that reached their limit of consecutive errors (`observe`, `on-error`).
-async fn watch_observations(world: Rc<World>, watched: Vec<(ServerId, Rc<RefCell<Verdicts>>)>) {
+async fn watch_observations(world: Rc<World>) {
     let mut observations = world.running.state.observations();
     loop {
         let (id, last) = match observations.recv().await {
@@ -174,8 +216,8 @@ async fn watch_observations(world: Rc<World>, watched: Vec<(ServerId, Rc<RefCell
             Err(RecvError::Lagged(_)) => continue,
             Err(RecvError::Closed) => return,
         };
-        let verdicts = watched.iter().find(|(known, _)| *known == id);
-        if let Some((_, verdicts)) = verdicts {
+        let verdicts = world.verdicts.borrow().get(&id).cloned();
+        if let Some(verdicts) = verdicts {
             react(&world, id, last, &mut verdicts.borrow_mut());
         }
     }

@@ -41,7 +41,7 @@ fn check() -> Check {
 fn running(port: u16, change: impl FnOnce(&mut Server)) -> Running {
     let mut model = Model::default();
     model.global.threads = Some(1);
-    let mut proxy = Proxy::new(ProxyId(0), "be", ProxyKind::Backend);
+    let proxy = Proxy::new(ProxyId(0), "be", ProxyKind::Backend);
     proxy.servers.push(S);
     model.proxies.push(proxy);
     let address = ServerAddress::Inet {
@@ -201,6 +201,7 @@ fn an_agent_sets_weight_mode_and_side() {
     let running = running(1, |server| {
         server.weight = crate::types::Weight(50);
         server.agent = Some(Arc::new(AgentCheck {
+            log_all: false,
             address: None,
             port,
             inter: Millis(30),

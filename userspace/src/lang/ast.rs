@@ -63,6 +63,15 @@ pub enum SectionKind {
 }
 
 impl Word {
+    /// A word as it was written.
+    pub(super) fn plain(text: String, span: Span) -> Self {
+        Self {
+            text,
+            span,
+            columns: None,
+        }
+    }
+
     /// The place of one byte of the text, for messages that point inside a word.
     pub fn at(&self, offset: usize) -> Span {
         let column = match &self.columns {

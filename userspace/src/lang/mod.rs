@@ -26,4 +26,4 @@ pub use environment::{Environment, Machine};
 pub use hints::{Hint, hints};
 pub use keywords::catalogue::{Entry, State, catalogue, services};
 pub use keywords::listing::{Listed, keywords};
-pub use resolve::{Loaded, NoEffect, Settings, check_condition, load, load_sources};
+pub use resolve::{Foundry, Loaded, NoEffect, Settings, check_condition, load, load_sources};

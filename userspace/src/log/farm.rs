@@ -68,12 +68,12 @@ impl Farm {
         mut open: impl FnMut(ServerId) -> Way,
     ) -> Self {
         let servers = proxy.servers.iter().map(|id| {
-            let server = model.server(*id);
+            let server = model.server(id);
             Server {
-                id: *id,
+                id,
                 number: server.number,
                 backup: server.backup,
-                way: open(*id),
+                way: open(id),
             }
         });
         let servers: Vec<_> = servers.collect();

@@ -241,6 +241,8 @@ pub struct AgentCheck {
     pub rise: u32,
     /// See `rise`.
     pub fall: u32,
+    /// `option log-health-checks` of the backend.
+    pub log_all: bool,
 }
 
 /// `observe`, `error-limit` and `on-error`.

@@ -2,8 +2,8 @@
 
 use super::{
     Affinity, Balance, BalanceKind, Forward, HashType, HttpReuse, LogForward, LogTransport, Marks,
-    Mode, Proxy, ProxyKind, ProxyRecords, Redispatch, RetryOn, Server, ServerAddress, ServerSocket,
-    Timeouts, TrailingClose, WebSocket,
+    Members, Mode, Proxy, ProxyKind, ProxyRecords, Redispatch, RetryOn, Server, ServerAddress,
+    ServerSocket, Timeouts, TrailingClose, WebSocket,
 };
 use crate::types::{Millis, ProxyId, ServerId, Weight};
 
@@ -72,7 +72,7 @@ impl Proxy {
             min_body_rate: None,
             compression: None,
             stats: None,
-            servers: Vec::new(),
+            servers: Members::default(),
             balance: Balance::default(),
             retries: 3,
             retry_on: RetryOn {
@@ -163,6 +163,8 @@ impl Server {
             max_reuse: None,
             redirect_prefix: None,
             logging: LogTransport::default(),
+            fixed: false,
+            added: false,
             place: String::new(),
         }
     }

@@ -1,8 +1,8 @@
 //! The resolved configuration: plain data with public fields, ids instead of pointers, no behaviour but queries.
 //!
 //! [`crate::lang`] builds a [`Model`] from text; every other room reads it. Names are resolved, `defaults` merged, units
-//! converted and expressions compiled. A model never changes once published: what changes at run time is in
-//! [`crate::state`].
+//! converted and expressions compiled. A model never changes once published, but for the servers that are
+//! added and removed at run time ([`Members`]): everything else that changes is in [`crate::state`].
 
 mod bind;
 mod cache;
@@ -13,6 +13,7 @@ mod defaults;
 mod global;
 mod http;
 mod logging;
+mod members;
 mod message;
 mod mode;
 mod proxy;
@@ -46,6 +47,7 @@ pub use logging::{
     Facility, LogAddress, LogFormatKind, LogLine, LogProfile, LogSample, LogStep, LogSteps,
     LogTarget, Severity,
 };
+pub use members::{Members, MembersIter};
 pub use message::{FieldChange, NamePart, Normalizer};
 pub use mode::Mode;
 pub use proxy::{
@@ -69,7 +71,7 @@ pub use syslog::{HostStrategy, LogForward, Ring};
 pub use table::{Table, TableKeyType};
 
 use crate::expr::Patterns;
-use crate::types::{BindId, ProxyId, ServerId, TableId};
+use crate::types::{BindId, ProxyId, Roster, ServerId, TableId};
 
 /// One whole configuration, checked and ready to run.
 #[derive(Debug, Default)]
@@ -80,8 +82,9 @@ pub struct Model {
     pub proxies: Vec<Proxy>,
     /// Every bind address of every proxy; port ranges and address lists are already expanded.
     pub binds: Vec<Bind>,
-    /// Every server of every proxy; templates are already expanded.
-    pub servers: Vec<Server>,
+    /// Every server of every proxy; templates are already expanded. Those added at run time are behind the others, and
+    /// removed ones keep their place.
+    pub servers: Roster<Server>,
     /// Every stick table.
     pub tables: Vec<Table>,
     /// `userlist` sections, by reference from rules.
@@ -180,7 +183,7 @@ impl Model {
         proxy
             .servers
             .iter()
-            .map(|id| self.server(*id))
+            .map(|id| self.server(id))
             .find(|candidate| candidate.name == server)
     }
 }

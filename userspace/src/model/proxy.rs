@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{
     Compression, Cookie, ErrorFile, Forwarded, ForwardedFor, HttpReuse, HttpRule, LogForward,
-    LogSteps, LogTarget, Mode, Redirect, Source, StatsPage, StickRule, TcpRule, TrailingClose,
+    LogSteps, LogTarget, Members, Mode, Redirect, Source, StatsPage, StickRule, TcpRule,
+    TrailingClose,
 };
 use crate::expr::{Condition, Expression, LogFormat};
 use crate::types::{BindId, Millis, ProxyId, ServerId, TableId};
@@ -157,8 +158,8 @@ pub struct Proxy {
     // Backend side.
     /// `be-unpublished`: content switching passes it over until it is published.
     pub unpublished: bool,
-    /// `server` lines, in order.
-    pub servers: Vec<ServerId>,
+    /// `server` lines, in order, and what was added and removed since.
+    pub servers: Members,
     /// `balance`.
     pub balance: Balance,
     /// `retries`: connection attempts after the first; 3 by default.

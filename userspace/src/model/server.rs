@@ -88,6 +88,10 @@ pub struct Server {
     pub redirect_prefix: Option<String>,
     /// How it takes log messages, in backends of `mode log` and in rings.
     pub logging: LogTransport,
+    /// Other parts of the configuration name it, or it follows a name: it cannot be removed.
+    pub fixed: bool,
+    /// It was added at run time.
+    pub added: bool,
     /// The file and line it was written on, as `file:line`.
     pub place: String,
 }

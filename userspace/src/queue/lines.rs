@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-/// The lines of a backend with a fixed number of servers.
+/// The lines of a backend; servers may be added to it.
 #[derive(Debug)]
 pub(super) struct Lines<T> {
     backend: Line<T>,
@@ -71,16 +71,17 @@ impl<T> Lines<T> {
     pub(super) fn waiting(&self, which: Which) -> usize {
         match which {
             Which::Backend => self.backend.len(),
-            Which::Server(server) => self.servers[server].len(),
+            Which::Server(server) => self.servers.get(server).map_or(0, BTreeMap::len),
         }
     }
 
     /// The session to be served next by a server: the more urgent of the heads of its own line and, if it may take
     /// new sessions, of the backend's.
     pub(super) fn next_for(&self, server: usize, takes_new: bool) -> Option<(Which, Rank)> {
-        let own = self.servers[server]
-            .keys()
-            .next()
+        let own = self
+            .servers
+            .get(server)
+            .and_then(|line| line.keys().next())
             .map(|rank| (Which::Server(server), *rank));
         let shared = self
             .backend
@@ -100,7 +101,12 @@ impl<T> Lines<T> {
     fn line(&mut self, which: Which) -> &mut Line<T> {
         match which {
             Which::Backend => &mut self.backend,
-            Which::Server(server) => &mut self.servers[server],
+            Which::Server(server) => {
+                if server >= self.servers.len() {
+                    self.servers.resize_with(server + 1, Line::new);
+                }
+                &mut self.servers[server]
+            }
         }
     }
 }

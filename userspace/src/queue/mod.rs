@@ -19,8 +19,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::clock;
+use crate::model::Server;
 use crate::state::{Running, ServerState};
-use crate::types::{ProxyId, ServerId};
+use crate::types::{ProxyId, Roster, ServerId};
 
 use limit::Limits;
 pub use lines::Priority;
@@ -31,7 +32,8 @@ use lines::{Lines, Rank, Which};
 pub struct Queue {
     running: Running,
     backend: ProxyId,
-    servers: Vec<Seat>,
+    /// In the order of their ids.
+    servers: Roster<Seat>,
     fullconn: u32,
     lines: Mutex<Lines<Arc<Waiter>>>,
     /// Sessions in all lines: lets a slot be given back without the lock while nobody waits.
@@ -100,20 +102,9 @@ pub struct QueueFull;
 impl Queue {
     /// The lines of a backend, all empty. `fullconn` is the one in force, configured or computed.
     pub fn new(running: &Running, backend: ProxyId, fullconn: u32) -> Arc<Self> {
-        let servers: Vec<Seat> = running
-            .model
-            .proxy(backend)
-            .servers
-            .iter()
-            .map(|id| {
-                let server = running.model.server(*id);
-                Seat {
-                    id: *id,
-                    minconn: server.minconn.unwrap_or(0),
-                    slowstart: server.slowstart.map(|time| time.0),
-                    maxqueue: server.maxqueue.unwrap_or(0),
-                }
-            })
+        let members = running.model.proxy(backend).servers.iter();
+        let servers: Roster<Seat> = members
+            .map(|id| Seat::of(running.model.server(id)))
             .collect();
         Arc::new(Self {
             running: running.clone(),
@@ -256,13 +247,48 @@ impl Queue {
     }
 
     fn position(&self, server: ServerId) -> Option<usize> {
-        let first = self.servers.first()?.id;
         // A backend's servers are declared together, so their ids follow each other.
+        let first = self.servers.get(0).map_or(server, |seat| seat.id);
         let guess = server.0.checked_sub(first.0)? as usize;
         match self.servers.get(guess) {
             Some(seat) if seat.id == server => Some(guess),
-            _ => self.servers.iter().position(|seat| seat.id == server),
+            _ => self.position_of_added(server),
         }
+    }
+
+    #[cold]
+    fn position_of_added(&self, server: ServerId) -> Option<usize> {
+        if self.running.model.server(server).proxy != self.backend {
+            return None;
+        }
+        let found = self.find(server);
+        if found.is_some() {
+            return found;
+        }
+        let lines = self.lines.lock();
+        let count = self.servers.len();
+        let last = count.checked_sub(1).map(|last| self.servers[last].id);
+        let members = self.running.model.proxy(self.backend).servers.iter();
+        for id in members.filter(|id| last.is_none_or(|last| *id > last)) {
+            self.servers
+                .add(Seat::of(self.running.model.server(id)))
+                .ok()?;
+        }
+        drop(lines);
+        self.find(server)
+    }
+
+    fn find(&self, server: ServerId) -> Option<usize> {
+        let (mut from, mut to) = (0, self.servers.len());
+        while from < to {
+            let middle = from + (to - from) / 2;
+            match self.servers[middle].id.cmp(&server) {
+                std::cmp::Ordering::Less => from = middle + 1,
+                std::cmp::Ordering::Equal => return Some(middle),
+                std::cmp::Ordering::Greater => to = middle,
+            }
+        }
+        None
     }
 
     fn state(&self, position: usize) -> &ServerState {
@@ -282,6 +308,17 @@ impl Queue {
         match which {
             Which::Backend => self.running.state.proxy(self.backend).backend.queue.leave(),
             Which::Server(position) => self.state(position).queue.leave(),
+        }
+    }
+}
+
+impl Seat {
+    fn of(server: &Server) -> Self {
+        Self {
+            id: server.id,
+            minconn: server.minconn.unwrap_or(0),
+            slowstart: server.slowstart.map(|time| time.0),
+            maxqueue: server.maxqueue.unwrap_or(0),
         }
     }
 }

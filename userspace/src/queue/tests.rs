@@ -228,7 +228,7 @@ fn running(servers: &[Server]) -> Running {
     backend.servers = servers.iter().map(|server| server.id).collect();
     let model = Model {
         proxies: vec![backend],
-        servers,
+        servers: servers.into(),
         ..Model::default()
     };
     Running::new(Arc::new(model), None)

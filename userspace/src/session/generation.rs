@@ -192,8 +192,8 @@ impl Generation {
     /// The server of that name in a backend.
     pub fn server_named(&self, backend: ProxyId, name: &str) -> Option<ServerId> {
         let model = self.model();
-        let named = |id: &&ServerId| model.server(**id).name == name;
-        model.proxy(backend).servers.iter().find(named).copied()
+        let named = |id: &ServerId| model.server(*id).name == name;
+        model.proxy(backend).servers.iter().find(named)
     }
 
     /// The stick table of that name.

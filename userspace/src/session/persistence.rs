@@ -166,8 +166,7 @@ fn remembered(rule: &StickRule, backend: ProxyId, view: &SessionView<'_>) -> Opt
         let servers = &generation.proxy(backend).servers;
         servers
             .iter()
-            .find(|id| generation.model().server(**id).number == number)
-            .copied()
+            .find(|id| generation.model().server(*id).number == number)
     })
 }
 

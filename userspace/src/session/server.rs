@@ -90,7 +90,7 @@ impl<'a> ServerSearch<'a> {
             .last_server
             .take()
             .filter(|last| last.asked_who || proxy.prefer_last_server)
-            .filter(|last| !side.is_hashing() && proxy.servers.contains(&last.server));
+            .filter(|last| !side.is_hashing() && proxy.servers.contains(last.server));
         Some(Self {
             connection,
             transaction,

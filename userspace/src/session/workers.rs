@@ -15,11 +15,13 @@ use super::http::pool::{Shelf, Shelves};
 use super::limits::Places;
 use super::worker;
 use crate::net::Bound;
+use crate::state::ServerState;
 use crate::types::BindId;
 
 /// The running threads.
 pub struct Workers {
     orders: watch::Sender<Order>,
+    shelves: Shelves,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -85,12 +87,22 @@ impl Workers {
                     })
             })
             .collect::<io::Result<_>>()?;
-        Ok(Self { orders, threads })
+        Ok(Self {
+            orders,
+            shelves,
+            threads,
+        })
     }
 
     /// The configuration in force.
     pub fn generation(&self) -> Arc<Generation> {
         Arc::clone(&self.orders.borrow().generation)
+    }
+
+    /// A way to close the idle connections to a server at any time.
+    pub fn closing_idle(&self) -> impl Fn(&ServerState) + Send + Sync + 'static {
+        let shelves = Arc::clone(&self.shelves);
+        move |server| shelves.iter().for_each(|shelf| shelf.clear(server))
     }
 
     /// A way to ask at any time what serves new connections.

@@ -17,7 +17,7 @@ impl State {
     /// Everything another process would want to know.
     pub fn recall(&self, now: Moment) -> String {
         let mut text = String::new();
-        for server in &self.servers {
+        for server in self.servers.iter().filter(|server| !server.is_removed()) {
             let shown = |address: Option<SocketAddr>| {
                 address.map_or_else(|| "-".to_owned(), |address| address.to_string())
             };
@@ -75,7 +75,7 @@ impl State {
                 _ => {}
             }
         }
-        for server in &model.servers {
+        for server in model.servers.iter() {
             let state = self.server(server.id);
             state.update_weight(server.slowstart.map(|time| time.0), now);
         }

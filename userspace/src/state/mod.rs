@@ -22,6 +22,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 pub use cache::{Accepts, Cache, Encodings, Entry, Found, Reservation, Selecting, Shown, Vary};
@@ -38,7 +39,7 @@ pub use stick::{StickEvent, StickTable, Tracked};
 use crate::clock::{self, Moment};
 use crate::expr::{ProcessVariables, ProcessView, Sample, Variables as _};
 use crate::model::{Model, ProcessValue, Proxy, Server, Table};
-use crate::types::{BindId, ProxyId, ServerId, TableId};
+use crate::types::{BindId, ProxyId, Roster, RosterFull, ServerId, TableId};
 
 /// One configuration in force, with its live state. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -71,11 +72,14 @@ pub struct State {
     threads: usize,
     proxies: Vec<Arc<ProxyState>>,
     listeners: Vec<Arc<ListenerState>>,
-    servers: Vec<Arc<ServerState>>,
+    servers: Roster<Arc<ServerState>>,
+    /// Held while a server is added or removed.
+    changing: Mutex<()>,
     tables: Vec<Arc<StickTable>>,
     caches: Vec<Arc<Cache>>,
     servers_epoch: AtomicU64,
     server_events: broadcast::Sender<ServerId>,
+    additions: broadcast::Sender<ServerId>,
     listener_events: broadcast::Sender<ProxyId>,
     observations: broadcast::Sender<(ServerId, Observation)>,
 }
@@ -136,6 +140,7 @@ impl State {
                 .map(|_| Arc::new(ListenerState::new(writers)))
                 .collect(),
             servers,
+            changing: Mutex::new(()),
             tables: model
                 .tables
                 .iter()
@@ -144,6 +149,7 @@ impl State {
             caches: caches(model, previous),
             servers_epoch: AtomicU64::new(1),
             server_events: broadcast::Sender::new(EVENTS_KEPT),
+            additions: broadcast::Sender::new(EVENTS_KEPT),
             listener_events: broadcast::Sender::new(EVENTS_KEPT),
             observations: broadcast::Sender::new(EVENTS_KEPT),
         };
@@ -207,7 +213,7 @@ impl State {
         for proxy in &self.proxies {
             proxy.read_rates(now);
         }
-        for server in &self.servers {
+        for server in self.servers.iter() {
             server.rate.read(now);
         }
         self.process.read_rates(now);
@@ -217,8 +223,8 @@ impl State {
     pub fn usable_servers(&self, model: &Model, proxy: ProxyId) -> UsableServers {
         let mut usable = UsableServers::default();
         for id in &model.proxy(proxy).servers {
-            if self.server(*id).is_usable() {
-                match model.server(*id).backup {
+            if self.server(id).is_usable() {
+                match model.server(id).backup {
                     true => usable.backup += 1,
                     false => usable.active += 1,
                 }
@@ -284,9 +290,46 @@ impl State {
         self.observations.subscribe()
     }
 
+    /// Adds a server, in maintenance and with its checks disabled (management.txt `add server`). Its id is given here.
+    ///
+    /// # Errors
+    /// The process has added as many as it can.
+    pub fn add_server(
+        &self,
+        model: &Model,
+        mut server: Server,
+        now: Moment,
+    ) -> Result<ServerId, RosterFull> {
+        let _one_at_a_time = self.changing.lock();
+        let (proxy, backend) = (server.proxy, &model.proxy(server.proxy).name);
+        let state = ServerState::added(&server, backend, self.threads + 1, now);
+        // Whoever sees the server finds its state.
+        let id = ServerId(self.servers.add(Arc::new(state))? as u32);
+        (server.id, server.added) = (id, true);
+        model.servers.add(server)?;
+        self.inherit(model.server(id), now);
+        model.proxy(proxy).servers.push(id);
+        self.server_changed(model, id, now);
+        let _nobody_listens = self.additions.send(id);
+        Ok(id)
+    }
+
+    /// Removes a server that nobody uses any more. What it was can still be looked up by its id.
+    pub fn remove_server(&self, model: &Model, id: ServerId, now: Moment) {
+        let _one_at_a_time = self.changing.lock();
+        model.proxy(model.server(id).proxy).servers.remove(id);
+        self.server(id).set_removed();
+        self.server_changed(model, id, now);
+    }
+
+    /// The stream of added servers.
+    pub fn additions(&self) -> broadcast::Receiver<ServerId> {
+        self.additions.subscribe()
+    }
+
     fn refresh_backend(&self, proxy: &Proxy, now: Moment) -> bool {
         let up =
-            proxy.servers.is_empty() || proxy.servers.iter().any(|id| self.server(*id).is_usable());
+            proxy.servers.is_empty() || proxy.servers.iter().any(|id| self.server(id).is_usable());
         let backend = &self.proxy(proxy.id).backend;
         let changed = backend.set_up(up, now);
         if changed && !up {
@@ -297,29 +340,33 @@ impl State {
 
     /// Servers that track another one start in its state.
     fn inherit_tracked(&self, model: &Model, now: Moment) {
-        for server in &model.servers {
-            let Some(tracked) = server.track.map(|id| self.server(id)) else {
-                continue;
-            };
-            let state = self.server(server.id);
-            let inherited = if tracked.admin().has(Admin::MAINT) {
-                Admin::INHERITED_MAINT
-            } else if tracked.admin().has(Admin::DRAIN) {
-                Admin::INHERITED_DRAIN
-            } else {
-                Admin::default()
-            };
-            let own = state
-                .admin()
-                .without(Admin::INHERITED_MAINT.with(Admin::INHERITED_DRAIN));
-            state.set_admin(own.with(inherited));
-            let operational = match state.admin().has(Admin::MAINT) {
-                true => Operational::Stopped,
-                false => tracked.operational(),
-            };
-            if state.operational() != operational {
-                state.set_operational(operational, now);
-            }
+        for server in model.servers.iter() {
+            self.inherit(server, now);
+        }
+    }
+
+    fn inherit(&self, server: &Server, now: Moment) {
+        let Some(tracked) = server.track.map(|id| self.server(id)) else {
+            return;
+        };
+        let state = self.server(server.id);
+        let inherited = if tracked.admin().has(Admin::MAINT) {
+            Admin::INHERITED_MAINT
+        } else if tracked.admin().has(Admin::DRAIN) {
+            Admin::INHERITED_DRAIN
+        } else {
+            Admin::default()
+        };
+        let own = state
+            .admin()
+            .without(Admin::INHERITED_MAINT.with(Admin::INHERITED_DRAIN));
+        state.set_admin(own.with(inherited));
+        let operational = match state.admin().has(Admin::MAINT) {
+            true => Operational::Stopped,
+            false => tracked.operational(),
+        };
+        if state.operational() != operational {
+            state.set_operational(operational, now);
         }
     }
 }
@@ -355,6 +402,7 @@ impl<'a> Known<'a> {
             servers: previous
                 .servers
                 .iter()
+                .filter(|server| !server.is_removed())
                 .map(|server| ((server.backend.as_str(), server.name.as_str()), server))
                 .collect(),
             tables: previous

@@ -7,7 +7,7 @@
 mod saved;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -108,6 +108,7 @@ pub struct ServerState {
     last_change: AtomicU64,
     last_session: AtomicU64,
     down_milliseconds: AtomicU64,
+    removed: AtomicBool,
     address: RwLock<ServerAddress>,
     configured_address: Mutex<ServerAddress>,
 }
@@ -151,6 +152,7 @@ impl ServerState {
             last_change: AtomicU64::new(now.0),
             last_session: AtomicU64::new(NEVER),
             down_milliseconds: AtomicU64::new(0),
+            removed: AtomicBool::new(false),
             address: RwLock::new(server.address.clone()),
             configured_address: Mutex::new(server.address.clone()),
         };
@@ -169,6 +171,43 @@ impl ServerState {
             state.restore(server, saved, now);
         }
         state
+    }
+
+    /// The state of a server that is added at run time: out of service, and not checked, until an operator says otherwise.
+    pub(super) fn added(server: &Server, backend: &str, writers: usize, now: Moment) -> Self {
+        let state = Self::new(server, backend, writers, now);
+        state.set_admin(state.admin().with(Admin::FORCED_MAINT));
+        state.set_operational(Operational::Stopped, now);
+        for check in [&state.check, &state.agent] {
+            check.set(CheckState::ENABLED, false);
+            check.set(CheckState::PAUSED, true);
+        }
+        state.check.set_health(0);
+        state
+    }
+
+    /// Whether it was removed at run time.
+    pub fn is_removed(&self) -> bool {
+        self.removed.load(Relaxed)
+    }
+
+    /// Takes it out of service for ever.
+    pub(super) fn set_removed(&self) {
+        self.set_admin(self.admin().with(Admin::FORCED_MAINT));
+        self.removed.store(true, Relaxed);
+        self.check.wake();
+        self.agent.wake();
+    }
+
+    /// Whether nobody uses it and nobody waits for it: it has no session, no request and no connection, idle ones included.
+    pub fn is_idle(&self) -> bool {
+        let ServerConnections {
+            used,
+            idle_safe,
+            idle_unsafe,
+        } = &self.connections;
+        let gauges = [&self.current, &self.queue, used, idle_safe, idle_unsafe];
+        gauges.iter().all(|gauge| gauge.current() == 0)
     }
 
     /// Takes over what a new configuration changed, and keeps what was changed at run time otherwise.

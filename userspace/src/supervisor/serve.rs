@@ -26,10 +26,11 @@ use super::privileges::{
 };
 use super::worker::{self, Employment};
 use crate::admin::applets::Statistics;
-use crate::admin::cli::{self, Heirloom, Socket, World};
+use crate::admin::cli::{self, ClosingIdle, Heirloom, Socket, World};
 use crate::clock;
 use crate::dataplane::{self, Chain, Dataplane, Stop, offload};
 use crate::health;
+use crate::lang::Foundry;
 use crate::log::{self, Logs, notice};
 use crate::model::Model;
 use crate::session::generation::Generation;
@@ -87,6 +88,7 @@ pub enum StartError {
 pub fn serve(
     mut model: Model,
     tls: Contexts,
+    foundry: Foundry,
     start: &Start,
     mut employment: Option<Employment>,
 ) -> Result<(), StartError> {
@@ -190,7 +192,7 @@ pub fn serve(
         runtime_api,
         inlets,
     };
-    let house = keep_house(&workers, kernel.clone(), news, start, sockets);
+    let house = keep_house(&workers, kernel.clone(), foundry, news, start, sockets);
     let outcome = LocalSet::new().block_on(&runtime, house);
     workers.stop(Phase::Now);
     workers.join();
@@ -247,6 +249,7 @@ fn predecessor(
 async fn keep_house(
     workers: &Workers,
     kernel: Option<Arc<Dataplane>>,
+    foundry: Foundry,
     news: News,
     start: &Start,
     sockets: Sockets,
@@ -290,6 +293,8 @@ async fn keep_house(
     world.kernel = kernel;
     let serving = workers.serving();
     world.heirloom = Some(Heirloom(Box::new(move || listeners::named(&serving()))));
+    world.foundry = Some(foundry);
+    world.closing_idle = Some(ClosingIdle(Box::new(workers.closing_idle())));
     world.tls.store(Some(Arc::clone(generation.tls())));
     let model = Arc::clone(&generation.running().model);
     let world = Arc::new(world);

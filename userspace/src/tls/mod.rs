@@ -41,15 +41,15 @@ use slots::{AcceptorSlot, ConnectorSlot};
 
 use crate::expr::TokenKeys;
 use crate::model::{CheckStep, CheckSteps, Model, Server, ServerTls, StoredCertificate};
-use crate::types::{BindId, ServerId};
+use crate::types::{BindId, Roster, RosterFull, ServerId};
 
 /// The TLS contexts of one configuration.
 #[derive(Debug, Default)]
 pub struct Contexts {
     acceptors: Vec<Option<AcceptorSlot>>,
-    connectors: Vec<Option<ConnectorSlot>>,
+    connectors: Roster<Option<ConnectorSlot>>,
     /// For checks with settings of their own.
-    checks: Vec<ConnectorSlot>,
+    checks: Roster<ConnectorSlot>,
     /// The files all of them were loaded from.
     files: Files,
     /// Changes of files that are staged.
@@ -64,6 +64,13 @@ pub struct Contexts {
     tokens: TokenKeys,
     /// What was loaded otherwise than it was asked for.
     pub warnings: Vec<Problem>,
+}
+
+/// The contexts of a server that is to be added.
+#[derive(Debug)]
+pub struct Prepared {
+    own: Option<ConnectorSlot>,
+    checks: Vec<ConnectorSlot>,
 }
 
 /// Something wrong with a TLS setting, and where it was written.
@@ -101,7 +108,7 @@ impl Contexts {
             let slot = keep(slot, &bind.place, &mut problems);
             contexts.acceptors.push(slot);
         }
-        for server in &model.servers {
+        for server in model.servers.iter() {
             let slot = server.tls.as_ref();
             let slot = slot.map(|tls| contexts.connector_slot(tls, &server.place, &mut warnings));
             let slot = keep(slot, &server.place, &mut problems);
@@ -157,8 +164,7 @@ impl Contexts {
 
     /// The connector of a check, or of a ring's server, by the very settings in the model.
     pub fn check_connector(&self, tls: &Arc<ServerTls>) -> Option<Arc<Connector>> {
-        let known = self.checks.iter().find(|slot| Arc::ptr_eq(&slot.tls, tls));
-        known.map(|slot| slot.current.load_full())
+        self.slot_of_check(tls).map(|slot| slot.current.load_full())
     }
 
     /// The connector of a server; `None` when it is clear.
@@ -170,6 +176,54 @@ impl Contexts {
                 .current
                 .load_full(),
         )
+    }
+
+    /// Loads what a server needs that is to be added; files it names must have been read at the start, or be new ones of
+    /// the Runtime API.
+    ///
+    /// # Errors
+    /// What cannot be loaded.
+    pub fn prepare(&self, server: &Server) -> Result<Prepared, String> {
+        let mut warnings = Vec::new();
+        let mut slot = |tls| self.connector_slot(tls, &server.place, &mut warnings);
+        let own = server.tls.as_ref().map(&mut slot).transpose()?;
+        let checks = check_settings(server).map(|(tls, _)| slot(tls));
+        Ok(Prepared {
+            own,
+            checks: checks.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Gives an added server what was prepared for it.
+    ///
+    /// # Errors
+    /// As many were added as there can be.
+    pub fn add(&self, server: ServerId, prepared: Prepared) -> Result<(), RosterFull> {
+        while self.connectors.len() < server.index() {
+            self.connectors.add(None)?;
+        }
+        self.connectors.add(prepared.own)?;
+        let checks = prepared.checks.into_iter();
+        checks
+            .map(|slot| self.checks.add(slot).map(|_| ()))
+            .collect()
+    }
+
+    /// Forgets which files a server used: it was removed.
+    pub fn release(&self, server: &Server) {
+        let own = self
+            .connectors
+            .get(server.id.index())
+            .and_then(Option::as_ref);
+        let checks = check_settings(server);
+        let of_checks = checks.filter_map(|(tls, _)| self.slot_of_check(tls));
+        own.into_iter()
+            .chain(of_checks)
+            .for_each(|slot| slot.used.lock().clear());
+    }
+
+    fn slot_of_check(&self, tls: &Arc<ServerTls>) -> Option<&ConnectorSlot> {
+        self.checks.iter().find(|slot| Arc::ptr_eq(&slot.tls, tls))
     }
 
     fn bases(&self) -> Bases<'_> {

@@ -79,7 +79,7 @@ impl Contexts {
             acceptors.push((slot, made));
         }
         let mut connectors = Vec::new();
-        let all = self.connectors.iter().flatten().chain(&self.checks);
+        let all = self.connectors.iter().flatten().chain(self.checks.iter());
         for slot in all.filter(|slot| touched(&slot.used)) {
             let made = self.make_connector(&slot.tls, "", &mut ignored)?;
             connectors.push((slot, made));

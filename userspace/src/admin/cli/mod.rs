@@ -20,13 +20,15 @@ pub use registry::listed;
 pub use serve::{Socket, attend, serve};
 pub(crate) use words::payload_mark;
 
+use self::commands::members::Condition;
 use crate::clock::{self, Moment};
 use crate::dataplane::Dataplane;
 use crate::health::Life;
+use crate::lang::Foundry;
 use crate::log::{Logs, Ring};
 use crate::model::{Level, Severity};
 use crate::net::Bound;
-use crate::state::Running;
+use crate::state::{Running, ServerState};
 use crate::tls::Contexts;
 
 /// What commands work on: the configuration in force, and what the process adds to it.
@@ -43,6 +45,10 @@ pub struct World {
     pub sockets: Vec<(String, Level)>,
     /// What a process that replaces this one may take over.
     pub heirloom: Option<Heirloom>,
+    /// What servers are made with that are added.
+    pub foundry: Option<Foundry>,
+    /// Closes idle connections.
+    pub closing_idle: Option<ClosingIdle>,
 }
 
 /// The listening sockets of the process, as they are at the moment of asking.
@@ -51,6 +57,15 @@ pub struct Heirloom(pub Box<dyn Fn() -> Vec<(String, Arc<Bound>)> + Send + Sync>
 impl fmt::Debug for Heirloom {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Heirloom")
+    }
+}
+
+/// Closes the idle connections to a server.
+pub struct ClosingIdle(pub Box<dyn Fn(&ServerState) + Send + Sync>);
+
+impl fmt::Debug for ClosingIdle {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ClosingIdle")
     }
 }
 
@@ -75,6 +90,8 @@ impl World {
             version,
             sockets,
             heirloom: None,
+            foundry: None,
+            closing_idle: None,
         }
     }
 
@@ -133,12 +150,23 @@ pub struct Session {
 pub struct Reply {
     /// The text to send.
     pub text: String,
-    /// A pause before the rest of the line: how long, and the commands that follow.
-    pub pause: Option<(Duration, Vec<Vec<String>>)>,
+    /// A pause before the rest of the line.
+    pub pause: Option<Pause>,
     /// A ring whose new lines are shown until the client says something.
     pub follow: Option<Follow>,
     /// The client asked to be disconnected.
     pub quit: bool,
+}
+
+/// A pause in a line.
+#[derive(Debug)]
+pub struct Pause {
+    /// How long.
+    time: Duration,
+    /// What ends it earlier.
+    until: Option<Condition>,
+    /// The commands that follow.
+    rest: Vec<Vec<String>>,
 }
 
 /// A ring being watched.
@@ -200,9 +228,12 @@ impl Session {
                     reply.quit = true;
                     return reply;
                 }
-                Answer::Pause(time) => {
-                    reply.text.push_str(&self.end_of_answer());
-                    reply.pause = Some((time, commands.collect()));
+                Answer::Pause(time, until) => {
+                    if until.is_none() {
+                        reply.text.push_str(&self.end_of_answer());
+                    }
+                    let rest = commands.collect();
+                    reply.pause = Some(Pause { time, until, rest });
                     return reply;
                 }
                 Answer::Follow(text, follow) => {
@@ -214,13 +245,46 @@ impl Session {
                 Answer::Output(text) => (String::new(), text),
                 Answer::Message(severity, text) => (self.mark(severity), text),
             };
-            reply.text.push_str(&mark);
-            reply.text.push_str(&text);
-            if !text.is_empty() && !text.ends_with('\n') {
-                reply.text.push('\n');
-            }
-            reply.text.push_str(&self.end_of_answer());
+            reply.text.push_str(&self.answer(&mark, &text));
         }
+        reply
+    }
+
+    fn answer(&self, mark: &str, text: &str) -> String {
+        let line = if text.is_empty() || text.ends_with('\n') {
+            ""
+        } else {
+            "\n"
+        };
+        format!("{mark}{text}{line}{}", self.end_of_answer())
+    }
+
+    /// Lets a pause pass, and goes on with the commands behind it. A condition is looked at again and again: what it is
+    /// about has no single moment at which it changes.
+    pub async fn resume(&mut self, pause: Pause, payload: Option<&str>) -> Reply {
+        let Pause { time, until, rest } = pause;
+        let Some(condition) = until else {
+            tokio::time::sleep(time).await;
+            return self.run(rest, payload);
+        };
+        let waiting = async {
+            loop {
+                match condition.holds(&self.world) {
+                    Ok(false) => tokio::time::sleep(LOOK).await,
+                    Ok(true) => return Ok(()),
+                    Err(reason) => return Err(reason),
+                }
+            }
+        };
+        let (severity, text) = match tokio::time::timeout(time, waiting).await {
+            Ok(Ok(())) => (Severity::Info, "Done.".to_owned()),
+            Ok(Err(reason)) => (Severity::Err, reason),
+            Err(_) => (Severity::Err, "Wait delay expired.".to_owned()),
+        };
+        let mut text = self.answer(&self.mark(severity), &text);
+        let mut reply = self.run(rest, payload);
+        text.push_str(&reply.text);
+        reply.text = text;
         reply
     }
 
@@ -305,8 +369,8 @@ enum Answer {
     Output(String),
     /// A message with a severity.
     Message(Severity, String),
-    /// The rest of the line comes after a pause.
-    Pause(Duration),
+    /// The rest of the line comes after a pause, or once a condition holds.
+    Pause(Duration, Option<Condition>),
     /// Data, and more of it as it comes.
     Follow(String, Follow),
     /// The connection is to be closed.
@@ -343,6 +407,9 @@ const fn severity_word(severity: Severity) -> &'static str {
         Severity::Debug => "debug",
     }
 }
+
+/// How often a condition is looked at that is waited for.
+const LOOK: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
 mod tests;

@@ -224,11 +224,10 @@ async fn converse(
             if reply.quit {
                 return Ok(Ended::Served);
             }
-            let Some((time, rest)) = reply.pause.take() else {
+            let Some(pause) = reply.pause.take() else {
                 break;
             };
-            sleep(time).await;
-            reply = session.run(rest, payload.as_deref());
+            reply = session.resume(pause, payload.as_deref()).await;
         }
         if session.mode == Mode::OneLine && input.bytes.is_empty() {
             stream.shutdown().await?;

@@ -42,7 +42,7 @@ pub(super) fn world() -> Arc<World> {
         }
         model.proxies.push(proxy);
     }
-    for server in &mut model.servers[..2] {
+    for server in model.servers.iter_mut().take(2) {
         server.check = Some(Arc::new(check()));
     }
     model.servers[2].track = Some(ServerId(0));

@@ -110,6 +110,7 @@ mod tests {
             name: "eth0".to_owned(),
             mac: Some([2, 0, 0, 0, 0, 1]),
             mtu,
+            vlan: None,
         }
     }
 

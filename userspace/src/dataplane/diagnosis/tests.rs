@@ -15,6 +15,7 @@ fn interface(name: &str) -> Interface {
         name: name.to_owned(),
         mac: Some([2, 0, 0, 0, 0, 1]),
         mtu: 1500,
+        vlan: None,
     }
 }
 
@@ -124,6 +125,7 @@ fn tunnel_that_is_too_narrow_is_told_with_what_to_do() {
         move |_: &Server| {
             let hop = NextHop {
                 interface: 7,
+                vlan: 0,
                 mtu,
                 source_mac: [2; 6],
                 mac: [4; 6],

@@ -190,7 +190,7 @@ fn forwarding(
     let servers: Vec<Server> = backend
         .servers
         .iter()
-        .filter_map(|id| server(model.server(*id), way, refusals))
+        .filter_map(|id| server(model.server(id), way, refusals))
         .collect();
     if refusals.len() == before && servers.is_empty() && !backend.servers.is_empty() {
         refusals.push(unreachable(frontend, backend, way));
@@ -298,7 +298,7 @@ fn check_numbers(model: &Model, backend: &Proxy, refusals: &mut Vec<Refusal>) {
     let Some(QuicServerIds { length, .. }) = backend.quic_server_ids else {
         return;
     };
-    for server in backend.servers.iter().map(|id| model.server(*id)) {
+    for server in backend.servers.iter().map(|id| model.server(id)) {
         if length < 4 && server.number >> (8 * length) != 0 {
             let message = format!(
                 "server '{}': its id {} does not fit into 'quic-server-id length {length}'",
@@ -442,12 +442,14 @@ fn refuse_own_ports(model: &Model, service: &Service, refusals: &mut Vec<Refusal
     let Some((forwarding, listen)) = service.delivery.forwarding().zip(service.binds.last()) else {
         return;
     };
-    if forwarding.method.rewrites() {
-        return;
-    }
     for server in &forwarding.servers {
-        let port = server.address.map_or(0, |address| address.port());
-        if port != 0 && (listen.first, listen.last) != (port, port) {
+        // Of a name that does not resolve yet the port is known all the same.
+        let port = match &model.server(server.id).address {
+            ServerAddress::Inet { address, .. } => address.port(),
+            ServerAddress::Unresolved { port } => *port,
+            _ => 0,
+        };
+        if !service.reaches_port(port) {
             refusals.push(Refusal {
                 place: model.server(server.id).place.clone(),
                 message: format!(
@@ -467,12 +469,14 @@ fn idle_times(frontend: &Timeouts, backend: &Timeouts) -> IdleTimes {
     let idle = longer(frontend.client, backend.server)
         .filter(|_| !unlimited)
         .unwrap_or(UNLIMITED);
+    // No byte is read here: every connection is a tunnel from its first one (manual §4.2 `timeout tunnel`).
+    let established = backend.tunnel.map_or(idle, |time| time.0);
+    let closed = longer(frontend.client_fin, backend.server_fin);
     IdleTimes {
         opening: backend.connect.map_or(OPENING, |time| time.0),
-        // No byte is read here: every connection is a tunnel from its first one (manual §4.2 `timeout tunnel`).
-        established: backend.tunnel.map_or(idle, |time| time.0),
+        established,
         datagram: idle,
-        closing: longer(frontend.client_fin, backend.server_fin).unwrap_or(CLOSING),
+        closing: closed.unwrap_or(CLOSING),
     }
 }
 

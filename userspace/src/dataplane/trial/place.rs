@@ -28,6 +28,8 @@ pub struct Place {
 pub struct PlaceHop {
     /// Number of the interface.
     pub interface: u32,
+    /// The VLAN to send in there; 0 is none.
+    pub vlan: u16,
     /// The server's hardware address.
     pub mac: [u8; 6],
     /// The local address it would see.
@@ -41,6 +43,7 @@ impl Place {
             name: format!("interface {index}"),
             mac: Some(mac),
             mtu: MTU,
+            vlan: None,
         };
         self.interfaces.iter().map(one).collect()
     }
@@ -57,6 +60,7 @@ impl Around {
         let one = |(address, hop): (IpAddr, PlaceHop)| {
             let reachable = Hop::Reachable(NextHop {
                 interface: hop.interface,
+                vlan: hop.vlan,
                 mtu: MTU,
                 source_mac: interfaces.get(&hop.interface).copied().unwrap_or_default(),
                 mac: hop.mac,

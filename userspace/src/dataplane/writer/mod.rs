@@ -8,6 +8,7 @@
 
 mod binds;
 mod lists;
+mod members;
 mod nature;
 mod policies;
 mod rings;
@@ -272,19 +273,6 @@ impl Writer {
                 .iter()
                 .map(move |server| server.view(service.index))
         })
-    }
-
-    /// Every address servers are at, whose next hops are needed.
-    pub(super) fn server_addresses(plan: &Plan, standings: &dyn Standings) -> BTreeSet<IpAddr> {
-        let forwardings = plan
-            .services
-            .iter()
-            .filter_map(|service| service.delivery.forwarding());
-        let servers = forwardings.flat_map(|forwarding| &forwarding.servers);
-        servers
-            .filter_map(|server| standings.standing(server.id).address.or(server.address))
-            .map(|address| address.ip())
-            .collect()
     }
 
     /// Where answers come from that go back through here to a client whose address the server knows.

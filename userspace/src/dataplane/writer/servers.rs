@@ -29,7 +29,10 @@ pub(super) struct ServerRecord {
     /// Its number and what that stands for, once it could be reached.
     entry: Option<Entry>,
     state: ServerState,
+    /// What is in its way now.
     trouble: Option<Obstacle>,
+    /// The same as it was told last.
+    told: Option<Obstacle>,
 }
 
 /// A server as the statistics see it.
@@ -55,6 +58,8 @@ pub(super) struct Entry {
     pub(super) address: SocketAddr,
     /// The local address it sees.
     pub(super) source: Option<IpAddr>,
+    /// The VLAN it is in, 0 if in none.
+    pub(super) vlan: u16,
     pub(super) bounds: Bounds,
     pub(super) hop: HopWord,
 }
@@ -82,7 +87,18 @@ impl ServerRecord {
             entry: None,
             state: ServerState::Absent,
             trouble: None,
+            told: None,
         }
+    }
+
+    /// Whether it is this server of the model.
+    pub(super) fn is(&self, id: ServerId) -> bool {
+        self.plan.id == id
+    }
+
+    /// Its number in the maps.
+    pub(super) fn index(&self) -> Option<ServerIndex> {
+        self.entry.map(|entry| entry.index)
     }
 
     /// Where it is.
@@ -152,7 +168,7 @@ impl ServerNumbers {
     }
 
     /// Lets a number go: flows go on for at most `lasting` ticks.
-    fn leave(&mut self, tables: &Tables, index: ServerIndex, now: Tick, lasting: u32) {
+    pub(super) fn leave(&mut self, tables: &Tables, index: ServerIndex, now: Tick, lasting: u32) {
         set_state(tables, index, ServerState::Drain);
         self.leaving.push(Leaving {
             index,
@@ -202,6 +218,7 @@ impl ServerNumbers {
             index,
             address,
             source,
+            vlan: endpoint(server).vlan,
             bounds: Bounds::from_word(server.bounds.load()),
             hop: HopWord::from_word(server.hop.load()),
         })
@@ -253,17 +270,22 @@ impl Writer {
                 server.entry =
                     address.and_then(|address| self.servers.known(&self.tables, service, address));
             }
-            let way = way(forwarding.method, address, server.entry, hops);
+            let port = address.map_or(0, |address| address.port());
+            let way = match self.services[at].plan.reaches_port(port) {
+                true => way(forwarding.method, address, server.entry, hops),
+                false => Err(Obstacle::OwnPort(port)),
+            };
             let trouble = way.as_ref().err().cloned();
             // Being asked for is not worth a word at once; the answer, or its absence, is.
-            if trouble != server.trouble && !matches!(trouble, Some(Obstacle::Asking(_))) {
+            if trouble != server.told && !matches!(trouble, Some(Obstacle::Asking(_))) {
                 notices.push(Notice {
                     backend: forwarding.backend.clone(),
                     server: server.plan.name.clone(),
                     trouble: trouble.clone(),
                 });
-                server.trouble = trouble;
+                server.told.clone_from(&trouble);
             }
+            server.trouble = trouble;
             let way = way
                 .ok()
                 .map(|way| way.bounded(forwarding.method, family, address));
@@ -315,7 +337,7 @@ impl Writer {
         };
         let interface = (way.interface % self.interface_modulus) as u8;
         match &mut server.entry {
-            Some(entry) if !moved && entry.source == way.source => {
+            Some(entry) if !moved && (entry.source, entry.vlan) == (way.source, way.vlan) => {
                 (entry.hop.mac, entry.hop.interface) = (way.mac, interface);
                 if entry.bounds != way.bounds {
                     entry.bounds = way.bounds;
@@ -334,7 +356,7 @@ impl Writer {
                 let endpoint = Endpoint {
                     port_be: address.port().to_be_bytes(),
                     service,
-                    vlan: 0,
+                    vlan: way.vlan,
                 };
                 let source = way.source.map_or_else(Address::default, Address::from);
                 // Whose number it was has no flows any more.
@@ -346,6 +368,7 @@ impl Writer {
                     index,
                     address,
                     source: way.source,
+                    vlan: way.vlan,
                     bounds: way.bounds,
                     hop,
                 };
@@ -466,7 +489,7 @@ fn set_state(tables: &Tables, index: ServerIndex, state: ServerState) {
 }
 
 /// How long flows of a server that has left may last, in milliseconds, where their timeouts say longer or never.
-const LONGEST_DRAIN: u64 = 3_600_000;
+pub(super) const LONGEST_DRAIN: u64 = 3_600_000;
 
 /// The same for servers found in the maps that no service has, in ticks: whatever the clock, minutes to hours.
 const LEFT_BEHIND: u32 = 360_000;

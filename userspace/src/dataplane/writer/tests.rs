@@ -28,6 +28,8 @@ use crate::dataplane::tables::Others;
 use crate::model::XdpGlobal;
 use crate::types::{ProxyId, ServerId, TableId};
 
+mod members;
+
 /// Maps that would be written by system calls: here nobody reads them.
 struct Nowhere;
 
@@ -168,6 +170,7 @@ fn reachable(address: IpAddr) -> Hop {
     };
     Hop::Reachable(NextHop {
         interface: 7,
+        vlan: 0,
         mtu: 1500,
         source_mac: [2, 0, 0, 0, 0, 0],
         mac: [2, 0, 0, 0, 1, last],
@@ -271,6 +274,7 @@ fn write(plan: &Plan, world: &World, own: &[&str], before: Option<&mut Written>)
         name: "eth0".to_owned(),
         mac: Some([2, 0, 0, 0, 0, 0]),
         mtu: 1500,
+        vlan: None,
     };
     let surroundings = Surroundings {
         sizes,

@@ -16,6 +16,7 @@ use crate::dataplane::plan::{Family, Method};
 /// How frames get to a server.
 pub(super) struct Way {
     pub(super) interface: u32,
+    pub(super) vlan: u16,
     pub(super) mac: [u8; 6],
     pub(super) source: Option<IpAddr>,
     pub(super) bounds: Bounds,
@@ -68,6 +69,7 @@ pub(super) fn way(
         }
         (Some(Hop::Reachable(hop)), method) => Ok(Way {
             interface: hop.interface,
+            vlan: hop.vlan,
             mac: hop.mac,
             source: hop.source.filter(|_| method.needs_source()),
             bounds: Bounds {
@@ -83,6 +85,7 @@ pub(super) fn way(
         (Obstacle::Asking(_), Some(entry)) if entry.hop.is_known() && entry.address == address => {
             Ok(Way {
                 interface: u32::from(entry.hop.interface),
+                vlan: entry.vlan,
                 mac: entry.hop.mac,
                 source: entry.source,
                 bounds: entry.bounds,

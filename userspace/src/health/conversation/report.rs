@@ -220,7 +220,7 @@ impl Runner<'_> {
             None => ("unix".to_owned(), "unix".to_owned()),
         };
         let backend = model.proxy(self.server.proxy);
-        let all = || backend.servers.iter().map(|id| state.server(*id));
+        let all = || backend.servers.iter().map(|id| state.server(id));
         let weight: u32 = all()
             .filter(|server| server.is_usable())
             .map(|s| u32::from(s.user_weight()))

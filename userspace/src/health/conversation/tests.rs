@@ -144,7 +144,7 @@ fn connect(port: Option<u16>) -> CheckStep {
 pub(super) fn running(port: u16) -> Running {
     let mut model = Model::default();
     model.global.threads = Some(1);
-    let mut proxy = Proxy::new(ProxyId(0), "be", ProxyKind::Backend);
+    let proxy = Proxy::new(ProxyId(0), "be", ProxyKind::Backend);
     proxy.servers.push(ServerId(0));
     model.proxies.push(proxy);
     let address = ServerAddress::Inet {

@@ -113,7 +113,7 @@ impl View for CheckView<'_> {
                 let servers = proxy
                     .servers
                     .iter()
-                    .map(|id| state.server(*id).queue.current());
+                    .map(|id| state.server(id).queue.current());
                 i64::from(live.queue.current() + servers.sum::<u32>())
             }
             BackendNumber::ConnectionsFree | BackendNumber::ConnectionSlots => return None,

@@ -34,7 +34,7 @@ pub(super) struct Group {
 /// The groups of all backends that are in service.
 pub(super) fn groups(model: &Model) -> Vec<Group> {
     let mut groups: Vec<(ProxyId, Group)> = Vec::new();
-    for server in &model.servers {
+    for server in model.servers.iter() {
         let Some(resolution) = &server.resolution else {
             continue;
         };

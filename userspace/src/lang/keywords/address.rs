@@ -75,6 +75,35 @@ pub(in crate::lang) enum Transport {
     Datagram,
 }
 
+/// The word of an address with its variables in it, which addresses have outside of quotes too: `$NAME` and `${NAME}`, nothing
+/// for one that is not set.
+pub(super) fn expanded(word: &Word, context: &Context<'_>) -> Word {
+    let value = |name: &str| match context.variables {
+        Some(variables) => variables.lookup(name),
+        None => context.environment.variable(name),
+    };
+    let mut text = String::new();
+    let mut rest = word.text.as_str();
+    while let Some((before, after)) = rest.split_once('$') {
+        text.push_str(before);
+        let (name, behind) = match after.strip_prefix('{').and_then(|it| it.split_once('}')) {
+            Some(braced) => braced,
+            None => {
+                let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+                let end = after.find(|letter| !is_name(letter));
+                after.split_at(end.unwrap_or(after.len()))
+            }
+        };
+        text.push_str(&value(name).unwrap_or_default());
+        rest = behind;
+    }
+    text.push_str(rest);
+    Word {
+        text,
+        ..word.clone()
+    }
+}
+
 impl Address {
     /// Reads an address off a text; `word` is what a complaint points at.
     pub(super) fn parse(text: &str, word: Span) -> Parsed<Self> {

@@ -6,14 +6,17 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::args::{Complaint, Parsed};
 use super::bind::UnixBind;
+use super::draft::ProxyDraft;
 use super::server_state::SavedFiles;
 use super::tls::TlsDefaults;
 use crate::expr::Patterns;
 use crate::lang::ast::{SectionKind, Word};
 use crate::lang::diagnostics::{Diagnostic, Diagnostics, Severity};
-use crate::lang::environment::Environment;
+use crate::lang::environment::{Environment, Variables};
 use crate::lang::resolve::NoEffect;
 use crate::lang::source::{Sources, Span};
 use crate::model::{
@@ -28,6 +31,8 @@ pub(in crate::lang) struct Context<'a> {
     pub names: &'a Names,
     /// The files the statements are in.
     pub sources: &'a Sources,
+    /// The environment's variables as the last line saw them.
+    pub variables: Option<&'a Variables<'a>>,
     /// The machine.
     pub environment: &'a dyn Environment,
     /// Where oddities go.
@@ -66,6 +71,8 @@ pub(in crate::lang) struct Context<'a> {
     pub patterns: Patterns,
     /// Statements accepted without effect.
     pub without_effect: Vec<NoEffect>,
+    /// What servers of each backend are made with.
+    pub backends: Vec<(ProxyId, ProxyDraft)>,
     files: HashMap<PathBuf, Arc<[u8]>>,
 }
 
@@ -97,6 +104,8 @@ pub(in crate::lang) struct Names {
     pub peers: HashSet<String>,
     /// Backend and server names.
     servers: HashSet<(String, String)>,
+    /// Those of them that were asked for.
+    mentioned: Mutex<HashSet<(String, String)>>,
 }
 
 /// A proxy as known before its statements are read.
@@ -117,6 +126,7 @@ impl<'a> Context<'a> {
         Self {
             names,
             sources,
+            variables: None,
             environment,
             diagnostics,
             global: Global::default(),
@@ -136,6 +146,7 @@ impl<'a> Context<'a> {
             unix_bind: UnixBind::default(),
             patterns: Patterns::default(),
             without_effect: Vec::new(),
+            backends: Vec::new(),
             files: HashMap::new(),
         }
     }
@@ -296,8 +307,18 @@ impl Names {
 
     /// Whether a backend has a server of that name.
     pub(crate) fn has_server(&self, backend: &str, server: &str) -> bool {
-        self.servers
-            .contains(&(backend.to_owned(), server.to_owned()))
+        let name = (backend.to_owned(), server.to_owned());
+        let known = self.servers.contains(&name);
+        if known {
+            self.mentioned.lock().insert(name);
+        }
+        known
+    }
+
+    /// Whether anybody has asked for that server.
+    pub(crate) fn mentions(&self, backend: &str, server: &str) -> bool {
+        let name = (backend.to_owned(), server.to_owned());
+        self.mentioned.lock().contains(&name)
     }
 
     /// A proxy with servers by name.

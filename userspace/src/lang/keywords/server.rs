@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use super::address::{Address, Endpoint, Host, Ports, Transport};
+use super::address::{self, Address, Endpoint, Host, Ports, Transport};
 use super::args::{Args, Complaint, Parsed};
 use super::context::Context;
 use super::draft::ProxyDraft;
@@ -16,7 +16,7 @@ use crate::lang::ast::Word;
 use crate::lang::source::Span;
 use crate::model::{
     AgentCheck, Check, CheckSteps, LogTransport, Mode, OnError, Resolution, Server, ServerAddress,
-    ServerTls, Verify, Window,
+    ServerTls, Verify,
 };
 use crate::types::{Millis, ProxyId, ServerId};
 
@@ -28,10 +28,8 @@ const SERVER: Keyword = Keyword {
     args: "<name> <address>[:[port]] [param*]",
     doc: "Adds a server.",
     effect: Effect::Proxy(|args, draft, context| {
-        let name = args.need("<name> and <addr>[:<port>] as arguments")?;
-        check_name(name)?;
-        let address = args.need("<name> and <addr>[:<port>] as arguments")?;
-        let server = read(&name.text, name.span, address, args, draft, context)?;
+        let defaults = draft.server_defaults.clone();
+        let server = ServerDraft::read(args, draft, defaults, context)?;
         add(server, draft, context);
         Ok(())
     }),
@@ -62,7 +60,8 @@ const SERVER_TEMPLATE: Keyword = Keyword {
         let (first, last) =
             range(args.need("<prefix> <nb | range> <addr>[:<port>] as arguments")?)?;
         let address = args.need("<prefix> <nb | range> <addr>[:<port>] as arguments")?;
-        let template = read(&prefix.text, prefix.span, address, args, draft, context)?;
+        let defaults = draft.server_defaults.clone();
+        let template = read(prefix, address, args, draft, defaults, context)?;
         for number in first..=last {
             let server = ServerDraft {
                 name: format!("{}{number}", prefix.text),
@@ -89,16 +88,16 @@ pub(in crate::lang) struct ServerDraft {
 }
 
 fn read(
-    name: &str,
-    span: Span,
+    name: &Word,
     address: &Word,
     args: &mut Args<'_>,
     draft: &ProxyDraft,
+    mut options: ServerOptions,
     context: &mut Context<'_>,
 ) -> Parsed<ServerDraft> {
-    let subject = format!("'server {}/{name}'", draft.proxy.name);
+    let subject = format!("'server {}/{}'", draft.proxy.name, name.text);
+    let address = &address::expanded(address, context);
     let server = (|| {
-        let mut options = draft.server_defaults.clone();
         options.read(args, false, context)?;
         options.socket.multipath = address.text.starts_with("mptcp");
         let written = Address::parse(&address.text, address.span)?;
@@ -109,13 +108,13 @@ fn read(
             None => None,
         };
         Ok(ServerDraft {
-            name: name.to_owned(),
+            name: name.text.clone(),
             address,
             datagrams,
             hostname,
             resolution,
             options,
-            span,
+            span: name.span,
         })
     })();
     server.map_err(|complaint: Complaint| complaint.about(&subject))
@@ -238,6 +237,19 @@ fn place(
 }
 
 impl ServerDraft {
+    /// The words of a `server` line, over the options that stand without them.
+    pub(crate) fn read(
+        args: &mut Args<'_>,
+        draft: &ProxyDraft,
+        options: ServerOptions,
+        context: &mut Context<'_>,
+    ) -> Parsed<Self> {
+        let name = args.need("<name> and <addr>[:<port>] as arguments")?;
+        check_name(name)?;
+        let address = args.need("<name> and <addr>[:<port>] as arguments")?;
+        read(name, address, args, draft, options, context)
+    }
+
     /// The server, once all lines of its backend are read. `track` is looked up later.
     pub(crate) fn finish(
         &self,
@@ -297,7 +309,7 @@ impl ServerDraft {
         });
         server.tls = options.ssl.then(|| Arc::new(self.tls(context)));
         server.check = self.check(&server, draft, steps, context).map(Arc::new);
-        server.agent = self.agent(context).map(Arc::new);
+        server.agent = self.agent(draft, context).map(Arc::new);
         server.place = context.place(self.span);
         server
     }
@@ -357,7 +369,7 @@ impl ServerDraft {
                 ),
             );
         }
-        let elsewhere = check.address.is_some() || check.port.is_some();
+        let elsewhere = check.explicit || check.address.is_some() || check.port.is_some();
         let wants_tls = check.ssl.unwrap_or(self.options.ssl && !elsewhere);
         let tls = match (wants_tls, &server.tls) {
             (false, _) => None,
@@ -365,7 +377,9 @@ impl ServerDraft {
             (true, None) => Some(Arc::new(self.tls(context))),
         };
         let has_port = match &self.address {
-            ServerAddress::Inet { address, .. } => address.port() != 0,
+            ServerAddress::Inet { address, .. } => {
+                address.port() != 0 || address.ip().is_unspecified()
+            }
             ServerAddress::Unresolved { port } => {
                 *port != 0 || self.resolution.as_ref().is_some_and(|one| one.is_service())
             }
@@ -389,7 +403,7 @@ impl ServerDraft {
             connect_timeout: draft.proxy.timeouts.connect,
             rise: check.rise.unwrap_or(2),
             fall: check.fall.unwrap_or(3),
-            window: self.window(context),
+            window: check.window(context),
             via_socks4: check.via_socks4,
             send_proxy: check.send_proxy || (self.options.send_proxy.is_some() && !elsewhere),
             tls,
@@ -398,33 +412,7 @@ impl ServerDraft {
         })
     }
 
-    /// `window N threshold M`: both or neither, and not beside `rise` or `fall`.
-    fn window(&self, context: &mut Context<'_>) -> Option<Window> {
-        let check = &self.options.check;
-        match (&check.window, &check.threshold) {
-            (None, None) => None,
-            (Some((size, _)), Some((threshold, _))) if threshold <= size => Some(Window {
-                size: *size,
-                threshold: *threshold,
-            }),
-            (Some((size, _)), Some((threshold, word))) => {
-                let message =
-                    format!("'threshold {threshold}' cannot be reached within 'window {size}'");
-                context.alert(word.span, message);
-                None
-            }
-            (Some((_, word)), None) => {
-                context.alert(word.span, "'window' needs 'threshold'");
-                None
-            }
-            (None, Some((_, word))) => {
-                context.alert(word.span, "'threshold' needs 'window'");
-                None
-            }
-        }
-    }
-
-    fn agent(&self, context: &mut Context<'_>) -> Option<AgentCheck> {
+    fn agent(&self, draft: &ProxyDraft, context: &mut Context<'_>) -> Option<AgentCheck> {
         let agent = &self.options.agent;
         if !agent.enabled {
             return None;
@@ -447,6 +435,7 @@ impl ServerDraft {
             send: agent.send.as_ref().map(|text| text.clone().into_bytes()),
             rise: 1,
             fall: 1,
+            log_all: draft.check.log_all,
         })
     }
 

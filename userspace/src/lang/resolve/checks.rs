@@ -7,6 +7,7 @@ use crate::lang::ast::SectionKind;
 use crate::lang::diagnostics::{Diagnostic, Severity};
 use crate::lang::keywords::context::{Context, called};
 use crate::lang::keywords::draft::{FormatSource, ProxyDraft};
+use crate::lang::keywords::server::ServerDraft;
 use crate::lang::source::Span;
 use crate::model::{BackendTarget, BalanceKind, LogAddress, Marks, Mode};
 
@@ -326,14 +327,20 @@ fn l4(draft: &ProxyDraft, context: &mut Context<'_>) {
             context,
         );
     }
-    for server in &draft.servers {
-        if server.options.ssl || server.options.send_proxy.is_some() || server.is_transparent() {
-            let message = format!(
-                "'server {}' : TLS, PROXY headers and any address cannot be used in 'mode l4'",
-                server.name
-            );
-            context.alert(server.span, message);
-        }
+    draft
+        .servers
+        .iter()
+        .for_each(|server| l4_server(server, context));
+}
+
+/// What a server's line must not say in `mode l4`.
+pub(super) fn l4_server(server: &ServerDraft, context: &mut Context<'_>) {
+    if server.options.ssl || server.options.send_proxy.is_some() || server.is_transparent() {
+        let message = format!(
+            "'server {}' : TLS, PROXY headers and any address cannot be used in 'mode l4'",
+            server.name
+        );
+        context.alert(server.span, message);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::checks;
+use super::{checks, foundry};
 use crate::expr::{LogFormat, Purpose, Stage};
 use crate::lang::ast::Word;
 use crate::lang::keywords::args::Complaint;
@@ -41,8 +41,8 @@ pub(super) fn model(
     model.userlists = std::mem::take(&mut context.userlists);
     model.http_errors = std::mem::take(&mut context.http_errors);
     model.caches = std::mem::take(&mut context.caches);
-    let certificates = std::mem::take(&mut context.certificates).into_iter();
-    model.certificates = certificates.map(|(certificate, _)| certificate).collect();
+    let certificates = context.certificates.iter();
+    model.certificates = certificates.map(|(one, _)| one.clone()).collect();
     model.rings = std::mem::take(&mut context.rings);
     model.log_profiles = std::mem::take(&mut context.log_profiles);
     model.patterns = std::mem::take(&mut context.patterns);
@@ -211,6 +211,8 @@ fn add(
         context,
     ) {
         let key = (proxy.name.clone(), server.name.clone());
+        server.fixed =
+            server.resolution.is_some() || context.names.mentions(&proxy.name, &server.name);
         server.saved = states.get(&key).cloned();
         proxy.servers.push(server.id);
         model.servers.push(server);
@@ -239,13 +241,17 @@ fn add(
                         .push(complaint.into_diagnostic(word.span));
                     continue;
                 };
-                ServerTarget::Fixed(*id)
+                model.servers[id.index()].fixed = true;
+                ServerTarget::Fixed(id)
             }
         };
         proxy.use_servers.push(UseServer {
             target,
             condition: condition.clone(),
         });
+    }
+    if proxy.kind.has_backend() {
+        context.backends.push((proxy.id, foundry::mould(draft)));
     }
     model.proxies.push(proxy);
 }
@@ -343,6 +349,7 @@ fn resolve_tracks(model: &mut Model, tracked: &[(ServerId, Word)], context: &mut
             _ => context.alert(*span, "servers follow each other in a circle".to_owned()),
         }
         model.servers[id.index()].track = Some(*target);
+        model.servers[target.index()].fixed = true;
     }
 }
 

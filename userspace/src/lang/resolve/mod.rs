@@ -6,6 +6,7 @@
 mod checks;
 mod defaults;
 mod finish;
+mod foundry;
 mod index;
 mod reverse;
 mod statements;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use self::defaults::DefaultsSections;
+pub use self::foundry::Foundry;
 use super::ast::{Section, SectionKind, UNSUPPORTED};
 use super::condition::Abilities;
 use super::diagnostics::{Diagnostic, Diagnostics, Severity};
@@ -26,7 +28,6 @@ use super::keywords::context::Context;
 use super::keywords::crt_store::StoreDraft;
 use super::keywords::draft::ProxyDraft;
 use super::keywords::peers::PeersDraft;
-use super::keywords::registry::Sections;
 use super::keywords::userlist::UserlistDraft;
 use super::keywords::{log_forward, ring};
 use super::parser::parse;
@@ -57,6 +58,8 @@ impl Default for Settings {
 pub struct Loaded {
     /// The configuration, unless something is wrong with it.
     pub model: Option<Model>,
+    /// What later servers are made with.
+    pub foundry: Option<Foundry>,
     /// Everything there is to tell.
     pub diagnostics: Diagnostics,
     /// The files, for showing diagnostics.
@@ -87,6 +90,7 @@ pub fn load(files: &[PathBuf], environment: &dyn Environment, settings: &Setting
             diagnostics.push(Diagnostic::general(Severity::Alert, unreadable.to_string()));
             Loaded {
                 model: None,
+                foundry: None,
                 diagnostics,
                 sources: Sources::default(),
                 without_effect: Vec::new(),
@@ -113,16 +117,19 @@ pub fn load_sources(
     );
     let names = index::names(&sections, &sources, &mut diagnostics);
     let mut context = Context::new(&names, &sources, environment, &mut diagnostics);
+    context.variables = Some(&variables);
     context.forced_peer.clone_from(&settings.local_peer);
     let mut model = read(&sections, &mut context);
     if settings.local_peer.is_some() {
         model.global.localpeer.clone_from(&settings.local_peer);
     }
     let without_effect = std::mem::take(&mut context.without_effect);
+    let foundry = Foundry::of(&mut context, &model.global);
     diagnostics.sort();
     let model = (!diagnostics.are_fatal()).then_some(model);
     Loaded {
         model,
+        foundry: Some(foundry.with(names)),
         without_effect,
         variables: variables.into_changes(),
         diagnostics,
@@ -485,9 +492,4 @@ fn unsupported(section: &Section, index: u8, context: &mut Context<'_>) {
 
 fn of_kind(sections: &[Section], kind: SectionKind) -> impl Iterator<Item = &Section> {
     sections.iter().filter(move |section| section.kind == kind)
-}
-
-/// The set of one section kind.
-fn set_of(kind: SectionKind) -> Sections {
-    Sections::of(kind)
 }

@@ -180,7 +180,7 @@ fn lookup(
     section: SectionKind,
     context: &mut Context<'_>,
 ) -> Option<&'static Keyword> {
-    match find(&line.words, super::set_of(section)) {
+    match find(&line.words, Sections::of(section)) {
         Found::Keyword(keyword) => Some(keyword),
         found => {
             unknown(line, section, &found, context);
@@ -321,7 +321,7 @@ fn unknown(line: &Line, section: SectionKind, found: &Found, context: &mut Conte
             (message, second.map_or(first.span, |word| word.span), near)
         }
         _ => {
-            let firsts = names(super::set_of(section)).filter_map(|name| name.split(' ').next());
+            let firsts = names(Sections::of(section)).filter_map(|name| name.split(' ').next());
             let near = closest(&first.text, firsts.chain(["no"]));
             (
                 format!(

@@ -133,14 +133,14 @@ impl Backend {
         self.proxy()
             .servers
             .iter()
-            .filter(|id| state.server(**id).is_usable())
+            .filter(|id| state.server(*id).is_usable())
             .map(|id| {
-                let server = self.running.model.server(*id);
+                let server = self.running.model.server(id);
                 Member {
-                    server: *id,
+                    server: id,
                     number: server.number,
-                    configured_weight: u32::from(state.server(*id).initial_weight()),
-                    weight: state.server(*id).effective_weight(),
+                    configured_weight: u32::from(state.server(id).initial_weight()),
+                    weight: state.server(id).effective_weight(),
                     key: node_key(server.number),
                     backup: server.backup,
                 }

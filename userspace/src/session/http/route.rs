@@ -87,7 +87,7 @@ impl HttpStream<'_, '_> {
     ) -> Result<Persistent, Found> {
         let model = self.connection.generation.model();
         let state = self.connection.generation.state();
-        let named = backend.servers.iter().copied().find(|id| {
+        let named = backend.servers.iter().find(|id| {
             let address = || state.server(*id).address();
             cookie_value(backend.cookie.as_ref(), model.server(*id), address)
                 .is_some_and(|cookie| cookie.as_bytes() == value)

@@ -47,7 +47,7 @@ pub(super) fn backend_number(
         }
         BackendNumber::Queue => {
             let waiting =
-                |server: &ServerId| i64::from(generation.state().server(*server).queue.current());
+                |server: ServerId| i64::from(generation.state().server(server).queue.current());
             i64::from(backend.queue.current())
                 + generation
                     .proxy(id)
@@ -101,7 +101,7 @@ fn free(
     let generation = &view.connection.generation;
     let mut total = 0;
     for id in &generation.proxy(backend).servers {
-        let state = generation.state().server(*id);
+        let state = generation.state().server(id);
         if !state.is_usable() {
             continue;
         }
@@ -118,11 +118,11 @@ fn slots(view: &SessionView<'_>, backend: ProxyId) -> Option<i64> {
     let generation = &view.connection.generation;
     let mut total = 0;
     for id in &generation.proxy(backend).servers {
-        let state = generation.state().server(*id);
+        let state = generation.state().server(id);
         if !state.is_usable() {
             continue;
         }
-        let (Some(limit), Some(queue)) = (state.maxconn(), generation.model().server(*id).maxqueue)
+        let (Some(limit), Some(queue)) = (state.maxconn(), generation.model().server(id).maxqueue)
         else {
             return Some(-1);
         };

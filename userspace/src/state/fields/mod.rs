@@ -297,7 +297,7 @@ pub fn rows(running: &Running) -> impl Iterator<Item = Row<'_>> {
             let servers = proxy
                 .servers
                 .iter()
-                .map(|id| Object::Server(model.server(*id)));
+                .map(|id| Object::Server(model.server(id)));
             let back = proxy.kind.has_backend().then_some(Object::Backend(proxy));
             front
                 .into_iter()

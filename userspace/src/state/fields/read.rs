@@ -402,7 +402,6 @@ fn usable<'a>(row: &Row<'a>) -> impl Iterator<Item = crate::types::ServerId> + '
     row.proxy()
         .servers
         .iter()
-        .copied()
         .filter(move |id| state.server(*id).is_usable())
 }
 

@@ -73,7 +73,7 @@ fn maintenance(model: &Model, server: &Server, admin: Admin) -> Cow<'static, str
 /// The server whose checks decide: the end of a chain of `track`. A chain is never longer than there are servers.
 fn followed<'a>(model: &'a Model, server: &'a Server) -> &'a Server {
     let mut current = server;
-    for _ in &model.servers {
+    for _ in model.servers.iter() {
         match current.track {
             Some(next) => current = model.server(next),
             None => break,

@@ -7,7 +7,7 @@ use crate::types::{ProxyId, ServerId};
 
 fn running() -> Running {
     let mut model = Model::default();
-    let mut app = Proxy::new(ProxyId(0), "app", ProxyKind::Backend);
+    let app = Proxy::new(ProxyId(0), "app", ProxyKind::Backend);
     for (index, name) in ["s1", "s2"].iter().enumerate() {
         let id = ServerId(index as u32);
         app.servers.push(id);

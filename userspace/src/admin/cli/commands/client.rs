@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::members::Condition;
 use super::{Answer, Call, Command};
 use crate::admin::cli::{Mode, SeverityOutput, registry};
 use crate::model::Level;
@@ -37,8 +38,8 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         words: &["wait"],
-        usage: "wait <delay>",
-        doc: "wait before the line's next command; ms unless a unit is given",
+        usage: "wait <delay> [<cond>]",
+        doc: "wait before the line's next command, or until a condition holds; ms unless a unit is given",
         level: Level::User,
         run: wait,
     },
@@ -132,14 +133,20 @@ fn prompt(call: &mut Call<'_>) -> Answer {
 }
 
 fn wait(call: &mut Call<'_>) -> Answer {
-    if call.words.len() != 1 || call.word(0) == "-h" {
+    if call.words.is_empty() || call.words.iter().take(2).any(|word| word == "-h") {
         return Answer::info(
-            "usage: wait <delay>, in milliseconds or with a unit (us, ms, s, m, h, d)",
+            "usage: wait <delay> [srv-removable <bk>/<srv>], in milliseconds or with a unit (us, ms, s, m, h, d)",
         );
     }
-    match duration(call.word(0), 1_000) {
-        Some(time) => Answer::Pause(time),
-        None => Answer::error("Invalid delay."),
+    let Some(time) = duration(call.word(0), 1_000) else {
+        return Answer::error("Invalid delay.");
+    };
+    match call.words.get(1..).filter(|words| !words.is_empty()) {
+        None => Answer::Pause(time, None),
+        Some(words) => match Condition::of(words) {
+            Ok(condition) => Answer::Pause(time, Some(condition)),
+            Err(reason) => Answer::error(reason),
+        },
     }
 }
 

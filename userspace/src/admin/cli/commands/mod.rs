@@ -8,6 +8,7 @@ mod events;
 mod frontends;
 mod information;
 mod kernel;
+pub(super) mod members;
 mod patterns;
 mod servers;
 mod servers_list;
@@ -31,6 +32,7 @@ pub(super) const ALL: &[&[Command]] = &[
     frontends::COMMANDS,
     information::COMMANDS,
     kernel::COMMANDS,
+    members::COMMANDS,
     patterns::COMMANDS,
     servers::COMMANDS,
     servers_list::COMMANDS,

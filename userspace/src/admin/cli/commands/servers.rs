@@ -183,11 +183,9 @@ fn agent(call: &Call<'_>, server: &Server, enabled: bool) -> Result<(), String> 
         return Err("Agent was not configured on this server, cannot enable.".to_owned());
     }
     if server.agent.is_some() {
-        call.running()
-            .state
-            .server(server.id)
-            .agent
-            .set(CheckState::ENABLED, enabled);
+        let agent = &call.running().state.server(server.id).agent;
+        agent.set(CheckState::ENABLED, enabled);
+        agent.wake();
     }
     Ok(())
 }

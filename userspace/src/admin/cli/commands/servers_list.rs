@@ -53,7 +53,7 @@ fn list(call: &Call<'_>, header: &str, line: fn(&Call<'_>, &Proxy, &Server) -> S
         .filter(|proxy| wanted.is_none_or(|id| id == proxy.id))
     {
         for id in &proxy.servers {
-            text.push_str(&line(call, proxy, model.server(*id)));
+            text.push_str(&line(call, proxy, model.server(id)));
         }
     }
     Answer::Output(text)

@@ -64,6 +64,19 @@ fn a_port_of_its_own_needs_a_way_to_forward_that_rewrites_ports() {
 }
 
 #[test]
+fn the_port_of_a_name_that_does_not_resolve_yet_counts() {
+    let refused = |port| {
+        let mut draft = Draft::new(Mode::L4)
+            .tcp("192.0.2.1:80")
+            .server("s1", "10.0.0.1:0");
+        draft.proxy().forward = Forward::Dsr;
+        draft.model.servers[0].address = ServerAddress::Unresolved { port };
+        draft.compile().refusals.len()
+    };
+    assert_eq!((refused(0), refused(80), refused(8080)), (0, 0, 1));
+}
+
+#[test]
 fn ways_to_forward_that_cannot_bridge_families_are_refused() {
     let refused = |forward, bind: &str, servers: &[&str]| {
         let mut draft = Draft::new(Mode::L4).tcp(bind);

@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use super::{ServerOption, option, refused};
+use super::{CheckOptions, ServerOption, option, refused};
 use crate::lang::keywords::address::{Address, Endpoint, Ports};
 use crate::lang::keywords::args::{Args, Complaint, Parsed, Unit, number};
 use crate::lang::keywords::context::Context;
 use crate::lang::keywords::logging::choose;
-use crate::model::{ErrorReaction, OnMarkedDown, OnMarkedUp};
+use crate::model::{ErrorReaction, OnMarkedDown, OnMarkedUp, Window};
 use crate::types::Millis;
 
 pub(super) const OPTIONS: &[ServerOption] = &[
@@ -302,11 +302,43 @@ pub(super) const OPTIONS: &[ServerOption] = &[
         },
     ),
     refused(
+        "via-tunnel",
+        "",
+        "checks connect to the server's own address; what its tunnel does is not checked",
+    ),
+    refused(
         "check-reuse-pool",
         "",
         "checks have connections of their own",
     ),
 ];
+
+impl CheckOptions {
+    /// `window N threshold M`: both or neither, and not beside `rise` or `fall`.
+    pub(crate) fn window(&self, context: &mut Context<'_>) -> Option<Window> {
+        match (&self.window, &self.threshold) {
+            (None, None) => None,
+            (Some((size, _)), Some((threshold, _))) if threshold <= size => Some(Window {
+                size: *size,
+                threshold: *threshold,
+            }),
+            (Some((size, _)), Some((threshold, word))) => {
+                let message =
+                    format!("'threshold {threshold}' cannot be reached within 'window {size}'");
+                context.alert(word.span, message);
+                None
+            }
+            (Some((_, word)), None) => {
+                context.alert(word.span, "'window' needs 'threshold'");
+                None
+            }
+            (None, Some((_, word))) => {
+                context.alert(word.span, "'threshold' needs 'window'");
+                None
+            }
+        }
+    }
+}
 
 /// An address without a port.
 fn ip(args: &mut Args<'_>, context: &Context<'_>) -> Parsed<IpAddr> {

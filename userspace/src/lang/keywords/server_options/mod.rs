@@ -117,6 +117,8 @@ pub(in crate::lang) struct CheckOptions {
     pub steps: Option<CheckSteps>,
     pub ssl: Option<bool>,
     pub sni: Option<String>,
+    /// TLS and PROXY headers of the server are not those of its checks (manual §5.2 `check`, dynamic servers).
+    pub explicit: bool,
 }
 
 /// The part of the options that is about the agent.
@@ -289,6 +291,12 @@ pub(in crate::lang) fn all() -> impl Iterator<Item = &'static ServerOption> {
     ]
     .into_iter()
     .flatten()
+}
+
+/// The options that work, each with its arguments.
+pub(in crate::lang) fn working() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let works = |option: &&ServerOption| matches!(option.effect, ServerEffect::Set(_));
+    all().filter(works).map(|option| (option.name, option.args))
 }
 
 /// Options that make no sense as a default.

@@ -139,7 +139,8 @@ fn default_server_reaches_the_servers_that_follow() {
         "defaults\n timeout server 1s\n timeout connect 1s\n default-server maxconn 5\nbackend a\n server one 1.1.1.1:1\n \
          default-server check inter 7s weight 3\n server two 1.1.1.1:1 weight 4\n server three 1.1.1.1:1 no-check\n",
     );
-    let [one, two, three] = &model.servers[..] else {
+    let servers: Vec<_> = model.servers.iter().collect();
+    let [one, two, three] = servers[..] else {
         panic!("three servers")
     };
     assert!(one.check.is_none() && three.check.is_none());

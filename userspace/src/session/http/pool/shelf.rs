@@ -59,6 +59,11 @@ impl Shelf {
         }
     }
 
+    /// Closes all connections to a server.
+    pub(crate) fn clear(&self, state: &ServerState) {
+        self.0.lock().remove(&identity(state));
+    }
+
     pub(super) fn sweep(&self, now: Moment) {
         self.0.lock().retain(|_, resting| {
             resting.retain_mut(|one| now < one.until && one.parked.is_quiet());

@@ -20,7 +20,7 @@ impl Bed {
     fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut model = Model::default();
-        let mut proxy = Proxy::new(ProxyId(0), "b", ProxyKind::Backend);
+        let proxy = Proxy::new(ProxyId(0), "b", ProxyKind::Backend);
         proxy.servers.push(ServerId(0));
         model.proxies.push(proxy);
         let address = ServerAddress::Inet {
