@@ -14,6 +14,7 @@ use crate::bind::{BindBucket, RangeRow};
 use crate::config::Config;
 use crate::cookie::{Admission, Headers};
 use crate::counters::ServerCounters;
+use crate::decide::{self, Work};
 use crate::flow::FlowBucket;
 use crate::fragment::FragmentBucket;
 use crate::frame::{Frame, MAX_OFFSET, Tables};
@@ -29,6 +30,7 @@ use crate::service::{Service, ServiceIndex};
 use crate::source::SourceBucket;
 use crate::syn::SynRecord;
 use crate::tick::Tick;
+use crate::verdict::Verdict;
 use crate::word::{Atomics, HostAtomics, Word};
 
 /// All mapped arrays.
@@ -188,6 +190,19 @@ impl Atomics for View<'_> {
 
     fn replace(&self, word: &Word, old: u64, new: u64) -> bool {
         HostAtomics.replace(word, old, new)
+    }
+}
+
+impl View<'_> {
+    /// [`decide`](decide::decide()) on these tables. It is compiled here and once, so that tests of many packets run as fast as
+    /// this package is optimised.
+    pub fn decide(&self, frame: &mut Bytes) -> Verdict {
+        decide::decide(frame, self, &mut Work::default())
+    }
+
+    /// The same for [`careful`](decide::careful()).
+    pub fn careful(&self, frame: &mut Bytes) -> Verdict {
+        decide::careful(frame, self, &mut Work::default())
     }
 }
 

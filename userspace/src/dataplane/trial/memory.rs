@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use tidegate_common::counters::ServerCounters;
-use tidegate_common::decide::{Work, decide};
 use tidegate_common::flow::FlowState;
 use tidegate_common::memory::{Besides, Bytes, View};
 use tidegate_common::server::ServerIndex;
@@ -52,7 +51,7 @@ impl InMemory {
             besides: &self.besides,
         };
         let mut frame = Bytes::new(frame, interface);
-        let verdict = decide(&mut frame, &view, &mut Work::default());
+        let verdict = view.decide(&mut frame);
         Ok(outcome(verdict, frame, &mut self.drops))
     }
 
@@ -66,7 +65,7 @@ impl InMemory {
             headroom: 0,
             ..Bytes::new(frame, interface)
         };
-        let verdict = decide(&mut frame, &view, &mut Work::default());
+        let verdict = view.decide(&mut frame);
         Ok(outcome(verdict, frame, &mut self.drops))
     }
 

@@ -1,6 +1,5 @@
 //! A copy of tables on which the decision runs beside whatever runs on the original, to be compared with it.
 
-use tidegate_common::decide::{Work, careful};
 use tidegate_common::memory::{Arrays, Besides, Bytes, Memory, View, words};
 use tidegate_common::tick::Tick;
 
@@ -31,7 +30,7 @@ impl Twin {
             besides: &self.besides,
         };
         let mut frame = Bytes::new(frame, interface);
-        let verdict = careful(&mut frame, &view, &mut Work::default());
+        let verdict = view.careful(&mut frame);
         outcome(verdict, frame, &mut self.drops)
     }
 
