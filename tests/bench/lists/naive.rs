@@ -155,7 +155,8 @@ fn some_network(random: &mut Random, family: usize) -> (u128, u8) {
         let length = match random.below(10) {
             0..=5 => 32,
             6..=7 => 24,
-            _ => 12 + random.below(20),
+            // Not so many short ones that nothing is left between them.
+            _ => 16 + random.below(16),
         };
         (address, length as u8)
     } else {
