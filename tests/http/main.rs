@@ -1,6 +1,7 @@
 //! HTTP end to end: raw clients and origins on loopback, ports chosen by the kernel, worker threads of the product.
 
 mod answers;
+mod bandwidth;
 mod cache;
 mod compression;
 mod ends;

@@ -292,3 +292,26 @@ fn a_client_that_half_closes_still_gets_its_response_where_that_is_allowed() {
     assert!(client.is_closed());
     let _ = Shutdown::Write;
 }
+
+#[test]
+fn field_names_have_the_case_that_bogus_peers_mind() {
+    let mut setup = Setup::with_server(mirror());
+    setup.proxy().adjust_case_to_client = true;
+    setup.proxy().adjust_case_to_server = true;
+    let cases = &mut setup.model.global.tune.field_cases;
+    for (from, to) in [
+        ("host", "HOST"),
+        ("content-length", "Content-Length"),
+        ("x-a", "X-A"),
+    ] {
+        cases.add(from, to).unwrap();
+    }
+    let response = setup.start().ask(
+        "POST / HTTP/1.1\r\nhost: a.test\r\nX-a: host: 1\r\nX-b: 2\r\nContent-length: 0\r\n\r\n",
+    );
+    assert!(response.contains("\r\nContent-Length: "), "{response}");
+    assert_eq!(
+        body(&response),
+        "POST / HTTP/1.1\r\nHOST: a.test\r\nX-A: host: 1\r\nx-b: 2\r\nContent-Length: 0\r\n\r\n"
+    );
+}

@@ -3,7 +3,9 @@
 use tidegate::model::{Cookie, CookieMode, HttpReuse, Redispatch, RetryOn, TrailingClose};
 use tidegate::types::{Millis, ProxyId};
 
-use crate::support::{OK, Setup, always, body, counting, field, get, nobody, ok, serve, status};
+use crate::support::{
+    OK, RunningProxy, Setup, always, body, counting, field, get, nobody, ok, serve, status,
+};
 
 fn cookie(mode: CookieMode) -> Cookie {
     Cookie {
@@ -354,4 +356,119 @@ fn a_connection_that_its_server_closed_takes_no_other_ones_place() {
     // The second connection is kept, whether or not the end of the first was noticed before.
     let seen: Vec<_> = (0..3).map(|_| body(&proxy.get("/")).to_owned()).collect();
     assert_eq!(seen, ["1", "2", "3"]);
+}
+
+/// An origin that answers every request with the address it came from.
+fn told_who() -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let peer = stream.peer_addr().unwrap();
+            std::thread::spawn(move || {
+                let mut link = crate::support::Link::new(stream);
+                while !link.message().is_empty() {
+                    link.say(&ok(&peer.to_string()));
+                }
+            });
+        }
+    });
+    address
+}
+
+/// Whether this process may show addresses that are not its own; says so if not.
+fn may_show_others() -> bool {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let may = socket.set_ip_transparent_v4(true).is_ok();
+    if !may {
+        eprintln!("skipped: IP_TRANSPARENT needs CAP_NET_ADMIN or CAP_NET_RAW");
+    }
+    may
+}
+
+/// A client that comes from an address of its own.
+fn client_from(ip: [u8; 4], proxy: &RunningProxy) -> (std::net::SocketAddr, crate::support::Link) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    // The proxy, on the same machine, uses the same address and port once more.
+    socket.set_reuse_address(true).unwrap();
+    socket
+        .bind(&std::net::SocketAddr::from((ip, 0)).into())
+        .unwrap();
+    socket.connect(&proxy.address.into()).unwrap();
+    let stream: std::net::TcpStream = socket.into();
+    let own = stream.local_addr().unwrap();
+    (own, crate::support::Link::new(stream))
+}
+
+#[test]
+fn a_server_sees_the_source_that_usesrc_says() {
+    use tidegate::model::{ShownSource, Source};
+    if !may_show_others() {
+        return;
+    }
+    let with = |shown: ShownSource| {
+        let mut setup = Setup::new();
+        setup.proxy().http_reuse = HttpReuse::Always;
+        setup.server(told_who()).source = Some(Source {
+            address: None,
+            interface: None,
+            shown: Some(shown),
+        });
+        setup.start()
+    };
+    let ask = |link: &mut crate::support::Link, fields: &str| {
+        link.say(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+        let answer = link.message();
+        let seen: Result<std::net::SocketAddr, _> = body(&answer).parse();
+        seen.unwrap_or_else(|_| panic!("no address in {answer}"))
+    };
+    let proxy = with(ShownSource::ClientIp);
+    let (_, mut first) = client_from([127, 0, 0, 7], &proxy);
+    let seen = ask(&mut first, "");
+    assert_eq!(seen.ip().to_string(), "127.0.0.7");
+    // The connection is another's only if that comes from the same address.
+    let (_, mut second) = client_from([127, 0, 0, 8], &proxy);
+    assert_eq!(ask(&mut second, "").ip().to_string(), "127.0.0.8");
+    let (_, mut third) = client_from([127, 0, 0, 7], &proxy);
+    assert_eq!(ask(&mut third, ""), seen);
+
+    let proxy = with(ShownSource::Client);
+    let (own, mut client) = client_from([127, 0, 0, 9], &proxy);
+    assert_eq!(ask(&mut client, ""), own);
+
+    let proxy = with(ShownSource::Address(([127, 0, 0, 10], 0).into()));
+    let seen = ask(&mut proxy.connect(), "");
+    assert_eq!(seen.ip().to_string(), "127.0.0.10");
+
+    let field = "X-Forwarded-For: 127.0.0.11\r\nx-forwarded-for: 127.0.0.12, 127.0.0.13\r\n";
+    for (occurrence, expected) in [(-1, 13), (-3, 11), (2, 12), (4, 1)] {
+        let proxy = with(ShownSource::Header("x-forwarded-for".into(), occurrence));
+        let seen = ask(&mut proxy.connect(), field);
+        assert_eq!(seen.ip().to_string(), format!("127.0.0.{expected}"));
+    }
+}
+
+#[test]
+fn idle_connections_make_way_where_maxconn_is_strict() {
+    let mut setup = Setup::with_server(counting());
+    setup.proxy().http_reuse = HttpReuse::Always;
+    let server = &mut setup.model.servers[0];
+    server.maxconn = Some(1);
+    server.strict_maxconn = true;
+    server.pool_name = Some(crate::support::expression(&["req.hdr(x-name)"]));
+    let proxy = setup.start();
+    let ask = |name: &str| {
+        let text = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Name: {name}\r\n\r\n");
+        body(&proxy.ask(&text)).to_owned()
+    };
+    assert_eq!(ask("a"), "1.1");
+    assert_eq!(ask("a"), "1.2");
+    // The idle one cannot serve this name.
+    assert_eq!(ask("b"), "2.1");
+    assert_eq!(ask("a"), "3.1");
+    let server = proxy
+        .generation
+        .state()
+        .server(tidegate::types::ServerId(0));
+    assert_eq!(server.connections.bounded.highest(), 1);
 }

@@ -242,3 +242,52 @@ fn current(proxy: &crate::support::RunningProxy) -> u32 {
         .current
         .current()
 }
+
+#[test]
+fn each_direction_takes_as_long_as_its_limit_says() {
+    use tidegate::model::{
+        BandwidthDirection, BandwidthFilter, BandwidthShare, CommonAction, TcpAction,
+    };
+    let slow = |name: &str, direction| BandwidthFilter {
+        name: name.into(),
+        direction,
+        limit: 2000,
+        share: BandwidthShare::Stream {
+            period: Millis(100),
+        },
+        min_size: 500,
+    };
+    for (name, direction) in [
+        ("in", BandwidthDirection::Upload),
+        ("out", BandwidthDirection::Download),
+    ] {
+        let mut setup = Setup::new();
+        setup.server(serve(|mut stream| {
+            let mut received = Vec::new();
+            stream.read_to_end(&mut received).unwrap();
+            stream.write_all(&received).unwrap();
+        }));
+        setup.proxy().bandwidth_filters.push(slow(name, direction));
+        let limit = TcpAction::Common(CommonAction::LimitBandwidth {
+            proxy: ProxyId(0),
+            filter: name.into(),
+            limit: None,
+            period: None,
+        });
+        let rule = crate::support::rule(limit, tidegate::expr::Stage::RequestContent, &[]);
+        setup.proxy().tcp_request_content.push(rule);
+        // Shorter than the whole takes: who is held up is not late.
+        setup.proxy().timeouts.server = Some(Millis(250));
+        setup.log("%ts %U %B");
+        let proxy = setup.start();
+        let began = tidegate::clock::now();
+        let mut stream = proxy.connect();
+        stream.write_all(&pattern(10_000)).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut back = Vec::new();
+        stream.read_to_end(&mut back).unwrap();
+        assert!(back == pattern(10_000), "{name}: {} bytes", back.len());
+        assert!(tidegate::clock::now().since(began) >= 300, "{name}");
+        assert_eq!(proxy.log_line(), "-- 10000 10000");
+    }
+}

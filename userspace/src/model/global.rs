@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{LogTarget, StatusClasses};
 use crate::expr::{Expression, LogFormat, VariableName};
+use crate::proto::http::http1::FieldCases;
 use crate::types::Millis;
 
 /// Process-wide settings; a field is `None` when the file does not set it and the default depends on the machine.
@@ -151,6 +152,8 @@ pub struct Tune {
     pub bufsize: usize,
     /// `tune.maxrewrite` in bytes: reserve for added header fields.
     pub maxrewrite: usize,
+    /// `h1-case-adjust`, `h1-case-adjust-file`: how HTTP/1 field names are written for those who mind the case.
+    pub field_cases: FieldCases,
     /// `tune.http.maxhdr`: most header fields of a message.
     pub http_maxhdr: usize,
     /// `tune.http.logurilen`: longest request line that is remembered, in bytes.
@@ -218,6 +221,7 @@ impl Default for Tune {
         Self {
             bufsize: 16_384,
             maxrewrite: 1024,
+            field_cases: FieldCases::default(),
             http_maxhdr: 101,
             http_logurilen: 1023,
             http_cookielen: 63,

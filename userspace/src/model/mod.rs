@@ -4,6 +4,7 @@
 //! converted and expressions compiled. A model never changes once published, but for the servers that are
 //! added and removed at run time ([`Members`]): everything else that changes is in [`crate::state`].
 
+mod bandwidth;
 mod bind;
 mod cache;
 mod certificates;
@@ -27,6 +28,7 @@ mod table;
 
 use std::sync::Arc;
 
+pub use bandwidth::{BandwidthDirection, BandwidthFilter, BandwidthShare};
 pub use bind::{AddressFamily, Bind, BindAddress, BindTls, IgnoredErrors, SocketOptions};
 pub use cache::{CACHE_BLOCK, Cache, EarlyHints};
 pub use certificates::StoredCertificate;
@@ -64,7 +66,7 @@ pub use rules::{
 };
 pub use server::{
     HttpProtocol, LogTransport, MD5_PASSWORD_MAX, SavedState, Server, ServerAddress, ServerSocket,
-    ServerTls, Source, Verify, WebSocket,
+    ServerTls, ShownSource, Source, Verify, WebSocket,
 };
 pub use status::{StatusClasses, StatusSet};
 pub use syslog::{HostStrategy, LogForward, Ring};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Compression, Cookie, ErrorFile, Forwarded, ForwardedFor, HttpReuse, HttpRule, LogForward,
-    LogSteps, LogTarget, Members, Mode, Redirect, Source, StatsPage, StickRule, TcpRule,
+    BandwidthFilter, Compression, Cookie, ErrorFile, Forwarded, ForwardedFor, HttpReuse, HttpRule,
+    LogForward, LogSteps, LogTarget, Members, Mode, Redirect, Source, StatsPage, StickRule, TcpRule,
     TrailingClose,
 };
 use crate::expr::{Condition, Expression, LogFormat};
@@ -198,6 +198,12 @@ pub struct Proxy {
     pub server_nolinger: bool,
     /// `option accept-unsafe-violations-in-http-response`.
     pub accept_invalid_response: bool,
+    /// `option h1-case-adjust-bogus-client`: field names are written as `h1-case-adjust` says.
+    pub adjust_case_to_client: bool,
+    /// `option h1-case-adjust-bogus-server`: the same towards servers.
+    pub adjust_case_to_server: bool,
+    /// `filter bwlim-in|bwlim-out`, in the order of the lines.
+    pub bandwidth_filters: Vec<BandwidthFilter>,
     /// `option checkcache`: a cacheable response with a cookie is refused.
     pub check_cache: bool,
     /// `forward`: how an l4 backend's packets reach its servers.

@@ -63,6 +63,17 @@ pub enum TcpAction {
 /// Actions that TCP and HTTP rule sets share.
 #[derive(Clone, Debug)]
 pub enum CommonAction {
+    /// `set-bandwidth-limit NAME [limit …] [period …]`.
+    LimitBandwidth {
+        /// The proxy whose filter it is.
+        proxy: ProxyId,
+        /// The filter's name.
+        filter: String,
+        /// Bytes in place of the filter's.
+        limit: Option<Expression>,
+        /// Milliseconds in place of the filter's.
+        period: Option<Expression>,
+    },
     /// `track-sc0|1|2 KEY [table T]`.
     Track {
         /// The counter slot.

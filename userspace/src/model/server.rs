@@ -84,6 +84,8 @@ pub struct Server {
     pub pool_name: Option<Expression>,
     /// `max-reuse`: requests per connection.
     pub max_reuse: Option<u32>,
+    /// `strict-maxconn`: `maxconn` bounds the connections to it, idle ones included.
+    pub strict_maxconn: bool,
     /// `redir`: prefix of the redirect answered instead of forwarding a GET or HEAD.
     pub redirect_prefix: Option<String>,
     /// How it takes log messages, in backends of `mode log` and in rings.
@@ -225,6 +227,22 @@ pub struct Source {
     pub address: Option<SocketAddr>,
     /// `interface`.
     pub interface: Option<String>,
+    /// `usesrc`: the address that is shown instead, which need not be this machine's. Needs CAP_NET_ADMIN or CAP_NET_RAW.
+    pub shown: Option<ShownSource>,
+}
+
+/// What a server sees as the source of its connections (manual §4.2 `source`, `usesrc`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShownSource {
+    /// `client`: the client's address and port.
+    Client,
+    /// `clientip`: the client's address.
+    ClientIp,
+    /// An address, with any port if that is 0.
+    Address(SocketAddr),
+    /// `hdr_ip(NAME[,OCCURRENCE])`: the address in a request's field; occurrences are counted from 1, or from the end with
+    /// negative numbers.
+    Header(Box<str>, i32),
 }
 
 /// Options of the sockets connected to a server. They mean nothing on Unix sockets.

@@ -62,6 +62,8 @@ impl Destination {
 pub struct Outgoing<'a> {
     /// `source`: the local end.
     pub source: Option<&'a Source>,
+    /// The address to show instead of that (`usesrc`); of another family than the destination it means nothing.
+    pub shown: Option<SocketAddr>,
     /// `option srvtcpka` and its parameters.
     pub keepalive: Option<Keepalive>,
     /// The server's own.
@@ -121,7 +123,17 @@ async fn connect_tcp(address: SocketAddr, options: Outgoing<'_>) -> io::Result<S
         if let Some(interface) = &source.interface {
             socket.bind_device(Some(interface.as_bytes()))?;
         }
-        if let Some(local) = source.address {
+        let shown = options
+            .shown
+            .filter(|shown| shown.is_ipv4() == address.is_ipv4());
+        if shown.is_some() {
+            if address.is_ipv4() {
+                socket.set_ip_transparent_v4(true)?;
+            } else {
+                socket.set_ip_transparent_v6(true)?;
+            }
+        }
+        if let Some(local) = shown.or(source.address) {
             if local.port() == 0 {
                 // The port is then chosen at connect, so that one local port can serve several servers.
                 let _ = sys::set_option(

@@ -22,6 +22,8 @@ pub struct Pump {
     carrier: Carrier,
     received: u64,
     delivered: u64,
+    /// Bytes that may still be given to the sink, where that is bounded.
+    allowance: Option<u64>,
     /// Large reads in a row; enough of them promote the direction to splice, small ones demote it.
     heat: u8,
 }
@@ -73,6 +75,16 @@ impl Pump {
     /// Bytes given to the sink.
     pub const fn delivered(&self) -> u64 {
         self.delivered
+    }
+
+    /// Bounds what [`Self::poll`] gives to the sink; beyond that it waits for another allowance, which nobody announces.
+    pub fn allow(&mut self, bytes: u64) {
+        self.allowance = Some(bytes);
+    }
+
+    /// Whether only an allowance is missing for bytes to be delivered.
+    pub fn is_held(&self) -> bool {
+        self.allowance == Some(0) && self.is_delivering()
     }
 
     /// Whether the source has ended.
@@ -178,6 +190,7 @@ impl Pump {
         sink: &Stream,
     ) -> Poll<Result<(), PumpError>> {
         if self.heat >= SPLICE_HEAT
+            && self.allowance.is_none()
             && sink.bare_socket().is_some()
             && let Some(bare) = source.bare_socket()
         {
@@ -241,16 +254,28 @@ impl Pump {
             Carrier::Empty => return Poll::Ready(Ok(())),
             Carrier::Buffer { buffer, start, end } => {
                 while *start < *end {
-                    let written = Pin::new(&mut *sink).poll_write(context, &buffer[*start..*end]);
+                    let most = usize::try_from(self.allowance.unwrap_or(u64::MAX));
+                    let until = start.saturating_add(most.unwrap_or(usize::MAX)).min(*end);
+                    if until == *start {
+                        break;
+                    }
+                    let written = Pin::new(&mut *sink).poll_write(context, &buffer[*start..until]);
                     let written = ready!(written).map_err(PumpError::Write)?;
                     if written == 0 {
                         return Poll::Ready(Err(PumpError::Write(io::ErrorKind::WriteZero.into())));
                     }
                     *start += written;
                     self.delivered += written as u64;
+                    if let Some(allowance) = &mut self.allowance {
+                        *allowance -= written as u64;
+                    }
                 }
+                let held = *start < *end;
                 // An encrypted sink may still hold the last record.
                 ready!(Pin::new(sink).poll_flush(context)).map_err(PumpError::Write)?;
+                if held {
+                    return Poll::Pending;
+                }
             }
             Carrier::Pipe(pipe) => {
                 let Some(sink) = sink.bare_socket() else {

@@ -214,6 +214,7 @@ fn the_source_address_is_bound_before_connecting() {
         let source = crate::model::Source {
             address: Some("127.0.0.9:0".parse().unwrap()),
             interface: None,
+            shown: None,
         };
         let options = Outgoing {
             source: Some(&source),

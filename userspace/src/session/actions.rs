@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use super::bandwidth;
 use super::connection::Ends;
 use super::logging;
 use super::transaction::{BackOverrides, LogLevel, Transaction};
@@ -147,6 +148,12 @@ pub fn perform(action: &CommonAction, view: &SessionView<'_>) -> Performed {
                 });
             }
         }
+        CommonAction::LimitBandwidth {
+            proxy,
+            filter,
+            limit,
+            period,
+        } => bandwidth::switch_on(*proxy, filter, limit.as_ref(), period.as_ref(), view),
         CommonAction::DoLog { step, profile } => logging::now(view, *step, profile.as_deref()),
         // It waits for an answer: whoever walks the rules does that (`super::resolve`).
         CommonAction::Resolve(_) => {}

@@ -8,6 +8,7 @@
 mod accept;
 pub mod actions;
 pub mod backend;
+mod bandwidth;
 mod client;
 pub mod connection;
 pub mod generation;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::bandwidth::Bandwidth;
 use super::connection::{Connection, TrackedSlots};
 use super::generation::Current;
 use super::timeline::Timeline;
@@ -71,6 +72,8 @@ pub struct Transaction {
     pub timeouts: Cell<TimeoutOverrides>,
     /// `file:line` of the rule that ended the last rule set that one did.
     pub last_rule: RefCell<Option<Box<str>>>,
+    /// `set-bandwidth-limit`.
+    pub(super) bandwidth: Bandwidth,
     /// What rules want of the server's connection.
     pub back: Cell<BackOverrides>,
     /// The rendered `unique-id-format`.

@@ -1,5 +1,6 @@
 //! One connection to one server: the socket, the PROXY header in front, TLS on top.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -8,9 +9,9 @@ use super::connection::Connection;
 use super::proxy_header::proxy_header;
 use super::transaction::Transaction;
 use crate::expr::{Direction, Sample, SampleType, View};
-use crate::model::{HttpProtocol, Server, ServerTls, WebSocket};
+use crate::model::{HttpProtocol, Server, ServerTls, ShownSource, Source, WebSocket};
 use crate::net::{self, ConnectError, Destination, Keepalive, Outgoing, Stream};
-use crate::proto::http::uri;
+use crate::proto::http::{items, uri};
 use crate::types::ServerId;
 
 /// Why there is no connection to a server.
@@ -62,8 +63,10 @@ async fn establish(
     let client_to = connection.ends.get().destination;
     let address = generation.state().server(server).address();
     let destination = Destination::of(&address, client_to).ok_or(TransportError::NoAddress)?;
+    let source = model.source.as_ref().or(proxy.source.as_ref());
     let options = Outgoing {
-        source: model.source.as_ref().or(proxy.source.as_ref()),
+        source,
+        shown: source.and_then(|source| shown_source(source, connection, view)),
         socket: Some(&model.socket),
         keepalive: proxy.server_keepalive.then(Keepalive::default),
         mark: transaction.back.get().mark,
@@ -108,6 +111,31 @@ async fn establish(
         let _ = transaction.back_tls.set(tls);
     }
     Ok(stream)
+}
+
+/// The address that a server is to see in place of ours (manual §4.2 `usesrc`).
+pub(super) fn shown_source(
+    source: &Source,
+    connection: &Connection,
+    view: &dyn View,
+) -> Option<SocketAddr> {
+    let client = || connection.ends.get().source;
+    match source.shown.as_ref()? {
+        ShownSource::Client => client(),
+        ShownSource::ClientIp => client().map(|client| SocketAddr::new(client.ip(), 0)),
+        ShownSource::Address(address) => Some(*address),
+        ShownSource::Header(name, occurrence) => {
+            let head = view.head(Direction::Request).value()?;
+            let mut found: Vec<&[u8]> = head.values(name.as_bytes()).flat_map(items).collect();
+            if *occurrence < 0 {
+                found.reverse();
+            }
+            let index = occurrence.unsigned_abs().checked_sub(1)?;
+            let item = found.get(usize::try_from(index).ok()?)?;
+            let ip: IpAddr = std::str::from_utf8(item).ok()?.parse().ok()?;
+            Some(SocketAddr::new(ip, 0))
+        }
+    }
 }
 
 /// The version of HTTP a request must be sent to a server in; `None` = what ALPN says, else HTTP/1.

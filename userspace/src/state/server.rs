@@ -122,6 +122,8 @@ pub struct ServerConnections {
     pub idle_safe: Gauge,
     /// Idle, never reused before (`unsafe`).
     pub idle_unsafe: Gauge,
+    /// All that exist or are being made, where `strict-maxconn` bounds them.
+    pub bounded: Gauge,
 }
 
 impl ServerState {

@@ -9,7 +9,7 @@ use rustix::process::{Gid, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::sys;
-use crate::model::{Capability, Global, Principal};
+use crate::model::{Capability, Global, Model, Principal};
 use crate::net::{group_id, user_id};
 
 /// What the process still does with the kernel after the start.
@@ -20,6 +20,29 @@ pub(super) enum KernelPart {
     Attached,
     /// Nothing: every capability goes.
     Absent,
+}
+
+/// Whose addresses servers see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sources {
+    /// This machine's.
+    Own,
+    /// Others' too (`source … usesrc`): `CAP_NET_RAW` stays.
+    Foreign,
+}
+
+impl Sources {
+    /// What a configuration shows its servers.
+    pub(super) fn of(model: &Model) -> Self {
+        let proxies = model.proxies.iter().map(|proxy| &proxy.source);
+        let servers = model.servers.iter().map(|server| &server.source);
+        let mut sources = proxies.chain(servers).flatten();
+        if sources.any(|source| source.shown.is_some()) {
+            Self::Foreign
+        } else {
+            Self::Own
+        }
+    }
 }
 
 /// Why privileges could not be given up; the process must not go on then.
@@ -98,6 +121,7 @@ pub(super) fn drop_privileges(
     global: &Global,
     identity: Identity,
     kernel: KernelPart,
+    sources: Sources,
 ) -> Result<(), PrivilegeError> {
     if let Some(root) = &global.chroot {
         rustix::process::chroot(root).map_err(system("chroot"))?;
@@ -116,19 +140,24 @@ pub(super) fn drop_privileges(
     )
     .map_err(|error| PrivilegeError::System("change user and group", error))?;
     if identity.uid.is_some_and(|uid| uid != 0) {
-        keep_only(needed(kernel) | named(&global.capabilities))
+        keep_only(needed(kernel, sources) | named(&global.capabilities))
             .map_err(system("drop capabilities"))?;
     }
     Ok(())
 }
 
-fn needed(kernel: KernelPart) -> CapabilitySet {
-    match kernel {
+fn needed(kernel: KernelPart, sources: Sources) -> CapabilitySet {
+    let for_kernel = match kernel {
         KernelPart::Attached => {
             CapabilitySet::BPF | CapabilitySet::NET_ADMIN | CapabilitySet::PERFMON
         }
         KernelPart::Absent => CapabilitySet::empty(),
-    }
+    };
+    let for_sources = match sources {
+        Sources::Foreign => CapabilitySet::NET_RAW,
+        Sources::Own => CapabilitySet::empty(),
+    };
+    for_kernel | for_sources
 }
 
 /// What `setcap` names.

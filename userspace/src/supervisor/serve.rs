@@ -22,7 +22,7 @@ use super::link::Report;
 use super::listeners::{self, Inherited};
 use super::predecessor::Predecessor;
 use super::privileges::{
-    Identity, KernelPart, PrivilegeError, drop_privileges, raise_capabilities,
+    Identity, KernelPart, PrivilegeError, Sources, drop_privileges, raise_capabilities,
 };
 use super::worker::{self, Employment};
 use crate::admin::applets::Statistics;
@@ -161,7 +161,8 @@ pub fn serve(
         }
         None => KernelPart::Absent,
     };
-    drop_privileges(global, identity, kernel_part)?;
+    let sources = Sources::of(&running.model);
+    drop_privileges(global, identity, kernel_part, sources)?;
     if let Some(megabytes) = start.memory {
         limits::bound_memory(megabytes)
             .map_err(|errno| StartError::Step("limit the memory", errno.into()))?;

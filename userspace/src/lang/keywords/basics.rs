@@ -215,7 +215,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     Keyword {
         name: "source",
         sections: Sections::BACK,
-        args: "<addr>[:<port>] [interface <name>]",
+        args: "<addr>[:<port>] [usesrc <what>] [interface <name>]",
         doc: "Sets the local end of connections to servers.",
         effect: Effect::Proxy(|args, draft, context| {
             draft.proxy.source = Some(source(args, context)?);

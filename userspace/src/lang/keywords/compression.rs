@@ -4,10 +4,13 @@
 //! are the built-in ones: compression and the cache; their order is fixed, the cache first.
 
 use super::args::{Args, Complaint, Parsed, size};
+use super::bandwidth;
 use super::context::Context;
 use super::draft::ProxyDraft;
 use super::registry::{Effect, Keyword, Sections};
-use crate::model::{Compression, CompressionAlgorithm, CompressionDirection, CompressionSide};
+use crate::model::{
+    BandwidthDirection, Compression, CompressionAlgorithm, CompressionDirection, CompressionSide,
+};
 use std::sync::Arc;
 
 pub(super) const KEYWORDS: &[Keyword] = &[
@@ -178,8 +181,11 @@ fn filter(args: &mut Args<'_>, draft: &mut ProxyDraft, context: &mut Context<'_>
             context.ignore(word, "what is stored is compressed for each client anew");
             return args.end();
         }
-        "bwlim-in" | "bwlim-out" | "fcgi-app" | "opentelemetry" | "opentracing" | "spoe"
-        | "trace" => {
+        "bwlim-in" => return bandwidth::filter(BandwidthDirection::Upload, args, draft, context),
+        "bwlim-out" => {
+            return bandwidth::filter(BandwidthDirection::Download, args, draft, context);
+        }
+        "fcgi-app" | "opentelemetry" | "opentracing" | "spoe" | "trace" => {
             let message = format!("filter '{}' is not supported", word.text);
             return Err(Complaint::new(word.span, message));
         }
@@ -196,4 +202,11 @@ fn filter(args: &mut Args<'_>, draft: &mut ProxyDraft, context: &mut Context<'_>
 }
 
 /// What `filter` may name.
-pub(super) const FILTERS: &[&str] = &["cache", "comp-req", "comp-res", "compression"];
+pub(super) const FILTERS: &[&str] = &[
+    "bwlim-in",
+    "bwlim-out",
+    "cache",
+    "comp-req",
+    "comp-res",
+    "compression",
+];

@@ -62,6 +62,8 @@ pub(in crate::lang) struct ProxyDraft {
     pub backend_words: Vec<Word>,
     /// The word behind `default_backend`.
     pub default_backend_word: Option<Word>,
+    /// Filters named by `set-bandwidth-limit`, not looked up yet.
+    pub bandwidth_uses: Vec<BandwidthUse>,
     /// Servers named by `bind rhttp@` and `attach-srv`, not looked up yet.
     pub reverse_servers: Vec<ReverseServer>,
     /// What only `ring` sections have.
@@ -78,6 +80,15 @@ pub(in crate::lang) struct ProxyDraft {
     rules_seen: [bool; RULE_ORDER.len()],
     /// Rule sets of this section that a final rule without a condition has closed.
     closed: Vec<&'static str>,
+}
+
+/// A bandwidth limitation that a rule switches on.
+#[derive(Clone, Debug)]
+pub(in crate::lang) struct BandwidthUse {
+    /// Its name.
+    pub name: Word,
+    /// The rule sets its limit or period.
+    pub is_changed: bool,
 }
 
 /// A server that connections in reverse are about.
@@ -186,6 +197,7 @@ impl ProxyDraft {
             table: None,
             use_servers: Vec::new(),
             backend_words: Vec::new(),
+            bandwidth_uses: Vec::new(),
             reverse_servers: Vec::new(),
             default_backend_word: None,
             ring: RingSettings::default(),

@@ -10,6 +10,48 @@ use crate::lang::ast::Word;
 use crate::model::{Capability, Principal};
 
 pub(super) const KEYWORDS: &[Keyword] = &[
+    Keyword::global(
+        "h1-case-adjust",
+        "<from> <to>",
+        "Says how a header name is written in HTTP/1 where 'option h1-case-adjust-bogus-*' asks for it.",
+        |args, context| {
+            let from = args.need("<from> and <to> as arguments")?;
+            let to = args.need("<from> and <to> as arguments")?;
+            let cases = &mut context.global.tune.field_cases;
+            cases
+                .add(&from.text, &to.text)
+                .map_err(|error| Complaint::new(from.span, error.to_string()))?;
+            args.end()
+        },
+    ),
+    Keyword::global(
+        "h1-case-adjust-file",
+        "<hdrs-file>",
+        "Reads such pairs from a file, one a line.",
+        |args, context| {
+            let word = args.only("a file name")?;
+            let (path, content) = context.read(word)?;
+            let text = String::from_utf8_lossy(&content);
+            let lines = text.lines().enumerate();
+            for (number, line) in lines.map(|(number, line)| (number + 1, line.trim())) {
+                if line.is_empty() || line.starts_with('#') {
+                    continue;
+                }
+                let wrong = |problem: &dyn std::fmt::Display| {
+                    let place = format!("{}:{number}", path.display());
+                    Complaint::new(word.span, format!("{place}: {problem}"))
+                };
+                let mut names = line.split_ascii_whitespace();
+                let (Some(from), Some(to), None) = (names.next(), names.next(), names.next())
+                else {
+                    return Err(wrong(&"expects two header names"));
+                };
+                let cases = &mut context.global.tune.field_cases;
+                cases.add(from, to).map_err(|error| wrong(&error))?;
+            }
+            Ok(())
+        },
+    ),
     Keyword::global("daemon", "", "Runs in the background.", |args, context| {
         context.global.daemon = true;
         args.end()

@@ -8,6 +8,7 @@ pub(super) mod actions;
 mod address;
 pub(super) mod args;
 mod balance;
+pub(super) mod bandwidth;
 mod basics;
 pub(super) mod bind;
 pub(super) mod cache;

@@ -74,6 +74,18 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         |proxy| &mut proxy.check_cache,
     ),
     flag(
+        "option h1-case-adjust-bogus-client",
+        Sections::FRONT,
+        "Writes header names to clients as 'h1-case-adjust' says.",
+        |proxy| &mut proxy.adjust_case_to_client,
+    ),
+    flag(
+        "option h1-case-adjust-bogus-server",
+        Sections::BACK,
+        "Writes header names to servers as 'h1-case-adjust' says.",
+        |proxy| &mut proxy.adjust_case_to_server,
+    ),
+    flag(
         "option clitcpka",
         Sections::FRONT,
         "Probes idle clients.",
@@ -321,16 +333,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         "option use-small-buffers",
         Sections::BACK,
         "buffers are held only while bytes are in flight",
-    ),
-    refused(
-        "option h1-case-adjust-bogus-client",
-        Sections::FRONT,
-        "header names are sent as they came",
-    ),
-    refused(
-        "option h1-case-adjust-bogus-server",
-        Sections::BACK,
-        "header names are sent as they came",
     ),
     refused(
         "option http-drop-request-trailers",

@@ -292,6 +292,7 @@ impl ServerDraft {
         server.pool_low = options.pool_low;
         server.pool_name.clone_from(&options.pool_name);
         server.max_reuse = options.max_reuse;
+        server.strict_maxconn = options.strict_maxconn;
         server.proto = options.proto;
         server.websocket = options.websocket;
         server.redirect_prefix.clone_from(&options.redirect_prefix);

@@ -5,6 +5,7 @@
 use super::finish::switches_to_http;
 use crate::lang::ast::SectionKind;
 use crate::lang::diagnostics::{Diagnostic, Severity};
+use crate::lang::keywords::bandwidth::check_uses;
 use crate::lang::keywords::context::{Context, called};
 use crate::lang::keywords::draft::{FormatSource, ProxyDraft};
 use crate::lang::keywords::server::ServerDraft;
@@ -48,6 +49,7 @@ pub(super) fn proxies(drafts: &[ProxyDraft], context: &mut Context<'_>) {
         log_targets(draft, drafts, context);
         backends(draft, drafts, context);
         super::reverse::servers(draft, drafts, context);
+        check_uses(draft, drafts, context);
     }
     global_log_targets(drafts, context);
 }

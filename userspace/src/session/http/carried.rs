@@ -7,12 +7,12 @@ use super::errors::Failure;
 use super::forward::{Attempt, Link};
 use super::front::Stays;
 use super::h2::{CallError, Carrier, WebSocketKey};
-use super::pool::Upstream;
+use super::pool::{Permit, Upstream};
 use super::relay::Encoding;
 use super::stream::HttpStream;
 use crate::clock;
 use crate::expr::TlsText;
-use crate::model::{HttpProtocol, HttpReuse};
+use crate::model::{BandwidthDirection, HttpProtocol, HttpReuse};
 use crate::net::Stream;
 use crate::proto::http::http1::Framing;
 use crate::proto::http::http2::Asked;
@@ -42,12 +42,13 @@ impl HttpStream<'_, '_> {
         &self,
         stream: Stream,
         server: ServerId,
+        permit: Option<Permit>,
     ) -> std::io::Result<Upstream> {
         let generation = &self.connection.generation;
         let tune = &generation.model().global.tune.h2;
         let limits = self.limits(false);
         let ends = self.transaction.back_ends.get();
-        let carrier = Carrier::begin(stream, ends, tune, limits).await?;
+        let carrier = Carrier::begin(stream, ends, tune, limits, permit).await?;
         let key = self.key(server);
         let model = generation.model().server(server);
         let state = generation.state().server_handle(server);
@@ -141,6 +142,8 @@ impl HttpStream<'_, '_> {
         messages.upload.writer.clear();
         messages.upload.sent += messages.request.text_len() as u64;
         messages.upload.start(framing, encoding, &limits);
+        let throttle = self.transaction.bandwidth.take(BandwidthDirection::Upload);
+        messages.upload.slow_down(throttle);
         self.start_mirroring();
         if let Some(compressor) = compressor {
             self.messages.upload.filter(Box::new(compressor));

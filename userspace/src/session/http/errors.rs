@@ -31,6 +31,8 @@ pub(crate) enum Failure {
     ClientClosed,
     /// The client's connection broke.
     ClientReset,
+    /// The client left in the middle of its request's body.
+    UploadAborted,
     /// The client was silent for too long.
     ClientTimeout,
     /// The request's head is invalid; the status says how.
@@ -96,6 +98,7 @@ pub(crate) fn exit(failure: Failure, stage: Stage) -> Exit {
             Stage::Request => (Some(400), b'C', stage),
             _ => (None, b'C', stage),
         },
+        Failure::UploadAborted => (None, b'C', Stage::Data),
         Failure::ClientTimeout => (answer(408), b'c', stage),
         Failure::BadRequest(status) => (answer(status), b'P', Stage::Request),
         Failure::BadRequestBody => (answer(400), b'P', stage),
@@ -183,6 +186,7 @@ mod tests {
             (ServerTimeout, Stage::Headers, Some(504), "sH"),
             (BadResponse, Stage::Headers, Some(502), "PH"),
             (BadRequestBody, Stage::Headers, Some(400), "PH"),
+            (UploadAborted, Stage::Headers, None, "CD"),
             (ServerClosed, Stage::Data, None, "SD"),
             (ServerTimeout, Stage::Data, None, "sD"),
             (ClientClosed, Stage::Data, None, "CD"),

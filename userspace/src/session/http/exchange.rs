@@ -7,10 +7,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-
-use tokio::io::AsyncWrite;
 
 use super::errors::Failure;
 use super::h2::{Call, CallError};
@@ -53,8 +50,6 @@ pub(crate) struct Progress {
     pub(crate) upload: Upload,
     /// The client closed its half; it is not looked at any more.
     pub(crate) client_closed: bool,
-    /// The server was told so.
-    pub(crate) gave_up: bool,
     /// Whether anything of a response has come.
     pub(crate) answered: bool,
     /// Since when the response is waited for.
@@ -80,7 +75,7 @@ pub(crate) enum Upload {
 pub(crate) enum HalfClose {
     /// Nothing: it still reads.
     Waits,
-    /// It gives up, and the server is told (`option abortonclose`).
+    /// It gives up (`option abortonclose`).
     GivesUp,
 }
 
@@ -89,7 +84,6 @@ impl Progress {
         Self {
             upload: Upload::Running,
             client_closed: false,
-            gave_up: false,
             answered: false,
             began: now,
             client_moved: now,
@@ -127,9 +121,12 @@ impl Wire<'_> {
                     return Poll::Ready(Err(failure));
                 }
             }
-            let from_client = sending && self.upload.waits_for() == End::Source;
-            self.poll_deadlines(context, from_client, !from_client)
-                .map(Err)
+            let (client, server) = match self.upload.waits_for() {
+                End::Source if sending => (true, false),
+                End::Neither if sending => (false, false),
+                _ => (false, true),
+            };
+            self.poll_deadlines(context, client, server).map(Err)
         })
         .await
     }
@@ -195,8 +192,9 @@ impl Wire<'_> {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => self.progress.upload = Upload::Done,
             Poll::Ready(Err(RelayError::Sink(_))) => self.progress.upload = Upload::Refused,
-            Poll::Ready(Err(RelayError::Truncated)) => return Poll::Ready(Failure::ClientClosed),
-            Poll::Ready(Err(RelayError::Source(_))) => return Poll::Ready(Failure::ClientReset),
+            Poll::Ready(Err(RelayError::Truncated | RelayError::Source(_))) => {
+                return Poll::Ready(Failure::UploadAborted);
+            }
             Poll::Ready(Err(RelayError::Malformed(_))) => {
                 return Poll::Ready(Failure::BadRequestBody);
             }
@@ -245,14 +243,7 @@ impl Wire<'_> {
             }
             match self.server_input.poll_fill(context, self.server) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0) | Err(_)) => {
-                    let failure = if self.progress.gave_up {
-                        Failure::ClientClosed
-                    } else {
-                        Failure::ServerClosed
-                    };
-                    return Poll::Ready(Err(failure));
-                }
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Failure::ServerClosed)),
                 Poll::Ready(Ok(_)) => self.progress.server_moved = clock::now(),
             }
         }
@@ -283,13 +274,11 @@ impl Wire<'_> {
                 Poll::Ready(Ok(0)) => {
                     self.progress.client_closed = true;
                     if half_close == HalfClose::GivesUp {
-                        self.progress.gave_up = true;
+                        // Its connection ends with the request: that tells the server.
                         if let Some(call) = self.call {
                             call.give_up();
-                            return Poll::Ready(Failure::ClientClosed);
                         }
-                        // The server learns of it and decides; if it cannot be told, it is gone.
-                        let _ = Pin::new(&mut *self.server).poll_shutdown(context);
+                        return Poll::Ready(Failure::ClientClosed);
                     }
                 }
                 Poll::Ready(Ok(_)) => {}
@@ -304,7 +293,7 @@ impl Wire<'_> {
     fn body_deadline(&mut self) -> Option<Moment> {
         let rate = self.body_rate?;
         let progress = &mut self.progress;
-        if progress.upload != Upload::Running || self.upload.waits_for() == End::Sink {
+        if progress.upload != Upload::Running || self.upload.waits_for() != End::Source {
             progress.client_alone = None;
             return None;
         }

@@ -32,15 +32,16 @@ impl HttpStream<'_, '_> {
             }
         };
         match failure {
-            Failure::ClientClosed | Failure::ClientReset | Failure::ClientTimeout => {
-                match self.stage {
-                    Stage::Request => on_request(Counter::RequestErrors),
-                    _ => {
-                        frontend.count(Counter::ClientAborts);
-                        behind(Counter::ClientAborts);
-                    }
+            Failure::ClientClosed
+            | Failure::ClientReset
+            | Failure::UploadAborted
+            | Failure::ClientTimeout => match self.stage {
+                Stage::Request => on_request(Counter::RequestErrors),
+                _ => {
+                    frontend.count(Counter::ClientAborts);
+                    behind(Counter::ClientAborts);
                 }
-            }
+            },
             Failure::BadRequest(_) | Failure::BadRequestBody => on_request(Counter::RequestErrors),
             Failure::Denied(_) | Failure::Tarpitted(_) | Failure::Rejected => match self.stage {
                 Stage::Request | Stage::Tarpit => {

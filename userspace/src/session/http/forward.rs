@@ -9,21 +9,18 @@ use super::errors::{Failure, Stage};
 use super::exchange::{HalfClose, Progress, Wire};
 use super::front::Stays;
 use super::h2::Call;
-use super::pool::{FirstRequest, Key, Sharing, Upstream};
+use super::pool::Upstream;
 use super::relay::Encoding;
+use super::reuse::Fresh;
 use super::stream::{HttpStream, view_of};
 use crate::clock;
-use crate::expr::Sample;
-use crate::model::{HttpProtocol, LogStep, Proxy, ServerAddress, TrailingClose};
-use crate::net::Destination;
+use crate::model::{BandwidthDirection, LogStep, Proxy, TrailingClose};
 use crate::proto::http::http1::{Exchange, Framing, Persistence, ResponseDecoder, encode_request};
 use crate::proto::http::{Method, uri};
 use crate::queue::Slot;
 use crate::session::logging;
 use crate::session::persistence::Stores;
 use crate::session::server::{Persistent, SearchError, ServerSearch};
-use crate::session::transport;
-use crate::state::Counter;
 use crate::types::{Millis, ProxyId, ServerId};
 
 /// What one attempt is about.
@@ -48,13 +45,6 @@ impl From<Failure> for Attempt {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
-}
-
-/// Whether only a new connection will do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fresh {
-    Yes,
-    No,
 }
 
 impl HttpStream<'_, '_> {
@@ -149,60 +139,6 @@ impl HttpStream<'_, '_> {
         search_failure(error)
     }
 
-    /// An idle connection to the slot's server that this request may use.
-    fn reusable(&mut self, slot: &Slot, proxy: &Proxy, fresh: Fresh) -> Option<Upstream> {
-        let generation = &self.connection.generation;
-        if generation.model().server(slot.server()).address == ServerAddress::Reverse {
-            // There are no others: whatever is said about reuse, they are shared (manual §4.4 `attach-srv`).
-            return self.attached(slot.server()).filter(|_| fresh == Fresh::No);
-        }
-        if fresh == Fresh::Yes || keeps_nothing(proxy) {
-            return None;
-        }
-        let key = self.key(slot.server());
-        let state = generation.state().server(slot.server());
-        let first = if self.messages.facts.first {
-            FirstRequest::Yes
-        } else {
-            FirstRequest::No
-        };
-        let sharing = match generation.model().global.tune.share_idle {
-            true => Sharing::AllThreads,
-            false => Sharing::OwnThread,
-        };
-        let pool = &self.connection.worker.pool;
-        let found = match self.protocol(slot.server()) {
-            Some(HttpProtocol::Http1) => None,
-            _ => pool.find_carrier(state, &key, proxy.http_reuse, first),
-        };
-        let found = match found {
-            Some(carrier) => {
-                let state = generation.state().server_handle(slot.server());
-                Upstream::on(&carrier, key, state, self.limits(false))
-            }
-            None => self
-                .front
-                .take_private(state, &key)
-                .or_else(|| pool.take(state, &key, proxy.http_reuse, first, sharing))?,
-        };
-        self.note_reuse(slot.server(), &found);
-        Some(found)
-    }
-
-    /// Counts and notes that the request goes over a connection that was there.
-    pub(super) fn note_reuse(&self, server: ServerId, found: &Upstream) {
-        let state = self.connection.generation.state().server(server);
-        state.counters.count(Counter::Reuses);
-        let now = clock::now();
-        self.transaction.mark(|line| line.connected = Some(now));
-        self.transaction.reused.set(true);
-        self.transaction.back_ends.set(found.ends);
-        if let Some(tls) = found.stream.tls() {
-            // Only a stale connection before it could have set it, and that never served.
-            let _ = self.transaction.back_tls.set(tls);
-        }
-    }
-
     /// A new connection, after as many attempts as the backend allows.
     async fn connect(
         &mut self,
@@ -213,14 +149,17 @@ impl HttpStream<'_, '_> {
         self.stage = Stage::Connect;
         self.transaction.reused.set(false);
         loop {
-            let view = view_of(self.connection, self.transaction, &self.messages, None);
-            let made = self
-                .front
-                .attend(stays, None, search.connect(&slot, &view))
-                .await?;
+            let (permit, made) = match self.permit(slot.server()) {
+                Err(error) => (None, Err(error)),
+                Ok(permit) => {
+                    let view = view_of(self.connection, self.transaction, &self.messages, None);
+                    let connecting = search.connect(&slot, &view);
+                    (permit, self.front.attend(stays, None, connecting).await?)
+                }
+            };
             let error = match made {
                 Ok(stream) if self.is_http2(slot.server(), &stream) => {
-                    let begun = self.begin_carrier(stream, slot.server()).await;
+                    let begun = self.begin_carrier(stream, slot.server(), permit).await;
                     match begun {
                         Ok(upstream) => return Ok((slot, upstream)),
                         Err(error) => SearchError::Refused(Box::new(error)),
@@ -234,7 +173,7 @@ impl HttpStream<'_, '_> {
                         .state()
                         .server_handle(slot.server());
                     let ends = self.transaction.back_ends.get();
-                    return Ok((slot, Upstream::new(stream, ends, key, state)));
+                    return Ok((slot, Upstream::new(stream, ends, key, state, permit)));
                 }
                 Err(error) => error,
             };
@@ -244,33 +183,6 @@ impl HttpStream<'_, '_> {
                 .attend(stays, None, search.connect_failed(slot, error))
                 .await?;
             slot = again.map_err(|_| failure)?;
-        }
-    }
-
-    /// What connections to a server must have in common to be shared.
-    pub(super) fn key(&self, server: ServerId) -> Key {
-        let generation = &self.connection.generation;
-        let address = generation.state().server(server).address();
-        let to = match Destination::of(&address, self.connection.ends.get().destination) {
-            Some(Destination::Tcp(address)) => Some(address),
-            _ => None,
-        };
-        let server = generation.model().server(server);
-        let name = match (&server.pool_name, &server.tls) {
-            (Some(expression), _) => expression
-                .eval(&self.message_view())
-                .and_then(Sample::into_text),
-            (None, Some(tls)) => transport::server_name(tls, &self.message_view()),
-            (None, None) => None,
-        };
-        // A PROXY header makes a connection its client's.
-        let ends = self.connection.ends.get();
-        let told = server.send_proxy.map(|_| (ends.source, ends.destination));
-        Key {
-            to,
-            name,
-            told,
-            marks: self.transaction.back.get().marks(),
         }
     }
 
@@ -414,8 +326,15 @@ impl HttpStream<'_, '_> {
         let messages = &mut *self.messages;
         messages.upload.writer.clear();
         let prefix = messages.upload.writer.prefix();
+        let start = prefix.len();
         encode_request(&messages.request, shown, persistence, prefix);
+        if link.proxy.adjust_case_to_server {
+            let tune = &self.connection.generation.model().global.tune;
+            tune.field_cases.adjust(&mut prefix[start..]);
+        }
         messages.upload.start(framing, encoding, &limits);
+        let throttle = self.transaction.bandwidth.take(BandwidthDirection::Upload);
+        messages.upload.slow_down(throttle);
         self.start_mirroring();
         let messages = &mut *self.messages;
         if let Some(compressor) = compressor {

@@ -33,6 +33,7 @@ mod pages;
 pub(super) mod pool;
 mod relay;
 mod response;
+mod reuse;
 mod rewrites;
 mod route;
 mod rules;

@@ -72,6 +72,7 @@ pub(crate) struct Upstream {
     /// What requests must have in common to share it.
     key: Key,
     record: Record,
+    permit: Option<Permit>,
     /// Only the client it was made for may use it.
     private: bool,
 }
@@ -82,6 +83,23 @@ struct Record {
     counted: Counted,
 }
 
+/// A connection's place among those that `strict-maxconn` allows.
+pub(crate) struct Permit(Arc<ServerState>);
+
+impl Permit {
+    /// A place for a connection that is about to be made; `None` when there are as many as may be.
+    pub(crate) fn take(state: &Arc<ServerState>, limit: u32) -> Option<Self> {
+        let free = state.connections.bounded.enter_below(limit);
+        free.then(|| Self(Arc::clone(state)))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.connections.bounded.leave();
+    }
+}
+
 /// What makes one connection to a server as good as another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Key {
@@ -89,6 +107,8 @@ pub(crate) struct Key {
     pub(crate) to: Option<SocketAddr>,
     /// The name shown in TLS, or that of `pool-conn-name`.
     pub(crate) name: Option<String>,
+    /// The source that the server sees, where it is not ours.
+    pub(crate) shown: Option<SocketAddr>,
     /// The addresses told in a PROXY header.
     pub(crate) told: Option<Told>,
     /// `set-bc-mark` and `set-bc-tos` of the request it was made for.
@@ -202,6 +222,23 @@ impl Pool {
         }
     }
 
+    /// Closes a connection to a server that nobody uses, to make room for another; false when there is none.
+    pub(crate) fn evict(&self, state: &ServerState) -> bool {
+        if self
+            .shelves
+            .iter()
+            .any(|shelf| shelf.take(state, |_| true).is_some())
+        {
+            return true;
+        }
+        let mut servers = self.carriers.borrow_mut();
+        let Some(carriers) = servers.get_mut(&identity(state)) else {
+            return false;
+        };
+        let idle = carriers.iter().position(|shared| shared.carrier.is_idle());
+        idle.map(|index| carriers.swap_remove(index)).is_some()
+    }
+
     /// How many connections were in use at once lately, now that `used` are.
     fn needed(&self, state: &ServerState, used: u32) -> u32 {
         let mut servers = self.needed.borrow_mut();
@@ -273,6 +310,7 @@ impl Upstream {
         ends: Option<(SocketAddr, SocketAddr)>,
         key: Key,
         state: Arc<ServerState>,
+        permit: Option<Permit>,
     ) -> Self {
         state.connections.used.enter();
         Self {
@@ -286,6 +324,7 @@ impl Upstream {
                 state,
                 counted: Counted::Used,
             },
+            permit,
             private: false,
         }
     }
@@ -298,7 +337,7 @@ impl Upstream {
         limits: Limits,
     ) -> Self {
         let (call, stream) = Call::on(carrier, limits);
-        let mut upstream = Self::new(stream, carrier.ends, key, state);
+        let mut upstream = Self::new(stream, carrier.ends, key, state, None);
         upstream.requests = u32::from(call.reused);
         upstream.call = Some(call);
         upstream

@@ -15,6 +15,7 @@ use crate::proto::http::Head;
 use crate::proto::http::http1::{
     BodyDecoder, BodyError, Framing, Limits, chunk_size, encode_last_chunk,
 };
+use crate::session::bandwidth::Throttle;
 
 /// One direction of an exchange.
 pub(crate) struct Relay {
@@ -39,6 +40,8 @@ pub(crate) struct Relay {
     /// Reads that filled a buffer, in a row.
     heat: u8,
     started: bool,
+    /// What holds the body up.
+    throttle: Option<Box<Throttle>>,
 }
 
 /// How the sink is shown where the body ends.
@@ -58,6 +61,8 @@ pub(crate) enum Encoding {
 pub(crate) enum End {
     Source,
     Sink,
+    /// Neither: bandwidth is limited.
+    Neither,
 }
 
 /// Why a body cannot be relayed any further.
@@ -98,6 +103,7 @@ impl Default for Relay {
             spliced: 0,
             heat: 0,
             started: false,
+            throttle: None,
         }
     }
 }
@@ -125,8 +131,18 @@ impl Relay {
         }
     }
 
+    /// Holds the body up as limits want it, beside those that do already.
+    pub(crate) fn slow_down(&mut self, throttle: Option<Box<Throttle>>) {
+        match (&mut self.throttle, throttle) {
+            (Some(own), Some(more)) => own.join(*more),
+            (own @ None, more) => *own = more,
+            (Some(_), None) => {}
+        }
+    }
+
     /// Forgets everything and keeps the memory.
     pub(crate) fn clear(&mut self) {
+        self.throttle = None;
         self.writer.clear();
         self.start(Framing::None, Encoding::Plain, &Limits::default());
         (self.received, self.sent, self.spliced) = (0, 0, 0);
@@ -136,7 +152,9 @@ impl Relay {
     /// Forgets the message, so that it can be sent again; what was counted stays counted.
     pub(crate) fn rewind(&mut self) {
         let (received, sent, spliced) = (self.received, self.sent, self.spliced);
+        let throttle = self.throttle.take();
         self.clear();
+        self.throttle = throttle;
         (self.received, self.sent, self.spliced) = (received, sent, spliced);
     }
 
@@ -187,9 +205,19 @@ impl Relay {
                 ready!(self.poll_splice(context, source, sink))?;
                 continue;
             }
+            let mut held = false;
             if self.piece.consumed == 0 && !input.is_empty() && !self.decoder.is_done() {
-                self.take_piece(input)?;
-                self.announce_end(sink);
+                let room = self
+                    .throttle
+                    .as_mut()
+                    .map(|throttle| throttle.poll_room(context));
+                match room.unwrap_or(Poll::Ready(usize::MAX)) {
+                    Poll::Ready(most) => {
+                        self.take_piece(input, most)?;
+                        self.announce_end(sink);
+                    }
+                    Poll::Pending => held = true,
+                }
             }
             if self.decoder.is_done() && !self.filters.has_ended() {
                 self.end_filters()?;
@@ -202,6 +230,10 @@ impl Relay {
             self.piece = Piece::default();
             if self.decoder.is_done() {
                 return Poll::Ready(self.end(sink));
+            }
+            if held {
+                self.waits_for = End::Neither;
+                return Poll::Pending;
             }
             if input.is_empty() && !self.start_splice(source, sink) {
                 match self.poll_read(context, source, input) {
@@ -216,9 +248,14 @@ impl Relay {
         Poll::Pending
     }
 
-    /// Decodes the next piece of input and prepares its writing.
-    fn take_piece(&mut self, input: &mut Input) -> Result<(), RelayError> {
-        let progress = self.decoder.decode(input.bytes_mut())?;
+    /// Decodes the next piece of input, of at most `most` bytes, and prepares its writing.
+    fn take_piece(&mut self, input: &mut Input, most: usize) -> Result<(), RelayError> {
+        let bytes = input.bytes_mut();
+        let end = bytes.len().min(most);
+        let progress = self.decoder.decode(&mut bytes[..end])?;
+        if let Some(throttle) = &mut self.throttle {
+            throttle.count(progress.data.len());
+        }
         self.received += progress.consumed as u64;
         self.piece.consumed = progress.consumed;
         if !self.filters.is_empty() {
@@ -332,7 +369,8 @@ impl Relay {
 
     /// Begins to splice when much is known, or likely, to follow in one piece.
     fn start_splice(&mut self, source: &Stream, sink: &Stream) -> bool {
-        if self.encoding != Encoding::Plain || !self.filters.is_empty() {
+        let is_watched = !self.filters.is_empty() || self.throttle.is_some();
+        if self.encoding != Encoding::Plain || is_watched {
             return false;
         }
         let worth_it = match self.decoder.plain() {

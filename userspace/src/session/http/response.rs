@@ -11,8 +11,8 @@ use super::relay::Encoding;
 use super::stream::{HttpStream, Response};
 use super::tunnel;
 use crate::clock;
-use crate::model::{HttpReuse, Proxy};
-use crate::proto::http::http1::{self, Framing, Limits, Persistence, encode_response};
+use crate::model::{BandwidthDirection, HttpReuse, Proxy};
+use crate::proto::http::http1::{self, Framing, Limits, Persistence};
 use crate::proto::http::{Method, Version};
 use crate::session::connection::LastServer;
 use crate::session::persistence::Stores;
@@ -21,24 +21,14 @@ use crate::state::{Timing, cookie_value};
 impl HttpStream<'_, '_> {
     /// Passes an interim response on, to clients that know of such.
     pub(super) async fn interim(&mut self) -> Result<(), Failure> {
-        let messages = &mut *self.messages;
-        messages.response.remove(b"connection");
         if self.version == Version::Http10 {
             return Ok(());
         }
-        if let Some(reply) = &self.front.reply {
-            return reply.interim(&messages.response);
-        }
-        let prefix = messages.download.writer.prefix();
-        let head = &messages.response;
-        encode_response(
-            head,
-            Framing::None,
-            Persistence::KeepAlive,
-            self.version,
-            prefix,
-        );
-        self.write_out().await
+        let mut head = std::mem::take(&mut self.messages.response);
+        head.remove(b"connection");
+        let said = self.say_interim(&head).await;
+        self.messages.response = head;
+        said
     }
 
     /// The final response: rules, cookies, head and body to the client, and what becomes of the
@@ -92,6 +82,12 @@ impl HttpStream<'_, '_> {
             .download
             .start(response.framing, encoding, limits);
         let messages = &mut *self.messages;
+        let bandwidth = &self.transaction.bandwidth;
+        let throttle = bandwidth.take(BandwidthDirection::Download);
+        messages.download.slow_down(throttle);
+        messages
+            .upload
+            .slow_down(bandwidth.take(BandwidthDirection::Upload));
         if let Some(storing) = messages.storing.take() {
             messages.download.filter(storing);
         }
@@ -213,6 +209,9 @@ impl HttpStream<'_, '_> {
             wall: clock::wall().as_secs(),
         };
         let flag = cookie::write(cookie, &mut self.messages.response, told);
+        if self.transaction.redispatched.get() {
+            self.note_lost_server();
+        }
         if cookie.mode != crate::model::CookieMode::Passive {
             self.note_set_cookie(flag);
         }

@@ -115,6 +115,14 @@ impl HttpStream<'_, '_> {
             .set(Some([found.flag(), response]));
     }
 
+    /// Notes that the server of a valid cookie did not serve after all.
+    pub(super) fn note_lost_server(&self) {
+        let flags = self.transaction.cookie_flags.get();
+        if flags.is_some_and(|[request, _]| request == Found::Valid.flag()) {
+            self.note_cookie(Found::Down);
+        }
+    }
+
     /// Notes the response's half.
     pub(super) fn note_set_cookie(&self, flag: u8) {
         let [request, _] = self.transaction.cookie_flags.get().unwrap_or(*b"--");

@@ -11,8 +11,9 @@ use super::front::Front;
 use super::stream::{HttpStream, Next, Response};
 use crate::clock;
 use crate::model::ErrorFile;
-use crate::proto::http::Method;
 use crate::proto::http::http1::{self, BodyDecoder, Framing, Limits, Persistence};
+use crate::proto::http::{Head, Method, Version};
+use crate::session::connection::Connection;
 
 impl<'c> HttpStream<'c, '_> {
     /// Puts the answer for an error status in place.
@@ -96,14 +97,21 @@ impl<'c> HttpStream<'c, '_> {
             messages.download.sent += messages.response.text_len() as u64;
             return Ok(());
         }
-        http1::encode_response(
-            &messages.response,
-            framing,
-            persistence,
-            self.version,
-            messages.download.writer.prefix(),
-        );
+        let prefix = messages.download.writer.prefix();
+        let shown = (framing, persistence, self.version);
+        put_head(self.connection, &messages.response, shown, prefix);
         Ok(())
+    }
+
+    /// Sends an interim response.
+    pub(super) async fn say_interim(&mut self, head: &Head) -> Result<(), Failure> {
+        if let Some(reply) = &self.front.reply {
+            return reply.interim(head);
+        }
+        let prefix = self.messages.download.writer.prefix();
+        let shown = (Framing::None, Persistence::KeepAlive, self.version);
+        put_head(self.connection, head, shown, prefix);
+        self.write_out().await
     }
 
     /// Writes what waits in the download's writer.
@@ -151,5 +159,20 @@ impl<'c> HttpStream<'c, '_> {
             }
             Ok(_) | Err(_) => false,
         }
+    }
+}
+
+/// Writes a head for a client that speaks HTTP/1.
+fn put_head(
+    connection: &Connection,
+    head: &Head,
+    (framing, persistence, version): (Framing, Persistence, Version),
+    out: &mut Vec<u8>,
+) {
+    let start = out.len();
+    http1::encode_response(head, framing, persistence, version, out);
+    if connection.frontend().adjust_case_to_client {
+        let tune = &connection.generation.model().global.tune;
+        tune.field_cases.adjust(&mut out[start..]);
     }
 }

@@ -9,9 +9,10 @@ use std::task::{Context, Poll, ready};
 use super::Session;
 use crate::clock::{self, Moment};
 use crate::expr::{Buffer, Inspection};
-use crate::model::{Proxy, Timeouts};
+use crate::model::{BandwidthDirection, Proxy, Timeouts};
 use crate::net::{Pump, PumpError, Stream};
 use crate::queue::Slot;
+use crate::session::bandwidth::Throttle;
 use crate::session::rules::{Verdict, Walk};
 use crate::session::timer::Timer;
 use crate::session::transaction::Termination;
@@ -24,6 +25,9 @@ struct Relay<'a> {
     proxy: &'a Proxy,
     server: Stream,
     response: Pump,
+    /// What holds each direction up.
+    upload: Option<Box<Throttle>>,
+    download: Option<Box<Throttle>>,
     /// Rules that still hold back what the server sends.
     inspection: Option<ResponseInspection>,
     timeouts: Limits,
@@ -74,6 +78,11 @@ impl Session<'_> {
             proxy,
             server,
             response: Pump::default(),
+            upload: self.transaction.bandwidth.take(BandwidthDirection::Upload),
+            download: self
+                .transaction
+                .bandwidth
+                .take(BandwidthDirection::Download),
             inspection: (!proxy.tcp_response_content.is_empty()).then(|| ResponseInspection {
                 walk: Walk::default(),
                 fresh: false,
@@ -106,9 +115,12 @@ impl Session<'_> {
         relay: &mut Relay<'_>,
         context: &mut Context<'_>,
     ) -> Poll<Termination> {
-        let forward = self
-            .request
-            .poll(context, &mut self.client, &mut relay.server);
+        let forward = pump(
+            &mut self.request,
+            context,
+            (&mut self.client, &mut relay.server),
+            relay.upload.as_deref_mut(),
+        );
         if let Poll::Ready(Err(error)) = forward {
             let failed = match error {
                 PumpError::Read(_) => Side::Client,
@@ -120,10 +132,12 @@ impl Session<'_> {
             return Poll::Ready(termination);
         }
         if relay.inspection.is_none()
-            && let Poll::Ready(Err(error)) =
-                relay
-                    .response
-                    .poll(context, &mut relay.server, &mut self.client)
+            && let Poll::Ready(Err(error)) = pump(
+                &mut relay.response,
+                context,
+                (&mut relay.server, &mut self.client),
+                relay.download.as_deref_mut(),
+            )
         {
             let failed = match error {
                 PumpError::Read(_) => Side::Server,
@@ -192,7 +206,18 @@ impl Session<'_> {
                 Verdict::Wait if open => {}
                 // Names are resolved for requests only.
                 Verdict::Accept | Verdict::Wait | Verdict::SwitchModeHttp | Verdict::Resolve(_) => {
-                    relay.inspection = None
+                    relay.inspection = None;
+                    let bandwidth = &self.transaction.bandwidth;
+                    for (place, direction) in [
+                        (&mut relay.upload, BandwidthDirection::Upload),
+                        (&mut relay.download, BandwidthDirection::Download),
+                    ] {
+                        match (place.as_mut(), bandwidth.take(direction)) {
+                            (Some(own), Some(more)) => own.join(*more),
+                            (None, more) => *place = more,
+                            (Some(_), None) => {}
+                        }
+                    }
                 }
             }
         }
@@ -259,8 +284,9 @@ impl Session<'_> {
         let half_closed = self.request.is_done() || relay.response.is_done();
         let (client, server) = relay.timeouts.in_force(half_closed);
         let reads = |pump: &Pump| !pump.source_ended() && !pump.is_delivering();
-        let client_busy = reads(&self.request) || relay.response.is_delivering();
-        let server_busy = reads(&relay.response) || self.request.is_delivering();
+        let writes = |pump: &Pump| pump.is_delivering() && !pump.is_held();
+        let client_busy = reads(&self.request) || writes(&relay.response);
+        let server_busy = reads(&relay.response) || writes(&self.request);
         let at = |busy: bool, limit: Option<Millis>, seen: Moment| {
             limit.filter(|_| busy).map(|limit| seen.after(limit.0))
         };
@@ -310,12 +336,43 @@ impl Limits {
     }
 }
 
+/// Moves bytes of one direction, as many as its limits let go on.
+fn pump(
+    pump: &mut Pump,
+    context: &mut Context<'_>,
+    (source, sink): (&mut Stream, &mut Stream),
+    throttle: Option<&mut Throttle>,
+) -> Poll<Result<(), PumpError>> {
+    let Some(throttle) = throttle else {
+        return pump.poll(context, source, sink);
+    };
+    for _ in 0..ROUNDS {
+        let room = match throttle.poll_room(context) {
+            Poll::Ready(room) => room as u64,
+            Poll::Pending => 0,
+        };
+        pump.allow(room);
+        let before = pump.delivered();
+        let step = pump.poll(context, source, sink);
+        throttle.count(usize::try_from(pump.delivered() - before).unwrap_or(usize::MAX));
+        // With room left the source or the sink is waited for; without any to begin with, the limit.
+        if step.is_ready() || room == 0 || !pump.is_held() {
+            return step;
+        }
+    }
+    context.waker().wake_by_ref();
+    Poll::Pending
+}
+
 fn earliest(a: Option<Moment>, b: Option<Moment>) -> Option<Moment> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     }
 }
+
+/// Rounds of a limited direction before the other tasks of the thread get their turn.
+const ROUNDS: usize = 8;
 
 /// Milliseconds between two updates of the counters with `option contstats`.
 const COUNT_INTERVAL: u64 = 5_000;

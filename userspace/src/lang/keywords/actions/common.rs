@@ -6,6 +6,7 @@ use super::{Action, Built, RuleParts, RuleSets, action, refused};
 use crate::expr::Expression;
 use crate::lang::ast::Word;
 use crate::lang::keywords::args::{Complaint, Parsed, number};
+use crate::lang::keywords::bandwidth;
 use crate::lang::keywords::expressions::variable;
 use crate::lang::keywords::logging::{profile, severity};
 use crate::model::{
@@ -22,6 +23,10 @@ const REQUESTS: RuleSets = RuleSets::TCP_REQUEST.or(RuleSets::REQUEST);
 const QUEUED: RuleSets = RuleSets::CONTENT.or(RuleSets::REQUEST);
 /// All but `http-after-response`.
 const SOCKETS: RuleSets = RuleSets::TCP.or(RuleSets::MESSAGES);
+/// Rule sets of one stream that is about to be relayed.
+const STREAMS: RuleSets = RuleSets::CONTENT
+    .or(RuleSets::TCP_RESPONSE)
+    .or(RuleSets::MESSAGES);
 const TRACKS: RuleSets = RuleSets::TCP_REQUEST.or(RuleSets::MESSAGES);
 
 pub(super) const ACTIONS: &[Action] = &[
@@ -283,11 +288,12 @@ pub(super) const ACTIONS: &[Action] = &[
         "Asks name servers for an address and puts it into a variable.",
         resolution,
     ),
-    refused(
+    action(
         "set-bandwidth-limit",
-        SOCKETS,
-        "<name>",
-        "bandwidth is not limited",
+        STREAMS,
+        "<name> [limit {<expr>|<size>}] [period {<expr>|<time>}]",
+        "Switches a bandwidth limitation on.",
+        |rule| bandwidth::set_limit(rule).map(Built::Common),
     ),
     refused(
         "send-spoe-group",

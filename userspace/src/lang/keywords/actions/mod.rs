@@ -104,9 +104,9 @@ impl RuleSets {
 }
 
 /// A rule while its words are read.
-struct RuleParts<'r, 'w, 'a> {
-    args: &'r mut Args<'w>,
-    draft: &'r mut ProxyDraft,
+pub(in crate::lang::keywords) struct RuleParts<'r, 'w, 'a> {
+    pub(in crate::lang::keywords) args: &'r mut Args<'w>,
+    pub(in crate::lang::keywords) draft: &'r mut ProxyDraft,
     context: &'r mut Context<'a>,
     /// The rule set the rule stands in.
     set: RuleSets,
@@ -117,11 +117,15 @@ struct RuleParts<'r, 'w, 'a> {
 }
 
 impl RuleParts<'_, '_, '_> {
-    fn expression(&mut self) -> Parsed<Expression> {
+    pub(in crate::lang::keywords) fn expression(&mut self) -> Parsed<Expression> {
         Rules::new(self.context, &self.draft.acls, self.set.stage()).expression(self.args)
     }
 
-    fn integer(&mut self, number: i64, place: Span) -> Parsed<Expression> {
+    pub(in crate::lang::keywords) fn integer(
+        &mut self,
+        number: i64,
+        place: Span,
+    ) -> Parsed<Expression> {
         Rules::new(self.context, &self.draft.acls, self.set.stage()).integer(number, place)
     }
 

@@ -343,7 +343,7 @@ pub(super) const OPTIONS: &[ServerOption] = &[
     ),
     option(
         "source",
-        "<addr>[:<port>] [interface <name>]",
+        "<addr>[:<port>] [usesrc <what>] [interface <name>]",
         "Sets the local end of connections.",
         |args, server, context| {
             server.source = Some(source(args, context)?);
@@ -455,11 +455,14 @@ pub(super) const OPTIONS: &[ServerOption] = &[
     refused("idle-ping", "<delay>", "idle connections are not probed"),
     refused("init-state", "<state>", "checked servers start up"),
     refused("shard", "<shard>", "there are no peers"),
-    refused("strict-maxconn", "", "idle connections do not count"),
-    refused(
-        "usesrc",
-        "<address>",
-        "send the client's address with 'send-proxy' or 'option forwardfor'",
+    option(
+        "strict-maxconn",
+        "",
+        "Lets 'maxconn' bound idle connections, too.",
+        |_, server, _| {
+            server.strict_maxconn = true;
+            Ok(())
+        },
     ),
 ];
 

@@ -21,7 +21,7 @@ use crate::expr::Expression;
 use crate::lang::ast::Word;
 use crate::model::{
     CheckSteps, ErrorReaction, HttpProtocol, OnMarkedDown, OnMarkedUp, ProxyRecords, ServerSocket,
-    Source, Verify, WebSocket,
+    ShownSource, Source, Verify, WebSocket,
 };
 use crate::proto::syslog::Framing;
 use crate::types::{Millis, Weight};
@@ -83,6 +83,7 @@ pub(in crate::lang) struct ServerOptions {
     pub pool_low: u32,
     pub pool_name: Option<Expression>,
     pub max_reuse: Option<u32>,
+    pub strict_maxconn: bool,
     pub proto: Option<HttpProtocol>,
     pub websocket: WebSocket,
     pub check: CheckOptions,
@@ -181,6 +182,7 @@ impl Default for ServerOptions {
             pool_low: 0,
             pool_name: None,
             max_reuse: None,
+            strict_maxconn: false,
             proto: None,
             websocket: WebSocket::default(),
             check: CheckOptions::default(),
@@ -328,15 +330,54 @@ pub(super) fn source(args: &mut Args<'_>, context: &Context<'_>) -> Parsed<Sourc
     let mut source = Source {
         address: (!is_any).then_some(address),
         interface: None,
+        shown: None,
     };
     loop {
         if args.take_if("interface") {
             source.interface = Some(args.need("an interface name")?.text.clone());
-        } else if let Some(word) = args.peek().filter(|word| word.text == "usesrc") {
-            return Err(Complaint::new(word.span, "'usesrc' is not supported")
-                .hint("send the client's address with 'send-proxy' or 'option forwardfor'"));
+        } else if args.take_if("usesrc") {
+            source.shown = shown_source(args, context)?;
         } else {
             return Ok(source);
         }
     }
+}
+
+/// What follows `usesrc`; an occurrence of 0 means nothing is shown.
+fn shown_source(args: &mut Args<'_>, context: &Context<'_>) -> Parsed<Option<ShownSource>> {
+    let word = args.need("<addr2>[:<port2>], 'client', 'clientip' or 'hdr_ip(name,#)'")?;
+    let wrong = |message: &str| Complaint::new(word.span, message);
+    let text = word.text.as_str();
+    match text {
+        "client" => return Ok(Some(ShownSource::Client)),
+        "clientip" => return Ok(Some(ShownSource::ClientIp)),
+        _ => {}
+    }
+    if let Some(arguments) = text.strip_prefix("hdr_ip(") {
+        let arguments = arguments
+            .strip_suffix(')')
+            .ok_or_else(|| wrong("missing ')' after 'hdr_ip('"))?;
+        let (name, occurrence) = arguments.split_once(',').unwrap_or((arguments, "-1"));
+        let occurrence = occurrence.trim().parse::<i32>();
+        let occurrence = occurrence.map_err(|_| wrong("the occurrence must be a number"))?;
+        if name.is_empty() {
+            return Err(wrong("expects the name of a header"));
+        }
+        let name = name.to_ascii_lowercase().into_boxed_str();
+        return Ok((occurrence != 0).then_some(ShownSource::Header(name, occurrence)));
+    }
+    let Address {
+        endpoint: Endpoint::Inet { host, ports },
+        ..
+    } = Address::of(word)?
+    else {
+        return Err(wrong("expects an IP address"));
+    };
+    let port = match ports {
+        Ports::None => 0,
+        Ports::One(port) => port,
+        _ => return Err(wrong("port ranges are not supported for 'usesrc'")),
+    };
+    let ip = host.resolve(context, word.span)?;
+    Ok(Some(ShownSource::Address(SocketAddr::new(ip, port))))
 }

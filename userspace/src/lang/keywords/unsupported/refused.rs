@@ -17,16 +17,6 @@ pub(in crate::lang::keywords) const REFUSED: &[Row] = &[
     ),
     ("h1-accept-payload-with-any-method", GLOBAL, "leave it out"),
     (
-        "h1-case-adjust",
-        GLOBAL,
-        "header names are sent as they came",
-    ),
-    (
-        "h1-case-adjust-file",
-        GLOBAL,
-        "header names are sent as they came",
-    ),
-    (
         "h1-do-not-close-on-insecure-transfer-encoding",
         GLOBAL,
         "leave it out",

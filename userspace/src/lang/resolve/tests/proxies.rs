@@ -272,3 +272,69 @@ fn connections_in_reverse_name_servers_that_fit() {
     assert!(loaded.model.is_none());
     insta::assert_snapshot!(said);
 }
+
+#[test]
+fn bandwidth_limitations_are_named_and_whole() {
+    let model = model_of(
+        "listen f\n bind :1\n stick-table type ip size 1k store bytes_out_rate(1s)\n http-request set-bandwidth-limit own limit 2k\n \
+         http-response set-bandwidth-limit shared if TRUE\n filter bwlim-out own default-limit 1m default-period 1s min-size 1448\n \
+         filter bwlim-out shared limit 10m key src\n server s 192.0.2.1:80\n",
+    );
+    let filters = &model.proxies[0].bandwidth_filters;
+    let told: Vec<_> = filters
+        .iter()
+        .map(|filter| (filter.name.as_str(), filter.limit, filter.min_size))
+        .collect();
+    assert_eq!(told, [("own", 1 << 20, 1448), ("shared", 10 << 20, 0)]);
+    let (loaded, said) = load_text(&format!(
+        "{BASE}listen f\n bind :1\n filter bwlim-in a default-limit 1k\n filter bwlim-in b limit 1k key src\n \
+         filter bwlim-in c limit 1k key src table t\n filter bwlim-in d default-limit 0 default-period 1s\n \
+         filter bwlim-out e default-limit 1k default-period 1s\n filter bwlim-out e default-limit 1k default-period 1s\n \
+         http-request set-bandwidth-limit ee\n http-request set-bandwidth-limit c limit 1k\n server s 192.0.2.1:80\n\
+         backend t\n stick-table type ip size 1k store bytes_out_rate(1s)\n"
+    ));
+    assert!(loaded.model.is_none());
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn what_servers_see_and_how_names_are_written_is_read() {
+    use crate::model::ShownSource;
+    let model = model(
+        "global\n h1-case-adjust content-length Content-Length\ndefaults\n mode http\n timeout client 1s\n timeout server 1s\n \
+         timeout connect 1s\nlisten f\n bind :1\n option h1-case-adjust-bogus-client\n option h1-case-adjust-bogus-server\n \
+         source 0.0.0.0 usesrc clientip\n server a 192.0.2.1:80 maxconn 3 strict-maxconn\n \
+         server b 192.0.2.1:80 source 192.0.2.9 usesrc hdr_ip(X-Forwarded-For,2)\n \
+         server c 192.0.2.1:80 source 192.0.2.9 usesrc 192.0.2.7:70\n server d 192.0.2.1:80 source 192.0.2.9 usesrc client\n \
+         server e 192.0.2.1:80 source 192.0.2.9 usesrc hdr_ip(x,0)\n",
+    );
+    let shown: Vec<_> = model
+        .servers
+        .iter()
+        .map(|server| {
+            server
+                .source
+                .as_ref()
+                .and_then(|source| source.shown.clone())
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            Some(ShownSource::ClientIp),
+            Some(ShownSource::Header("x-forwarded-for".into(), 2)),
+            Some(ShownSource::Address(([192, 0, 2, 7], 70).into())),
+            Some(ShownSource::Client),
+            None
+        ]
+    );
+    assert!(model.servers[0].strict_maxconn);
+    assert!(model.proxies[0].adjust_case_to_client && model.proxies[0].adjust_case_to_server);
+    let (loaded, said) = load_text(&format!(
+        "global\n h1-case-adjust Content-Length content-length\n h1-case-adjust x-a x-b\n{BASE}listen f\n bind :1\n \
+         server a 192.0.2.1:80 source 0.0.0.0 usesrc hdr_ip(x\n server b 192.0.2.1:80 source 0.0.0.0 usesrc hdr_ip(x,y)\n \
+         server c 192.0.2.1:80 source 0.0.0.0 usesrc nobody@\n"
+    ));
+    assert!(loaded.model.is_none());
+    insta::assert_snapshot!(said);
+}

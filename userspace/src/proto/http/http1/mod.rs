@@ -7,6 +7,7 @@
 
 mod authority;
 mod body;
+mod cases;
 mod encode;
 mod error;
 mod fields;
@@ -18,6 +19,7 @@ mod response;
 mod tests;
 
 pub use body::{BodyDecoder, BodyError, Progress, is_forbidden_trailer};
+pub use cases::{CaseError, FieldCases};
 pub use encode::{
     ChunkSize, Persistence, chunk_size, encode_last_chunk, encode_request, encode_response,
 };

@@ -18,7 +18,6 @@ use super::errors::Failure;
 use super::stream::HttpStream;
 use crate::clock;
 use crate::model::EarlyHints;
-use crate::proto::http::http1::{Framing, Persistence, encode_response};
 use crate::proto::http::{Head, Method, Version, uri};
 use crate::state::{Cache, Counter, Entry, Found, Selecting};
 
@@ -86,18 +85,7 @@ impl HttpStream<'_, '_> {
         for hint in &entry.hints {
             head.add(b"link", hint);
         }
-        if let Some(reply) = &self.front.reply {
-            return reply.interim(&head);
-        }
-        let prefix = self.messages.download.writer.prefix();
-        encode_response(
-            &head,
-            Framing::None,
-            Persistence::KeepAlive,
-            self.version,
-            prefix,
-        );
-        self.write_out().await
+        self.say_interim(&head).await
     }
 
     /// A successful unsafe request changes what its URI stands for (RFC 9111 §4.4).

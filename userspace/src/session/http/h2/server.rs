@@ -22,6 +22,7 @@ use crate::net::Stream;
 use crate::proto::http::Head;
 use crate::proto::http::http1::{Exchange, Limits, Response};
 use crate::proto::http::http2::{Asked, decode_response, encode_request, reset_stream};
+use crate::session::http::pool::Permit;
 use crate::session::worker::Task;
 
 /// One connection to a server.
@@ -41,6 +42,7 @@ pub(crate) struct Carrier {
     idle_since: Cell<Moment>,
     dead: Rc<Cell<bool>>,
     bearer: Bearer,
+    _permit: Option<Permit>,
 }
 
 /// Who moves a connection's frames.
@@ -77,6 +79,7 @@ impl Carrier {
         ends: Option<(SocketAddr, SocketAddr)>,
         tune: &Http2Tune,
         limits: Limits,
+        permit: Option<Permit>,
     ) -> std::io::Result<Rc<Self>> {
         let base = Rc::new(Base::new(stream));
         let traffic = Rc::new(Traffic::default());
@@ -115,6 +118,7 @@ impl Carrier {
             idle_since: Cell::new(clock::now()),
             dead,
             bearer: Bearer::Own { _task: task },
+            _permit: permit,
         }))
     }
 
@@ -138,6 +142,7 @@ impl Carrier {
             idle_since: Cell::new(clock::now()),
             dead: Rc::default(),
             bearer: Bearer::Lent { _loan: loan },
+            _permit: None,
         })
     }
 
@@ -147,6 +152,11 @@ impl Carrier {
         let running = self.running.get();
         let misbehaves = self.glitches > 0 && self.traffic.glitches() >= self.glitches;
         !self.dead.get() && !misbehaves && running < self.most && (running as usize) < allowed
+    }
+
+    /// Whether it carries none now.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running.get() == 0
     }
 
     /// How many requests it has carried.

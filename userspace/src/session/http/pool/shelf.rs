@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use super::{Counted, Key, Record, Upstream, identity};
+use super::{Counted, Key, Permit, Record, Upstream, identity};
 use crate::clock::Moment;
 use crate::net::Parked;
 use crate::session::http::input::Input;
@@ -23,6 +23,7 @@ pub(super) struct Resting {
     ends: Option<(SocketAddr, SocketAddr)>,
     pub(super) key: Key,
     record: Record,
+    permit: Option<Permit>,
     until: Moment,
 }
 
@@ -81,6 +82,7 @@ impl Resting {
             ends: upstream.ends,
             key: upstream.key,
             record: upstream.record,
+            permit: upstream.permit,
             until,
         })
     }
@@ -100,6 +102,7 @@ impl Resting {
             call: None,
             key: self.key,
             record: self.record,
+            permit: self.permit,
             private: false,
         };
         upstream.record.count_as(Counted::Used);

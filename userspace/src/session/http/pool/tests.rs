@@ -47,7 +47,7 @@ impl Bed {
         let stream = connect(&destination, Outgoing::default(), None)
             .await
             .unwrap();
-        let mut upstream = Upstream::new(stream, None, Key::default(), self.state());
+        let mut upstream = Upstream::new(stream, None, Key::default(), self.state(), None);
         upstream.requests = 1;
         let pool = Pool::new(number, Arc::clone(&self.shelves), Arc::default());
         let server = self.running.model.server(ServerId(0));
