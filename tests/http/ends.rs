@@ -273,8 +273,8 @@ fn a_session_that_is_shut_down_says_so() {
     let sessions = &proxy.generation.state().sessions;
     let id = sessions.list()[0].id;
     assert!(sessions.cut(id, tidegate::state::CutReason::Killed));
-    assert_eq!(status(&client.message()), "503");
-    assert_eq!(proxy.log_line(), "KH-- 503");
+    assert_eq!(status(&client.message()), "502");
+    assert_eq!(proxy.log_line(), "KH-- 502");
 }
 
 #[test]

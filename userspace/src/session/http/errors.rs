@@ -113,7 +113,11 @@ pub(crate) fn exit(failure: Failure, stage: Stage) -> Exit {
         Failure::ServerClosed => (answer(502), b'S', stage),
         Failure::ServerTimeout => (answer(504), b's', stage),
         Failure::BadResponse => (answer(502), b'P', stage),
-        Failure::Cut(reason) => (answer(503), cut(reason), stage),
+        Failure::Cut(reason) => {
+            // A server that was asked and cut off is a bad gateway; before that there was none.
+            let status = if stage == Stage::Headers { 502 } else { 503 };
+            (answer(status), cut(reason), stage)
+        }
         Failure::Rewrite => (answer(500), b'P', stage),
         Failure::Internal => (answer(500), b'I', stage),
     };
@@ -193,7 +197,8 @@ mod tests {
             (ClientTimeout, Stage::Data, None, "cD"),
             (BadResponse, Stage::Data, None, "PD"),
             (Cut(CutReason::Killed), Stage::Data, None, "KD"),
-            (Cut(CutReason::ServerDown), Stage::Headers, Some(503), "DH"),
+            (Cut(CutReason::ServerDown), Stage::Headers, Some(502), "DH"),
+            (Cut(CutReason::ServerDown), Stage::Queue, Some(503), "DQ"),
             (Rewrite, Stage::Request, Some(500), "PR"),
             (Internal, Stage::Headers, Some(500), "IH"),
         ] {
