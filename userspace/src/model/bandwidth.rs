@@ -1,4 +1,4 @@
-//! Limits on the bandwidth of streams (manual §9.7).
+//! Limits on the bandwidth of streams (manual §9.7), and how fast request bodies must come.
 
 use crate::expr::Expression;
 use crate::types::{Millis, TableId};
@@ -42,4 +42,21 @@ pub enum BandwidthShare {
         /// `table`, or the proxy's own.
         table: TableId,
     },
+}
+
+/// How fast a request's body must come while nothing but the client holds it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyRate {
+    /// Bytes per second, at least 1.
+    pub bytes: u64,
+    /// How long a body may take before the rate counts.
+    pub grace: Millis,
+}
+
+impl BodyRate {
+    /// Milliseconds within which this many more bytes must have come.
+    pub const fn allows(self, bytes: u64) -> u64 {
+        let time = bytes.saturating_mul(1000) / self.bytes;
+        self.grace.0.saturating_add(time)
+    }
 }

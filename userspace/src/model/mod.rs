@@ -28,7 +28,7 @@ mod table;
 
 use std::sync::Arc;
 
-pub use bandwidth::{BandwidthDirection, BandwidthFilter, BandwidthShare};
+pub use bandwidth::{BandwidthDirection, BandwidthFilter, BandwidthShare, BodyRate};
 pub use bind::{AddressFamily, Bind, BindAddress, BindTls, IgnoredErrors, SocketOptions};
 pub use cache::{CACHE_BLOCK, Cache, EarlyHints};
 pub use certificates::StoredCertificate;
@@ -53,9 +53,9 @@ pub use members::{Members, MembersIter};
 pub use message::{FieldChange, NamePart, Normalizer};
 pub use mode::Mode;
 pub use proxy::{
-    Affinity, BackendTarget, Balance, BalanceKind, BodyRate, Capture, CaptureId, Forward,
-    HashFunction, HashType, Marks, Proxy, ProxyKind, QuicServerIds, Redispatch, RetryOn,
-    ServerTarget, Timeouts, UriHash, UseBackend, UseServer,
+    Affinity, BackendTarget, Balance, BalanceKind, Capture, CaptureId, Forward, HashFunction,
+    HashType, Marks, Proxy, ProxyKind, QuicServerIds, Redispatch, RetryOn, ServerTarget, Timeouts,
+    UriHash, UseBackend, UseServer,
 };
 pub use proxy_records::ProxyRecords;
 pub use resolvers::{Hold, NameServer, Resolution, Resolvers};

@@ -3,29 +3,12 @@
 use std::sync::Arc;
 
 use super::{
-    BandwidthFilter, Compression, Cookie, ErrorFile, Forwarded, ForwardedFor, HttpReuse, HttpRule,
-    LogForward, LogSteps, LogTarget, Members, Mode, Redirect, Source, StatsPage, StickRule, TcpRule,
-    TrailingClose,
+    BandwidthFilter, BodyRate, Compression, Cookie, ErrorFile, Forwarded, ForwardedFor, HttpReuse,
+    HttpRule, LogForward, LogSteps, LogTarget, Members, Mode, Redirect, Source, StatsPage,
+    StickRule, TcpRule, TrailingClose,
 };
 use crate::expr::{Condition, Expression, LogFormat};
 use crate::types::{BindId, Millis, ProxyId, ServerId, TableId};
-
-/// How fast a request's body must come while nothing but the client holds it up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BodyRate {
-    /// Bytes per second, at least 1.
-    pub bytes: u64,
-    /// How long a body may take before the rate counts.
-    pub grace: Millis,
-}
-
-impl BodyRate {
-    /// Milliseconds within which this many more bytes must have come.
-    pub const fn allows(self, bytes: u64) -> u64 {
-        let time = bytes.saturating_mul(1000) / self.bytes;
-        self.grace.0.saturating_add(time)
-    }
-}
 
 /// One proxy. A field that only one side uses is empty on a proxy without that side.
 #[derive(Clone, Debug)]
