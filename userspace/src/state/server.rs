@@ -207,9 +207,13 @@ impl ServerState {
             used,
             idle_safe,
             idle_unsafe,
+            bounded,
         } = &self.connections;
-        let gauges = [&self.current, &self.queue, used, idle_safe, idle_unsafe];
-        gauges.iter().all(|gauge| gauge.current() == 0)
+        let users = [&self.current, &self.queue];
+        let gauges = users
+            .into_iter()
+            .chain([used, idle_safe, idle_unsafe, bounded]);
+        gauges.into_iter().all(|gauge| gauge.current() == 0)
     }
 
     /// Takes over what a new configuration changed, and keeps what was changed at run time otherwise.
