@@ -62,10 +62,10 @@ impl Worker {
         self.stopping.get()
     }
 
-    /// From now on [`Worker::is_stopping`]; every session of the process looks around.
+    /// From now on [`Worker::is_stopping`]; every session of this thread looks around.
     fn stop(&self) {
         self.stopping.set(true);
-        self.current().state().sessions.wake();
+        self.current().state().sessions.wake_own();
     }
 
     /// A place in the count of sessions, for one that is about to start.

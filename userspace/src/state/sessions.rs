@@ -107,12 +107,12 @@ impl Sessions {
             .collect()
     }
 
-    /// Wakes every session that can be cut, so that it looks around: the process is stopping.
-    pub fn wake(&self) {
-        for shard in &self.shards {
-            for (_, session) in shard.lock().iter() {
-                session.waker.wake();
-            }
+    /// Wakes every session of the calling thread that can be cut, so that it looks around: its thread is stopping. Those of
+    /// other threads are not woken: they may not know it yet, and would go back to sleep without a waker.
+    pub fn wake_own(&self) {
+        let shard = &self.shards[shard::current() % self.shards.len()];
+        for (_, session) in shard.lock().iter() {
+            session.waker.wake();
         }
     }
 

@@ -62,8 +62,12 @@ pub async fn serve(connection: &Connection, stream: &mut Option<Stream>) {
     let mut life = std::pin::pin!(life(connection, stream));
     let mut registered = false;
     std::future::poll_fn(|context| {
-        // The waker never changes within a task: once registered, the flag alone says it.
-        if !registered || connection.ticket.cut_reason().is_some() {
+        // The waker never changes within a task: once registered, the flag alone says it, until it is used for the news that
+        // the thread is stopping.
+        if !registered
+            || connection.worker.is_stopping()
+            || connection.ticket.cut_reason().is_some()
+        {
             registered = true;
             if let Poll::Ready(reason) = connection.ticket.poll_cut(context) {
                 connection.cut.set(Some(reason));

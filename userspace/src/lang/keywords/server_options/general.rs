@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{InitAddr, ServerOption, ServerOptions, option, refused, source};
+use super::{InitAddr, ServerOption, ServerOptions, option, refused};
 use crate::expr::Stage;
 use crate::lang::keywords::address::{Address, Endpoint, Ports};
 use crate::lang::keywords::args::{Args, Complaint, Parsed, Unit, number};
@@ -338,15 +338,6 @@ pub(super) const OPTIONS: &[ServerOption] = &[
         |args, server, _| {
             let time = args.time(Unit::Milliseconds)?;
             server.slowstart = Some(Millis(time.0.div_ceil(1000) * 1000)).filter(|time| time.0 > 0);
-            Ok(())
-        },
-    ),
-    option(
-        "source",
-        "<addr>[:<port>] [usesrc <what>] [interface <name>]",
-        "Sets the local end of connections.",
-        |args, server, context| {
-            server.source = Some(source(args, context)?);
             Ok(())
         },
     ),

@@ -6,12 +6,12 @@
 mod checks;
 mod general;
 mod logs;
+mod source;
 mod tls;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use super::address::{Address, Endpoint, Ports};
 use super::args::{Args, Complaint, Parsed};
 use super::catalogue::State;
 use super::context::Context;
@@ -21,10 +21,12 @@ use crate::expr::Expression;
 use crate::lang::ast::Word;
 use crate::model::{
     CheckSteps, ErrorReaction, HttpProtocol, OnMarkedDown, OnMarkedUp, ProxyRecords, ServerSocket,
-    ShownSource, Source, Verify, WebSocket,
+    Source, Verify, WebSocket,
 };
 use crate::proto::syslog::Framing;
 use crate::types::{Millis, Weight};
+
+pub(super) use source::source;
 
 /// One option of a server line.
 pub(in crate::lang) struct ServerOption {
@@ -288,6 +290,7 @@ pub(in crate::lang) fn all() -> impl Iterator<Item = &'static ServerOption> {
     [
         general::OPTIONS,
         logs::OPTIONS,
+        source::OPTIONS,
         checks::OPTIONS,
         tls::OPTIONS,
     ]
@@ -303,81 +306,3 @@ pub(in crate::lang) fn working() -> impl Iterator<Item = (&'static str, &'static
 
 /// Options that make no sense as a default.
 const NOT_IN_DEFAULT: &[&str] = &["id", "track"];
-
-/// `source <addr>[:<port>] [interface <name>]`, on server lines and of a backend.
-pub(super) fn source(args: &mut Args<'_>, context: &Context<'_>) -> Parsed<Source> {
-    let word =
-        args.need("<addr>[:<port>[-<port>]], and optionally 'interface' <name> as argument")?;
-    let Address {
-        endpoint: Endpoint::Inet { host, ports },
-        ..
-    } = Address::of(word)?
-    else {
-        return Err(Complaint::new(word.span, "expects an IP address"));
-    };
-    let port = match ports {
-        Ports::None => 0,
-        Ports::One(port) => port,
-        _ => {
-            return Err(Complaint::new(
-                word.span,
-                "port ranges are not supported for 'source'",
-            ));
-        }
-    };
-    let address = SocketAddr::new(host.resolve(context, word.span)?, port);
-    let is_any = address.ip().is_unspecified() && port == 0;
-    let mut source = Source {
-        address: (!is_any).then_some(address),
-        interface: None,
-        shown: None,
-    };
-    loop {
-        if args.take_if("interface") {
-            source.interface = Some(args.need("an interface name")?.text.clone());
-        } else if args.take_if("usesrc") {
-            source.shown = shown_source(args, context)?;
-        } else {
-            return Ok(source);
-        }
-    }
-}
-
-/// What follows `usesrc`; an occurrence of 0 means nothing is shown.
-fn shown_source(args: &mut Args<'_>, context: &Context<'_>) -> Parsed<Option<ShownSource>> {
-    let word = args.need("<addr2>[:<port2>], 'client', 'clientip' or 'hdr_ip(name,#)'")?;
-    let wrong = |message: &str| Complaint::new(word.span, message);
-    let text = word.text.as_str();
-    match text {
-        "client" => return Ok(Some(ShownSource::Client)),
-        "clientip" => return Ok(Some(ShownSource::ClientIp)),
-        _ => {}
-    }
-    if let Some(arguments) = text.strip_prefix("hdr_ip(") {
-        let arguments = arguments
-            .strip_suffix(')')
-            .ok_or_else(|| wrong("missing ')' after 'hdr_ip('"))?;
-        let (name, occurrence) = arguments.split_once(',').unwrap_or((arguments, "-1"));
-        let occurrence = occurrence.trim().parse::<i32>();
-        let occurrence = occurrence.map_err(|_| wrong("the occurrence must be a number"))?;
-        if name.is_empty() {
-            return Err(wrong("expects the name of a header"));
-        }
-        let name = name.to_ascii_lowercase().into_boxed_str();
-        return Ok((occurrence != 0).then_some(ShownSource::Header(name, occurrence)));
-    }
-    let Address {
-        endpoint: Endpoint::Inet { host, ports },
-        ..
-    } = Address::of(word)?
-    else {
-        return Err(wrong("expects an IP address"));
-    };
-    let port = match ports {
-        Ports::None => 0,
-        Ports::One(port) => port,
-        _ => return Err(wrong("port ranges are not supported for 'usesrc'")),
-    };
-    let ip = host.resolve(context, word.span)?;
-    Ok(Some(ShownSource::Address(SocketAddr::new(ip, port))))
-}
