@@ -3,6 +3,7 @@
 //! Input is samples in the order they were taken; output is medians and ratios of rounds. A ratio is always made of two
 //! samples of the same round, so that what the machine did meanwhile touches both.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -31,6 +32,57 @@ pub(crate) struct Figure {
     pub(crate) goal: Option<Goal>,
     /// Anything else worth a word: latencies, sizes.
     pub(crate) note: String,
+}
+
+/// Two rows of a bench target, and the ratio to reach.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Comparison {
+    name: &'static str,
+    ours: &'static str,
+    theirs: &'static str,
+    against: &'static str,
+    goal: Option<Goal>,
+}
+
+impl Comparison {
+    /// Row `ours` beside row `theirs`, which the table calls `against`.
+    pub(crate) const fn new(
+        name: &'static str,
+        ours: &'static str,
+        theirs: &'static str,
+        against: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            ours,
+            theirs,
+            against,
+            goal: None,
+        }
+    }
+
+    /// With a ratio to reach.
+    pub(crate) const fn goal(self, goal: Goal) -> Self {
+        Self {
+            goal: Some(goal),
+            ..self
+        }
+    }
+
+    /// What the samples of a bench target say, by row and in the order of rounds.
+    pub(crate) fn figure(
+        &self,
+        unit: &'static str,
+        rows: &BTreeMap<String, Vec<f64>>,
+    ) -> Result<Figure> {
+        let row = |name: &str| {
+            rows.get(name)
+                .with_context(|| format!("the bench has no row '{name}'"))
+        };
+        let (ours, theirs) = (row(self.ours)?, row(self.theirs)?);
+        let figure = Figure::of(self.name, unit, ours, theirs, self.against);
+        Ok(figure.context("no samples")?.with_goal(self.goal))
+    }
 }
 
 /// A ratio to reach.

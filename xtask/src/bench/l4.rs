@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde::Deserialize;
 
-use super::figures::{self, Figure, Goal};
+use super::figures::{self, Comparison, Goal};
 use crate::programs::{self, ETHTOOL, IP, TASKSET};
 use crate::workspace::Workspace;
 use crate::{ebpf, process};
@@ -56,7 +56,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             println!("bench: {program}");
         }
         for comparison in comparisons {
-            figures.push(samples.compare(comparison)?);
+            figures.push(comparison.figure("ns", &samples.rows)?);
         }
     }
     print!("{}", figures::table(&figures));
@@ -113,15 +113,6 @@ struct ArtifactTarget {
     name: String,
 }
 
-/// Two rows and the ratio to reach.
-struct Comparison {
-    name: &'static str,
-    ours: &'static str,
-    theirs: &'static str,
-    against: &'static str,
-    goal: Option<Goal>,
-}
-
 /// One line of the bench target.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -175,98 +166,51 @@ impl Samples {
             program: found,
         })
     }
-
-    fn compare(&self, comparison: &Comparison) -> Result<Figure> {
-        let row = |name: &str| {
-            self.rows
-                .get(name)
-                .with_context(|| format!("the bench has no row '{name}'"))
-        };
-        let (ours, theirs) = (row(comparison.ours)?, row(comparison.theirs)?);
-        let figure = Figure::of(comparison.name, "ns", ours, theirs, comparison.against)
-            .context("no samples")?;
-        Ok(figure.with_goal(comparison.goal))
-    }
-}
-
-const fn comparison(
-    name: &'static str,
-    ours: &'static str,
-    theirs: &'static str,
-    against: &'static str,
-) -> Comparison {
-    Comparison {
-        name,
-        ours,
-        theirs,
-        against,
-        goal: None,
-    }
-}
-
-const fn goal(limit: f64, comparison: Comparison) -> Comparison {
-    Comparison {
-        goal: Some(Goal::AtMost(limit)),
-        ..comparison
-    }
 }
 
 const FORWARDING: [Comparison; 17] = [
-    goal(
-        1.5,
-        comparison(
-            "flow hit, hot, limiter on",
-            "guarded hot",
-            "lru hot",
-            "LRU hit",
-        ),
-    ),
-    comparison("flow hit, hot, IPIP", "ipip hot", "lru hot", "LRU hit"),
-    comparison("1k random flows", "ipip 1k", "lru 1k", "LRU hit"),
-    comparison("64k random flows", "ipip 64k", "lru 64k", "LRU hit"),
-    goal(
-        0.50,
-        comparison("512k random flows", "ipip 512k", "lru 512k", "LRU hit"),
-    ),
-    goal(
-        0.45,
-        comparison(
-            "new flow, state written",
-            "ipip new",
-            "lru insert",
-            "LRU insert",
-        ),
-    ),
-    goal(
-        0.30,
-        comparison("not our packet", "pass", "ipip hot", "IPIP hot"),
-    ),
-    goal(
-        1.3,
-        comparison("NAT, towards the server", "nat hot", "ipip hot", "IPIP hot"),
-    ),
-    goal(
-        1.3,
-        comparison(
-            "NAT, towards the client",
-            "nat answer hot",
-            "ipip hot",
-            "IPIP hot",
-        ),
-    ),
-    comparison("NAT, new flow", "nat new", "ipip new", "IPIP new"),
-    comparison("DNAT", "dnat hot", "ipip hot", "IPIP hot"),
-    comparison(
+    Comparison::new(
+        "flow hit, hot, limiter on",
+        "guarded hot",
+        "lru hot",
+        "LRU hit",
+    )
+    .goal(Goal::AtMost(1.5)),
+    Comparison::new("flow hit, hot, IPIP", "ipip hot", "lru hot", "LRU hit"),
+    Comparison::new("1k random flows", "ipip 1k", "lru 1k", "LRU hit"),
+    Comparison::new("64k random flows", "ipip 64k", "lru 64k", "LRU hit"),
+    Comparison::new("512k random flows", "ipip 512k", "lru 512k", "LRU hit")
+        .goal(Goal::AtMost(0.50)),
+    Comparison::new(
+        "new flow, state written",
+        "ipip new",
+        "lru insert",
+        "LRU insert",
+    )
+    .goal(Goal::AtMost(0.45)),
+    Comparison::new("not our packet", "pass", "ipip hot", "IPIP hot").goal(Goal::AtMost(0.30)),
+    Comparison::new("NAT, towards the server", "nat hot", "ipip hot", "IPIP hot")
+        .goal(Goal::AtMost(1.3)),
+    Comparison::new(
+        "NAT, towards the client",
+        "nat answer hot",
+        "ipip hot",
+        "IPIP hot",
+    )
+    .goal(Goal::AtMost(1.3)),
+    Comparison::new("NAT, new flow", "nat new", "ipip new", "IPIP new"),
+    Comparison::new("DNAT", "dnat hot", "ipip hot", "IPIP hot"),
+    Comparison::new(
         "DNAT, towards the client",
         "dnat answer hot",
         "ipip hot",
         "IPIP hot",
     ),
-    comparison("DSR", "dsr hot", "ipip hot", "IPIP hot"),
-    comparison("GUE", "gue hot", "ipip hot", "IPIP hot"),
-    comparison("UDP", "udp hot", "ipip hot", "IPIP hot"),
-    comparison("IPv6", "ipv6 hot", "ipip hot", "IPIP hot"),
-    comparison(
+    Comparison::new("DSR", "dsr hot", "ipip hot", "IPIP hot"),
+    Comparison::new("GUE", "gue hot", "ipip hot", "IPIP hot"),
+    Comparison::new("UDP", "udp hot", "ipip hot", "IPIP hot"),
+    Comparison::new("IPv6", "ipv6 hot", "ipip hot", "IPIP hot"),
+    Comparison::new(
         "rate verdict on a SYN",
         "guarded syn hot",
         "syn hot",
@@ -274,34 +218,28 @@ const FORWARDING: [Comparison; 17] = [
     ),
 ];
 const LISTED_100K: [Comparison; 2] = [
-    goal(
-        1.5,
-        comparison(
-            "flow hit, hot, list and limiter on",
-            "listed hot",
-            "lru hot",
-            "LRU hit",
-        ),
-    ),
-    goal(
-        0.15,
-        comparison(
-            "drop listed, 100k prefixes",
-            "listed drop",
-            "trie",
-            "LPM trie",
-        ),
-    ),
-];
-const LISTED_1M: [Comparison; 1] = [goal(
-    0.08,
-    comparison(
-        "drop listed, 1M prefixes",
+    Comparison::new(
+        "flow hit, hot, list and limiter on",
+        "listed hot",
+        "lru hot",
+        "LRU hit",
+    )
+    .goal(Goal::AtMost(1.5)),
+    Comparison::new(
+        "drop listed, 100k prefixes",
         "listed drop",
         "trie",
         "LPM trie",
-    ),
-)];
+    )
+    .goal(Goal::AtMost(0.15)),
+];
+const LISTED_1M: [Comparison; 1] = [Comparison::new(
+    "drop listed, 1M prefixes",
+    "listed drop",
+    "trie",
+    "LPM trie",
+)
+.goal(Goal::AtMost(0.08))];
 /// Bytes of an instruction as the kernel keeps it.
 const INSTRUCTION: u32 = 8;
 /// The core that measures.

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::Deserialize;
 
-use super::figures::{self, Figure, Goal};
+use super::figures::{self, Comparison, Goal};
 use super::l4;
 use crate::programs::{self, ETHTOOL, IP, NFT, TASKSET};
 use crate::workspace::Workspace;
@@ -44,7 +44,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let rows = read(&process::capture(&mut command)?)?;
     let figures = COMPARISONS
         .iter()
-        .map(|comparison| compare(&rows, comparison))
+        .map(|comparison| comparison.figure("kpps", &rows))
         .collect::<Result<Vec<_>>>()?;
     print!("{}", figures::table(&figures));
     let json = options
@@ -57,14 +57,6 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     figures::write_rate_chart(&chart, &command, &figures)?;
     println!("\nbench: {} and {}", json.display(), chart.display());
     Ok(())
-}
-
-/// Two rows and the ratio to reach.
-struct Comparison {
-    name: &'static str,
-    ours: &'static str,
-    theirs: &'static str,
-    goal: Option<Goal>,
 }
 
 /// One line of the bench target.
@@ -85,52 +77,23 @@ fn read(text: &str) -> Result<BTreeMap<String, Vec<f64>>> {
     Ok(rows)
 }
 
-fn compare(rows: &BTreeMap<String, Vec<f64>>, comparison: &Comparison) -> Result<Figure> {
-    let row = |name: &str| {
-        rows.get(name)
-            .with_context(|| format!("the bench has no row '{name}'"))
-    };
-    let Comparison {
-        name, ours, theirs, ..
-    } = comparison;
-    let figure = Figure::of(name, "kpps", row(ours)?, row(theirs)?, theirs);
-    Ok(figure.context("no samples")?.with_goal(comparison.goal))
-}
-
+/// The rate of one row beside that of another.
 const fn comparison(name: &'static str, ours: &'static str, theirs: &'static str) -> Comparison {
-    Comparison {
-        name,
-        ours,
-        theirs,
-        goal: None,
-    }
-}
-
-const fn goal(limit: f64, comparison: Comparison) -> Comparison {
-    Comparison {
-        goal: Some(Goal::AtLeast(limit)),
-        ..comparison
-    }
+    Comparison::new(name, ours, theirs, theirs)
 }
 
 const COMPARISONS: [Comparison; 11] = [
     comparison("bare XDP_DROP", "XDP_DROP", "XDP_TX"),
-    goal(0.80, comparison("IPIP, XDP_TX", "ipip", "XDP_TX")),
-    goal(0.80, comparison("DSR, XDP_TX", "dsr", "XDP_TX")),
+    comparison("IPIP, XDP_TX", "ipip", "XDP_TX").goal(Goal::AtLeast(0.80)),
+    comparison("DSR, XDP_TX", "dsr", "XDP_TX").goal(Goal::AtLeast(0.80)),
     comparison("IPIP, XDP_TX, 64k flows", "ipip 64k", "XDP_TX"),
     comparison("DSR, XDP_TX, 64k flows", "dsr 64k", "XDP_TX"),
     comparison("DNAT, redirected", "dnat", "forwarding"),
     comparison("NAT, redirected", "nat", "forwarding"),
     comparison("DNAT, 64k flows", "dnat 64k", "forwarding 64k"),
-    goal(
-        4.0,
-        comparison("DNAT, 64k flows", "dnat 64k", "nftables 64k"),
-    ),
+    comparison("DNAT, 64k flows", "dnat 64k", "nftables 64k").goal(Goal::AtLeast(4.0)),
     comparison("NAT, 64k flows", "nat 64k", "nftables 64k"),
-    goal(
-        4.0,
-        comparison("IPIP, XDP_TX, 64k flows", "ipip 64k", "nftables 64k"),
-    ),
+    comparison("IPIP, XDP_TX, 64k flows", "ipip 64k", "nftables 64k").goal(Goal::AtLeast(4.0)),
 ];
 /// The core that measures.
 const CORE: &str = "1";
