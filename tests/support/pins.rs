@@ -35,8 +35,9 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // Pins that a failed test left would keep the program on the wire until the namespace is gone.
-        let _ = Command::new("umount").arg(&self.0).status();
+        // Pins that a failed test left would keep the program on the wire until the namespace is gone. Lazily, because a
+        // process that is being killed may still have the directory open.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
         let _ = std::fs::remove_dir(&self.0);
     }
 }
