@@ -122,6 +122,21 @@ fn clients_without_timestamps_connect_by_cookies_too() {
     assert_eq!(count(&process, "cookies"), 1);
 }
 
+/// Sends as many SYNs as it is told to, each from another source.
+fn flood(lab: &Lab, target: SocketAddrV4) -> impl FnMut(usize) {
+    let mut serial = 0;
+    move |packets| {
+        let spoofed: Vec<Vec<u8>> = (0..packets)
+            .map(|_| {
+                serial += 1;
+                let source = Ipv4Addr::new(198, 18, (serial >> 8) as u8, serial as u8);
+                syn(source, 1024 + (serial % 60_000) as u16, target, serial)
+            })
+            .collect();
+        send(lab, &spoofed, target);
+    }
+}
+
 #[test]
 fn clients_connect_while_the_listener_is_flooded_and_the_settings_return() {
     let Some(lab) = Lab::new("flood") else { return };
@@ -135,17 +150,7 @@ fn clients_connect_while_the_listener_is_flooded_and_the_settings_return() {
         "untouched as long as there is no flood"
     );
     let target = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), PORT);
-    let mut serial = 0;
-    let mut flood = |packets: usize| {
-        let spoofed: Vec<Vec<u8>> = (0..packets)
-            .map(|_| {
-                serial += 1;
-                let source = Ipv4Addr::new(198, 18, (serial >> 8) as u8, serial as u8);
-                syn(source, 1024 + (serial % 60_000) as u16, target, serial)
-            })
-            .collect();
-        send(&lab, &spoofed, target);
-    };
+    let mut flood = flood(&lab, target);
     eventually("the flood is answered with cookies", || {
         flood(2000);
         (count(&process, "cookies") > 1000).then_some(())
@@ -180,17 +185,7 @@ fn clients_of_a_forwarded_service_connect_while_it_is_flooded() {
     let section = format!("listen web\n mode l4\n bind {VIP}:80\n server s1 10.0.0.1:80");
     let process = Process::start(&lab, " xdp syn-rate 500", &section);
     let target: SocketAddrV4 = format!("{VIP}:80").parse().unwrap();
-    let mut serial = 0;
-    let mut flood = |packets: usize| {
-        let spoofed: Vec<Vec<u8>> = (0..packets)
-            .map(|_| {
-                serial += 1;
-                let source = Ipv4Addr::new(198, 18, (serial >> 8) as u8, serial as u8);
-                syn(source, 1024 + (serial % 60_000) as u16, target, serial)
-            })
-            .collect();
-        send(&lab, &spoofed, target);
-    };
+    let mut flood = flood(&lab, target);
     eventually("SYNs are given no state", || {
         flood(2000);
         (count(&process, "stateless") > 1000).then_some(())
