@@ -206,7 +206,9 @@ impl Limit {
             return Ok(room);
         }
         let missing = u64::from(needed - room) * u64::from(sharers);
-        let delay = (missing * self.period).div_ceil(u64::from(self.bytes));
+        let delay = missing
+            .saturating_mul(self.period)
+            .div_ceil(u64::from(self.bytes));
         Err(delay.clamp(1, self.period.max(1)))
     }
 }
